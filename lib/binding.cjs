@@ -1,0 +1,50 @@
+'use strict';
+// The one place that finds and opens countenance.node. CommonJS, because only CommonJS has a literal
+// `require` (which bundlers follow) that the ES modules and the CommonJS modules can both reach. The
+// build copies this file beside both and deepens the paths, which start from lib/ here.
+
+const path = require('node:path');
+
+/** Sources of the addon, best first: built on this machine, then the prebuilt one of the package. */
+const candidates = [
+  () => require('../build/Release/countenance.node'),
+  () => {
+    switch (`${process.platform}-${process.arch}`) {
+      case 'linux-x64':
+        return require('../prebuilds/linux-x64/countenance.node');
+      case 'linux-arm64':
+        return require('../prebuilds/linux-arm64/countenance.node');
+      case 'darwin-arm64':
+        return require('../prebuilds/darwin-arm64/countenance.node');
+      default:
+        return undefined;
+    }
+  },
+];
+
+/**
+ * Opens the addon. `COUNTENANCE_ADDON` names another file to open instead, for a build with
+ * sanitizers or one that lies elsewhere.
+ */
+exports.loadBinding = function loadBinding() {
+  const chosen = process.env.COUNTENANCE_ADDON;
+  if (chosen) {
+    const opened = { exports: {} };
+    process.dlopen(opened, path.resolve(chosen));
+    return opened.exports;
+  }
+  for (const candidate of candidates) {
+    try {
+      const binding = candidate();
+      if (binding) return binding;
+    } catch (error) {
+      // A file that is there but does not open (wrong libc, a missing library) is the real reason.
+      if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    }
+  }
+  const error = new Error(
+    `Found no countenance.node for ${process.platform}-${process.arch}, neither built nor prebuilt`,
+  );
+  error.code = 'MODULE_NOT_FOUND';
+  throw error;
+};

@@ -1,0 +1,6 @@
+/**
+ * Opens countenance.node; the module's exports, as N-API made them. `lib/native.ts` gives them types.
+ * @throws Error with code `MODULE_NOT_FOUND` when there is none, or the loader's own error when the
+ * file that was found does not open.
+ */
+export function loadBinding(): unknown;

@@ -1,0 +1,35 @@
+// Prints one list of native sources out of CMakeLists.txt, a path a line; binding.gyp has no list
+// of its own. Usage: node tools/native-sources.mjs CORE_SOURCES
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** The paths that match a pattern `directory/*.extension`. */
+function expand(pattern) {
+  const directory = dirname(pattern);
+  const suffix = pattern.slice(directory.length + 2);
+  try {
+    return readdirSync(join(root, directory))
+      .filter((name) => name.endsWith(suffix))
+      .sort()
+      .map((name) => `${directory}/${name}`);
+  } catch {
+    return [];
+  }
+}
+
+export function nativeSources(list) {
+  const text = readFileSync(join(root, 'CMakeLists.txt'), 'utf8');
+  const match = new RegExp(`^(?:set|file)\\((?:GLOB )?${list}\\b([^)]*)\\)`, 'm').exec(text);
+  if (!match) throw new Error(`CMakeLists.txt has no list named ${list}`);
+  return match[1]
+    .split(/\s+/)
+    .filter((word) => word.endsWith('.cpp'))
+    .flatMap((path) => (path.includes('*') ? expand(path) : [path]));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const path of nativeSources(process.argv[2] ?? '')) console.log(path);
+}
