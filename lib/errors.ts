@@ -1,0 +1,209 @@
+/**
+ * Every error code of the project with what it means. The native addon throws the same codes
+ * (a JavaScript `Error` with a `code` property), so this list is the one place that defines them.
+ */
+export const errorCodes = {
+  /** A file or directory that was named does not exist. */
+  ERR_FILE_NOT_FOUND: 'a file or directory does not exist',
+  /** A directory (or device, socket, ...) was named where a file is needed. */
+  ERR_NOT_A_FILE: 'something other than a regular file was named where a file is needed',
+  /** A file was named where a directory is needed. */
+  ERR_NOT_A_DIRECTORY: 'something other than a directory was named where a directory is needed',
+  /** A file exists but could not be read (permission, input/output error, ...). */
+  ERR_READ: 'a file exists but could not be read',
+  /** An image could not be decoded: unknown format, truncated or corrupt. */
+  ERR_IMAGE_DECODE: 'an image is in no known format, is truncated or is corrupt',
+  /** Image dimensions are zero, absurdly large, or do not match the data. */
+  ERR_IMAGE_SIZE: 'image dimensions are zero, too large, or do not match the data',
+  /** The number of image channels is none of 1, 2, 3, 4. */
+  ERR_IMAGE_CHANNELS: 'an image has an unusable number of channels',
+  /** A value that must be finite (image, embedding, weight) is NaN or infinite. */
+  ERR_NOT_FINITE: 'a value that must be finite is NaN or infinite',
+  /** A vector that gets normalised (a text embedding) has no length. */
+  ERR_ZERO_NORM: 'a vector that must be normalised has zero norm',
+  /** A class label lies outside 0..K-1, or a soft label is no distribution. */
+  ERR_LABEL_RANGE: 'a label lies outside the classes, or a soft label is no distribution',
+  /** A batch is larger than the plan it is run on. */
+  ERR_BATCH_TOO_LARGE: 'a batch is larger than planned',
+  /** A data set has no image at all. */
+  ERR_DATASET_EMPTY: 'a data set holds no image',
+  /** A class of a data set has no image. */
+  ERR_DATASET_CLASS_EMPTY: 'a class of a data set holds no image',
+  /** A data set does not follow its format (specification, folder layout, label file). */
+  ERR_DATASET_FORMAT: 'a data set does not follow its format',
+  /** A safetensors file is truncated, inconsistent or holds an unsupported type. */
+  ERR_SAFETENSORS: 'a safetensors file breaks the format or holds an unsupported type',
+  /** An .npy file breaks the format or holds an unsupported type. */
+  ERR_NPY: 'an .npy file breaks the format or holds an unsupported type',
+  /** Tensor names or shapes differ from what the model needs. */
+  ERR_SHAPE_MISMATCH: 'tensor names or shapes differ from what is needed',
+  /** Text embeddings are unusable: unknown file type, wrong classes, no neutral row. */
+  ERR_TEXT_EMBEDDINGS: 'text embeddings do not fit: file type, classes or dimension',
+  /** A model directory or checkpoint is incomplete or inconsistent. */
+  ERR_CHECKPOINT: 'a model directory or checkpoint is incomplete or inconsistent',
+  /** A file or directory could not be written (permission, full disk, ...). */
+  ERR_WRITE: 'a file or directory could not be written',
+  /** An object was used after `close()`. */
+  ERR_CLOSED: 'an object was used after it was closed',
+  /** A job is already running on an object that runs one at a time. */
+  ERR_BUSY: 'another job is still running on the same object',
+  /** An AbortSignal stopped the work. */
+  ERR_ABORTED: 'the work was stopped by an AbortSignal',
+  /** An argument has the wrong type or lies outside its range. */
+  ERR_INVALID_ARGUMENT: 'an argument has the wrong type or lies outside its range',
+  /** The device asked for does not exist here. */
+  ERR_DEVICE_UNAVAILABLE: 'the device asked for is not available on this machine',
+  /** Memory for a plan, tensor or image could not be had. */
+  ERR_OUT_OF_MEMORY: 'memory could not be allocated',
+  /** Something valid that this build does not offer. */
+  ERR_UNSUPPORTED: 'something this build does not support',
+  /** The native addon could not be loaded. */
+  ERR_NATIVE_LOAD: 'the native addon could not be loaded',
+  /** A mistake inside countenance: please report it. */
+  ERR_INTERNAL: 'a mistake inside countenance',
+} as const;
+
+/** One of the stable codes a {@link CountenanceError} carries. */
+export type ErrorCode = keyof typeof errorCodes;
+
+/** True where `code` is one of {@link errorCodes}. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorCodes, code);
+}
+
+/**
+ * The one error class users meet. `code` is stable and made for programs, `message` names the thing
+ * that was wrong and is made for people, `cause` is the underlying error where there is one.
+ *
+ * @example
+ * try {
+ *   await predictor.predict('face.jpg');
+ * } catch (error) {
+ *   if (error instanceof CountenanceError && error.code === 'ERR_FILE_NOT_FOUND') { ... }
+ * }
+ */
+export class CountenanceError extends Error {
+  override readonly name = 'CountenanceError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+  }
+}
+
+/** The message of anything that was thrown, on one line. */
+export function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.trim().replace(/\s*\n\s*/g, '; ');
+}
+
+/** The `code` of a Node system error such as `ENOENT`, or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/**
+ * Turns anything thrown into a CountenanceError. One that already is passes unchanged; a native error
+ * keeps its code and message; anything else gets `fallback` as its code.
+ */
+export function toCountenanceError(
+  error: unknown,
+  fallback: ErrorCode = 'ERR_INTERNAL',
+  prefix = '',
+): CountenanceError {
+  if (error instanceof CountenanceError) return error;
+  const code = systemCode(error);
+  const message = prefix + messageOf(error);
+  return new CountenanceError(isErrorCode(code) ? code : fallback, message, { cause: error });
+}
+
+const readReasons: Readonly<Record<string, [ErrorCode, string]>> = {
+  ENOENT: ['ERR_FILE_NOT_FOUND', 'does not exist'],
+  ENOTDIR: ['ERR_FILE_NOT_FOUND', 'does not exist (a part of its path is not a directory)'],
+  EISDIR: ['ERR_NOT_A_FILE', 'is a directory, not a file'],
+  EACCES: ['ERR_READ', 'may not be read (permission denied)'],
+  EPERM: ['ERR_READ', 'may not be read (operation not permitted)'],
+  ENAMETOOLONG: ['ERR_FILE_NOT_FOUND', 'has a name that is too long'],
+};
+
+/**
+ * A CountenanceError for a failed read of `path`.
+ *
+ * @param what how the message calls the thing, such as "Image" or "Model directory"
+ */
+export function readError(what: string, path: string, error: unknown): CountenanceError {
+  if (error instanceof CountenanceError) return error;
+  const [code, reason] = readReasons[systemCode(error) ?? ''] ?? ['ERR_READ', `: ${messageOf(error)}`];
+  return new CountenanceError(code, `${what} '${path}' ${reason}`.replace(' : ', ': '), {
+    cause: error,
+  });
+}
+
+const writeReasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space left on the device',
+  EDQUOT: 'disk quota exceeded',
+  EFBIG: 'the file is larger than allowed',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'the file system is read-only',
+  ENOTDIR: 'a part of the path is not a directory',
+  ENOENT: 'the directory does not exist',
+  EISDIR: 'it is a directory',
+  EEXIST: 'it exists and is not a directory',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+/** An ERR_WRITE that names `path` and the reason. */
+export function writeError(path: string, error: unknown): CountenanceError {
+  if (error instanceof CountenanceError) return error;
+  const reason = writeReasons[systemCode(error) ?? ''] ?? messageOf(error);
+  return new CountenanceError('ERR_WRITE', `Could not write '${path}': ${reason}`, { cause: error });
+}
+
+/** Throws ERR_ABORTED where `signal` is aborted; its reason becomes the cause. */
+export function throwIfAborted(signal: AbortSignal | undefined, what = 'The work'): void {
+  if (signal?.aborted) {
+    throw new CountenanceError('ERR_ABORTED', `${what} was aborted`, { cause: signal.reason });
+  }
+}
+
+/** A short description of a wrong value for "Expected ... but received ..." messages. */
+export function describeValue(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
+  if (typeof value === 'object') return `an object of type ${value.constructor?.name ?? 'Object'}`;
+  if (typeof value === 'function') return 'a function';
+  return `${String(value)} (${typeof value})`;
+}
+
+/**
+ * ERR_INVALID_ARGUMENT in the house form.
+ *
+ * @example invalidArgument('a positive integer', 'epochs', -1)
+ * // Expected a positive integer for epochs but received -1 (number)
+ */
+export function invalidArgument(expected: string, name: string, value: unknown): CountenanceError {
+  return new CountenanceError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected ${expected} for ${name} but received ${describeValue(value)}`,
+  );
+}
+
+/** Checks an integer argument in [minimum, maximum] and returns it. */
+export function checkInteger(
+  value: number,
+  name: string,
+  minimum: number,
+  maximum: number = Number.MAX_SAFE_INTEGER,
+): number {
+  if (!Number.isSafeInteger(value) || value < minimum || value > maximum) {
+    const range =
+      maximum === Number.MAX_SAFE_INTEGER
+        ? `an integer of at least ${minimum}`
+        : `an integer from ${minimum} to ${maximum}`;
+    throw invalidArgument(range, name, value);
+  }
+  return value;
+}

@@ -1,0 +1,27 @@
+/** A dense tensor in row-major order: `data.length` is the product of `shape`. */
+export interface TensorData {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Tensors by name, in the order of the model (PyTorch's state-dict names and layouts). */
+export type StateDict = Map<string, TensorData>;
+
+/** A decoded image: 8-bit RGB, rows from top to bottom, `data.length = width * height * 3`. */
+export interface RawImage {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * Resizes a decoded image to `size` x `size` with Pillow's antialiased bilinear filter and returns
+ * RGB of `size * size * 3` bytes. The native image pipeline provides it; it is injected so that the
+ * data layer does not need the addon.
+ */
+export type ResizeImage = (image: RawImage, size: number) => Promise<Uint8Array>;
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
+}
