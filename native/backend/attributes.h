@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor.h"
+
+// The attributes of the backend's operations: plain values, no memory.
+
+namespace countenance {
+
+struct Conv2dAttributes {
+  int64_t stride = 1;
+  int64_t padding = 0;  // zeros on each side; the kernel's size is the weight's
+};
+
+enum class Activation : uint8_t { None, Relu };
+
+// What happens to a product before it is stored:
+//   y = activation(scale[c] * product + shift[c] + residual)
+// Every tensor may be absent. `scale` and `shift` (C) are a folded batch norm or a bias.
+struct Epilogue {
+  Tensor scale;
+  Tensor shift;
+  Tensor residual;  // shape of y
+  Activation activation = Activation::None;
+};
+
+struct BatchNormAttributes {
+  float eps = 1e-5f;
+  float momentum = 0.1f;  // running = (1 - momentum) running + momentum batch
+  Activation activation = Activation::None;
+};
+
+struct MaxPoolAttributes {
+  int64_t kernel = 3;
+  int64_t stride = 2;
+  int64_t padding = 1;  // never wins: padding counts as minus infinity
+};
+
+struct WindowAttentionAttributes {
+  int64_t heads = 1;
+  int64_t window = 7;  // tokens a side
+  int64_t shift = 0;   // cyclic shift of the windows, 0 <= shift < window
+};
+
+// Where an operation's random numbers come from (core/philox.h).
+struct RandomKey {
+  uint64_t seed = 0;
+  uint64_t stream = 0;
+};
+
+enum class Contrast : uint8_t { Pairwise, Diagonal };
+
+// METHOD: L = lambda_s L_s + lambda_t L_t + lambda_c L_c.
+struct ObjectiveAttributes {
+  float logit_scale = 100.0f;
+  int64_t neutral = 0;  // index of the neutral class
+  float supervised_weight = 1.0f;
+  float transformation_weight = 1.0f;
+  float contrast_weight = 1.0f;
+  Contrast contrast = Contrast::Pairwise;
+};
+
+// Places in the objective's `losses` tensor.
+enum ObjectiveValue : int { kTotal, kSupervised, kTransformation, kContrast, kCorrect, kObjectiveValues };
+
+struct SgdAttributes {
+  float learning_rate = 0.0f;
+  float momentum = 0.0f;
+  float weight_decay = 0.0f;
+  bool nesterov = false;
+};
+
+struct AdamWAttributes {
+  float learning_rate = 0.0f;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float eps = 1e-8f;
+  float weight_decay = 0.0f;
+  int64_t step = 1;  // 1 at the first update, for the bias correction
+};
+
+// One sample's augmentation, drawn on the host (image/augment.h), applied by the backend.
+// Order as in the reference: crop, flip, normalise, erase.
+struct ImageTransform {
+  int32_t shift_y = 0;  // source row of output row y is y + shift_y; outside the image: 0 (black)
+  int32_t shift_x = 0;
+  bool flip = false;  // horizontal, after the crop
+  int32_t erase_top = 0;
+  int32_t erase_left = 0;
+  int32_t erase_height = 0;  // 0: nothing is erased
+  int32_t erase_width = 0;
+};
+
+struct Normalization {
+  float mean[3] = {0.485f, 0.456f, 0.406f};
+  float std[3] = {0.229f, 0.224f, 0.225f};
+};
+
+}  // namespace countenance

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/arena.h"
+#include "core/thread_pool.h"
+
+#if !defined(COUNTENANCE_CPU)
+#include "backend/cpu/isa.h"
+#endif
+
+namespace countenance::COUNTENANCE_CPU {
+
+// The CPU backend of one instruction set. Each operation has a file of its own beside this one;
+// the same files are compiled once per instruction set (isa.h).
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads);
+
+  std::string description() const override;
+  bool supports(Precision precision) const override { return precision == Precision::FP32; }
+
+  std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
+  void copy_in(Tensor device, const void* host) override;
+  void copy_out(void* host, Tensor device) override;
+  void copy(Tensor y, Tensor x) override;
+  void fill(Tensor x, float value) override;
+  void synchronize() override {}
+
+  int64_t packed_elements(const Shape& shape) const override;
+  void pack_parameter(Tensor packed, const float* torch) override;
+  void unpack_parameter(float* torch, Tensor packed) override;
+
+  size_t conv2d_workspace(const Shape& x, const Shape& weight,
+                          const Conv2dAttributes& attributes) const override;
+  void conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
+                      const Conv2dAttributes& attributes, Tensor workspace) override;
+  void conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
+                            const Conv2dAttributes& attributes, Tensor workspace) override;
+  void conv2d_backward_weight(Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
+                              const Conv2dAttributes& attributes, Tensor workspace) override;
+
+  size_t linear_workspace(const Shape& x, const Shape& weight) const override;
+  void linear_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
+                      Tensor workspace) override;
+  void linear_backward_data(Gradient dx, Tensor dy, Tensor weight, Tensor workspace) override;
+  void linear_backward_weight(Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
+                              Tensor workspace) override;
+
+  size_t batch_norm_workspace(const Shape& x) const override;
+  void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
+                          Tensor running_var, Tensor x, Tensor weight, Tensor bias,
+                          Tensor residual, const BatchNormAttributes& attributes,
+                          Tensor workspace) override;
+  void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
+                           Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
+                           const BatchNormAttributes& attributes, Tensor workspace) override;
+  void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias,
+                       Tensor running_mean, Tensor running_var,
+                       const BatchNormAttributes& attributes) override;
+  void scale_shift_forward(Tensor y, Tensor x, const Epilogue& epilogue) override;
+
+  size_t layer_norm_workspace(const Shape& x) const override;
+  void layer_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor weight, Tensor bias,
+                          float eps) override;
+  void layer_norm_backward(Gradient dx, Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
+                           Tensor mean, Tensor rstd, Tensor weight, Tensor workspace) override;
+
+  void relu_forward(Tensor y, Tensor x) override;
+  void relu_backward(Gradient dx, Tensor dy, Tensor y) override;
+  void gelu_forward(Tensor y, Tensor x) override;
+  void gelu_backward(Gradient dx, Tensor dy, Tensor x) override;
+  void add_forward(Tensor y, Tensor a, Tensor b, Tensor row_scale) override;
+  void add_backward(Gradient da, Gradient db, Tensor dy, Tensor row_scale) override;
+  void drop_path_scale(Tensor row_scale, float probability, RandomKey key) override;
+  void dropout_forward(Tensor y, Tensor x, float probability, RandomKey key) override;
+  void dropout_backward(Gradient dx, Tensor dy, float probability, RandomKey key) override;
+
+  void max_pool_forward(Tensor y, Tensor argmax, Tensor x,
+                        const MaxPoolAttributes& attributes) override;
+  void max_pool_backward(Gradient dx, Tensor dy, Tensor argmax,
+                         const MaxPoolAttributes& attributes) override;
+  void global_average_pool_forward(Tensor y, Tensor x) override;
+  void global_average_pool_backward(Gradient dx, Tensor dy) override;
+
+  size_t window_attention_workspace(const Shape& qkv,
+                                    const WindowAttentionAttributes& attributes) const override;
+  void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv, Tensor bias_table,
+                                const WindowAttentionAttributes& attributes,
+                                Tensor workspace) override;
+  void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy, Tensor qkv,
+                                 Tensor y, Tensor log_sum_exp, Tensor bias_table,
+                                 const WindowAttentionAttributes& attributes,
+                                 Tensor workspace) override;
+  void patch_merge_forward(Tensor y, Tensor x) override;
+  void patch_merge_backward(Gradient dx, Tensor dy) override;
+
+  void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) override;
+  void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits, Tensor targets) override;
+  size_t objective_workspace(const Shape& expression, const Shape& text) const override;
+  void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
+                 Tensor expression, Tensor neutral, Tensor targets, Tensor text,
+                 const ObjectiveAttributes& attributes, Tensor workspace) override;
+
+  size_t clip_workspace(int64_t n) const override;
+  void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
+                     Tensor workspace) override;
+  void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
+                const SgdAttributes& attributes) override;
+  void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
+                  Tensor gradient_scale, const AdamWAttributes& attributes) override;
+  void ema_update(Tensor average, Tensor weights, float decay) override;
+
+  void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
+                      const Normalization& normalization) override;
+
+ private:
+  // Scratch of one worker, allocated once: packed tiles that live in its cache.
+  float* scratch(int worker) const {
+    return static_cast<float*>(scratch_.data()) + worker * kScratchFloats;
+  }
+  static constexpr int64_t kScratchFloats = 512 * 1024;  // 2 MiB a worker
+
+  ThreadPool pool_;
+  HostBlock scratch_;
+};
+
+}  // namespace countenance::COUNTENANCE_CPU

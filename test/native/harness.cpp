@@ -1,0 +1,80 @@
+#include "harness.h"
+
+#include <cstdio>
+#include <cstring>
+#include <limits>
+
+namespace countenance::test {
+
+namespace {
+int failures_of_case = 0;
+std::string skip_reason;
+}  // namespace
+
+std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+bool add_case(const char* name, const char* file, void (*run)()) {
+  cases().push_back({name, file, run});
+  return true;
+}
+
+void report_failure(const char* file, int line, const std::string& message) {
+  if (++failures_of_case <= 10) std::printf("    %s:%d: %s\n", file, line, message.c_str());
+}
+
+void skip(const std::string& reason) { skip_reason = reason; }
+
+std::string error_code(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return "";
+}
+
+double normalised_error(const float* a, const float* b, int64_t n) {
+  double difference = 0;
+  double reference = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) return std::numeric_limits<double>::infinity();
+    difference += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+    reference += static_cast<double>(b[i]) * b[i];
+  }
+  return reference == 0 ? std::sqrt(difference) : std::sqrt(difference / reference);
+}
+
+}  // namespace countenance::test
+
+int main(int argc, char** argv) {
+  using namespace countenance::test;
+  int passed = 0;
+  int failed = 0;
+  int skipped = 0;
+  for (const Case& c : cases()) {
+    if (argc > 1 && !std::strstr(c.name, argv[1])) continue;
+    failures_of_case = 0;
+    skip_reason.clear();
+    try {
+      c.run();
+    } catch (const std::exception& error) {
+      report_failure(c.file, 0, text("threw: ", error.what()));
+    }
+    if (failures_of_case) {
+      ++failed;
+      std::printf("FAIL %s (%d checks)\n", c.name, failures_of_case);
+    } else if (!skip_reason.empty()) {
+      ++skipped;
+      std::printf("skip %s: %s\n", c.name, skip_reason.c_str());
+    } else {
+      ++passed;
+      std::printf("  ok %s\n", c.name);
+    }
+    std::fflush(stdout);
+  }
+  std::printf("native tests: %d passed, %d failed, %d skipped\n", passed, failed, skipped);
+  return failed == 0 && passed + skipped > 0 ? 0 : 1;
+}

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+
+// A small test harness: TEST(name) { CHECK(...); } in any file of test/native; main in harness.cpp
+// runs all of them, or those whose name contains the first argument.
+
+namespace countenance::test {
+
+struct Case {
+  const char* name;
+  const char* file;
+  void (*run)();
+};
+
+std::vector<Case>& cases();
+bool add_case(const char* name, const char* file, void (*run)());
+
+// Records a failure of the running case and goes on.
+void report_failure(const char* file, int line, const std::string& message);
+// Says why the running case did nothing.
+void skip(const std::string& reason);
+
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+// The code of the Error that f throws, "" when it throws none.
+std::string error_code(const std::function<void()>& f);
+
+// sqrt(sum (a - b)^2 / sum b^2): ggml's normalised error. Not finite values give infinity.
+double normalised_error(const float* a, const float* b, int64_t n);
+
+}  // namespace countenance::test
+
+#define TEST(name)                                                                             \
+  static void test_##name();                                                                   \
+  [[maybe_unused]] static const bool added_##name =                                            \
+      ::countenance::test::add_case(#name, __FILE__, &test_##name);                            \
+  static void test_##name()
+
+#define CHECK(condition, ...)                                                                  \
+  do {                                                                                         \
+    if (!(condition)) {                                                                        \
+      ::countenance::test::report_failure(                                                     \
+          __FILE__, __LINE__, ::countenance::test::text(#condition __VA_OPT__(, ": ", ) __VA_ARGS__)); \
+    }                                                                                          \
+  } while (false)
