@@ -6,12 +6,9 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/isa.h"
 #include "core/arena.h"
 #include "core/thread_pool.h"
-
-#if !defined(COUNTENANCE_CPU)
-#include "backend/cpu/isa.h"
-#endif
 
 namespace countenance::COUNTENANCE_CPU {
 

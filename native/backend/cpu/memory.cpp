@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "backend/cpu/backend_class.h"
-#include "backend/cpu/isa.h"
 
 namespace countenance::COUNTENANCE_CPU {
 

@@ -1,14 +1,34 @@
 #pragma once
 
+// Kernel files include this header and nothing after it but headers of backend/cpu: behind the
+// includes here it switches the compiler to the instruction set of this pass. No -m flag does that,
+// so no inline function of the standard library or of core/ is ever compiled for AVX-512 and then,
+// merged by the linker, run on an older processor.
+
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 #if defined(COUNTENANCE_ISA_AVX512) || defined(COUNTENANCE_ISA_AVX2)
 #include <immintrin.h>
 #endif
 
+#include "backend/cpu/backend_class.h"
 #include "backend/cpu/isa.h"
+#include "core/philox.h"
+
+#if defined(COUNTENANCE_ISA_AVX512) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif defined(COUNTENANCE_ISA_AVX512)
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,prefer-vector-width=512")
+#elif defined(COUNTENANCE_ISA_AVX2) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#elif defined(COUNTENANCE_ISA_AVX2)
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#endif
 
 // One float vector of the instruction set this file is compiled for. Kernels are written once on
 // Vec and its width; only the matrix micro-kernels look closer.
