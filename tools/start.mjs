@@ -1,0 +1,90 @@
+// Runs a command of package.json after installing and building whatever it needs, so that each of
+// them works as the first command in a fresh clone. Usage: node tools/start.mjs COMMAND [ARGUMENT...]
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildLibrary } from './build-library.mjs';
+import {
+  StepError,
+  buildNative,
+  buildSanitized,
+  ensurePackages,
+  root,
+  runInteractive,
+  runTypeScript,
+} from './steps.mjs';
+
+const mocha = (args) =>
+  runInteractive(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), ...args]);
+
+const nativeTests = (args) => runInteractive(join(root, 'build/native_tests'), args);
+
+const commands = {
+  async demo(args) {
+    await buildNative('countenance');
+    return runTypeScript('examples/demo.ts', args);
+  },
+  async bench(args) {
+    await buildNative('countenance');
+    return runTypeScript('bench/index.ts', args);
+  },
+  async test(args) {
+    await buildNative('countenance', 'native_tests');
+    const native = await nativeTests([]);
+    const js = await mocha(args);
+    return native || js;
+  },
+  async 'test:native'(args) {
+    await buildNative('native_tests');
+    return nativeTests(args);
+  },
+  async 'test:js'(args) {
+    await buildNative('countenance');
+    return mocha(args);
+  },
+  async 'test:asan'(args) {
+    const program = await buildSanitized('asan', 'address+undefined');
+    return runInteractive(program, args, {
+      env: { ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    });
+  },
+  async 'test:tsan'(args) {
+    const program = await buildSanitized('tsan', 'thread');
+    // The runtime of older compilers refuses the address layout of newer kernels.
+    const fixed = spawnSync('setarch', ['-R', 'true']).status === 0;
+    const command = fixed ? ['setarch', '-R', program] : [program];
+    return runInteractive(command[0], [...command.slice(1), ...args], {
+      env: { TSAN_OPTIONS: 'halt_on_error=1' },
+    });
+  },
+  async build() {
+    await buildNative('countenance');
+    await buildLibrary();
+  },
+  async 'build:native'() {
+    await buildNative('countenance');
+  },
+  async 'build:lib'() {
+    await buildLibrary();
+  },
+  async package() {
+    await commands.build();
+    const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+    mkdirSync(folder, { recursive: true });
+    copyFileSync(join(root, 'build/Release/countenance.node'), join(folder, 'countenance.node'));
+  },
+};
+
+const [name = '', ...args] = process.argv.slice(2);
+const command = commands[name];
+if (!command) {
+  console.error(`Expected one of ${Object.keys(commands).join(', ')} but received '${name}'`);
+  process.exit(2);
+}
+try {
+  await ensurePackages();
+  process.exitCode = (await command(args)) ?? 0;
+} catch (error) {
+  console.error(error instanceof StepError ? `\n${error.message}` : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,196 @@
+// What the commands of package.json are made of. Plain Node without a dependency: in a fresh clone
+// they run before anything is installed.
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, homedir, tmpdir, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** A failure that is explained by its message alone. */
+export class StepError extends Error {}
+
+/** Runs a command with the terminal as its own; resolves to its exit status. */
+export function runInteractive(command, args, { env } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: 'inherit',
+    });
+    // An interrupt reaches the whole process group: the child decides how to stop, we wait for it.
+    const ignore = () => {};
+    process.on('SIGINT', ignore);
+    child.on('error', reject);
+    child.on('close', (status, signal) => {
+      process.off('SIGINT', ignore);
+      if (signal) console.error(`${command} was ended by ${signal}`);
+      resolve(status ?? 1);
+    });
+  });
+}
+
+/** Runs a command behind one line of progress; its output is shown only when it fails. */
+export function runQuietly(label, command, args, { env } = {}) {
+  const started = Date.now();
+  const tty = process.stdout.isTTY;
+  process.stdout.write(tty ? label : `${label} ...\n`);
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    const collect = (chunk) => {
+      output += chunk;
+      const progress = /\[\s*(\d+%|\d+\/\d+)\]/g;
+      const last = [...String(chunk).matchAll(progress)].at(-1)?.[1];
+      if (tty && last) process.stdout.write(`\r\x1b[K${label} ${last}`);
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    child.on('error', reject);
+    child.on('close', (status) => {
+      const seconds = ((Date.now() - started) / 1000).toFixed(1);
+      if (tty) process.stdout.write(`\r\x1b[K${label}: ${seconds} s\n`);
+      if (status === 0) resolve(output);
+      else {
+        process.stdout.write(output);
+        const error = new StepError(`failed: ${label} (${command} ${args.join(' ')})`);
+        error.output = output;
+        reject(error);
+      }
+    });
+  });
+}
+
+function works(command, ...args) {
+  return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
+}
+
+/** npm wants a cache that it may write to; without a usable home directory it gets another one. */
+function npmEnvironment() {
+  let cache = process.env.npm_config_cache ?? join(homedir(), '.npm');
+  try {
+    mkdirSync(cache, { recursive: true });
+    accessSync(cache, constants.W_OK);
+  } catch {
+    cache = join(tmpdir(), 'countenance-npm-cache');
+    mkdirSync(cache, { recursive: true });
+  }
+  return { npm_config_cache: cache, npm_config_update_notifier: 'false' };
+}
+
+function readPackages(file) {
+  try {
+    return JSON.parse(readFileSync(join(root, file), 'utf8')).packages;
+  } catch {
+    return {};
+  }
+}
+
+/** Whether node_modules holds every package of the lock file that each machine needs. */
+function packagesInstalled() {
+  const installed = readPackages('node_modules/.package-lock.json');
+  return Object.entries(readPackages('package-lock.json')).every(
+    ([path, entry]) =>
+      path === '' ||
+      entry.optional ||
+      entry.devOptional ||
+      (installed[path]?.version === entry.version && existsSync(join(root, path))),
+  );
+}
+
+/** Installs what package-lock.json names, unless it is there. */
+export async function ensurePackages() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    throw new StepError(`countenance needs Node 20.19 or later; this is ${process.version}`);
+  }
+  if (packagesInstalled()) return;
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  const npm = process.env.npm_execpath;
+  await runQuietly(
+    'installing packages',
+    npm ? process.execPath : 'npm',
+    npm ? [npm, ...args] : args,
+    { env: npmEnvironment() },
+  );
+}
+
+function requireBuildTools() {
+  const missing = [];
+  if (!works('cmake', '--version')) missing.push('cmake');
+  if (!works(process.env.CXX ?? 'c++', '--version') && !works('g++', '--version')) {
+    missing.push('g++');
+  }
+  if (!works('ninja', '--version') && !works('make', '--version')) missing.push('make');
+  if (missing.length > 0) {
+    const names = missing.join(', ');
+    throw new StepError(
+      `The native core is built from C++ and this machine lacks: ${names}.\n` +
+        `On Debian or Ubuntu: apt-get install ${missing.join(' ')}`,
+    );
+  }
+}
+
+/** Jobs at once: one a core, but no more than the memory holds at 1.5 GiB a compiler. */
+function jobs() {
+  return String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9))));
+}
+
+/** Whether build/ was configured by cmake-js, for this very folder. */
+function configured() {
+  try {
+    const cache = readFileSync(join(root, 'build/CMakeCache.txt'), 'utf8');
+    return (
+      cache.includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`) && cache.includes('CMAKE_JS_INC')
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** Brings targets of CMakeLists.txt up to date in build/, which also holds the addon. */
+export async function buildNative(...targets) {
+  requireBuildTools();
+  const label = `building ${targets.join(' and ')}`;
+  const build = () =>
+    runQuietly(label, 'cmake', ['--build', 'build', '-j', jobs(), '--target', ...targets]);
+  if (configured()) {
+    try {
+      await build();
+      return;
+    } catch (error) {
+      // A moved compiler or another CMake: only a fresh folder helps. Any other failure is real.
+      if (!/CMake Error|CMakeCache/.test(error.output ?? '')) throw error;
+    }
+  }
+  rmSync(join(root, 'build/CMakeCache.txt'), { force: true });
+  rmSync(join(root, 'build/CMakeFiles'), { force: true, recursive: true });
+  const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js');
+  await runQuietly('configuring the native build', process.execPath, [cmakeJs, 'configure']);
+  await build();
+}
+
+/** Builds native_tests with sanitizers in a folder of its own; returns the program. */
+export async function buildSanitized(name, sanitizers) {
+  requireBuildTools();
+  const folder = `build/${name}`;
+  await runQuietly(`configuring for ${sanitizers}`, 'cmake', [
+    ...['-S', '.', '-B', folder, `-DSANITIZE=${sanitizers}`],
+  ]);
+  await runQuietly(`building native_tests for ${sanitizers}`, 'cmake', [
+    ...['--build', folder, '-j', jobs(), '--target', 'native_tests'],
+  ]);
+  return join(root, folder, 'native_tests');
+}
+
+/** Runs a TypeScript file of the project, compiled on the fly. */
+export function runTypeScript(file, args = []) {
+  return runInteractive(process.execPath, ['-r', 'ts-node/register', file, ...args], {
+    env: { TS_NODE_PROJECT: join(root, 'tsconfig.json') },
+  });
+}
