@@ -1,0 +1,161 @@
+/**
+ * The contract of the native addon: what `native/addon` exports and `lib` may call. Only typed
+ * arrays, strings, numbers, booleans and one options object cross the border. JavaScript checks and
+ * explains its arguments before; the addon checks sizes again and throws (or rejects with) an Error
+ * whose `code` is one of lib/errors.ts. Every promise's work runs off the main thread.
+ */
+
+/** What the addon is and can use. */
+export interface NativeInfo {
+  /** Instruction set chosen for this process. */
+  readonly isa: 'portable' | 'avx2' | 'avx512';
+  /** Cores this process may use: the default number of threads. */
+  readonly threads: number;
+  readonly cuda: { readonly available: boolean; readonly reason: string };
+}
+
+export interface NativeModelOptions {
+  readonly backbone: 'resnet18' | 'swin-t';
+  readonly inputSize: number;
+  /** Swin only: side of a patch, 2 or 4. */
+  readonly patchSize: number;
+  /** Swin only: stochastic depth rate of the last block, linear ramp. */
+  readonly dropPath: number;
+  /** Raw text embeddings (classes x 512), row-major, finite, no zero row. */
+  readonly text: Float32Array;
+  readonly classes: number;
+  /** Index of the neutral class. */
+  readonly neutral: number;
+  readonly logitScale: number;
+  /** Seed of the initial weights. */
+  readonly seed: number;
+  /** 0: every core this process may use. */
+  readonly threads: number;
+  readonly device: 'auto' | 'cpu' | 'cuda';
+}
+
+export interface NativeTensorInfo {
+  /** PyTorch's state-dict name: `encoder.conv1.weight`, `MLP.fc1.bias`, ... */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** False for running statistics. */
+  readonly trainable: boolean;
+}
+
+/** Row-major outputs of a batch in evaluation mode. */
+export interface NativeOutputs {
+  /** (B, K) */
+  readonly logits: Float32Array;
+  /** (B, 512) facial expression representation f_e. */
+  readonly expression: Float32Array;
+  /** (B, 512) neutral representation f_n. */
+  readonly neutral: Float32Array;
+}
+
+/** A model: weights, and the plans that run it. Its jobs run one after another on its own thread. */
+export interface NativeModel {
+  /** "cpu (avx512)". */
+  readonly device: string;
+  tensors(): NativeTensorInfo[];
+  /** A copy in PyTorch's layout. Throws ERR_BUSY while a job of the model runs, ERR_CLOSED after close. */
+  readTensor(name: string): Float32Array;
+  /** Copies `data` (PyTorch's layout, exact size, finite) into the model. */
+  writeTensor(name: string, data: Float32Array): void;
+  /**
+   * Evaluation mode. `images`: (batch, S, S, 3), uint8 RGB (normalised with `mean` and `std` here)
+   * or float32 already normalised. The array is copied before this returns.
+   */
+  forward(images: Uint8Array | Float32Array, batch: number): Promise<NativeOutputs>;
+  /** Normalisation of uint8 images; defaults to ImageNet's. */
+  setNormalization(mean: Float32Array, std: Float32Array): void;
+  /** Replaces the text embeddings (same width, any number of classes). */
+  setText(text: Float32Array, classes: number, neutral: number): void;
+  /** Frees everything; waits for no job: running ones are aborted and reject with ERR_ABORTED. Idempotent. */
+  close(): void;
+}
+
+export interface NativeAugmentation {
+  readonly cropProbability: number;
+  readonly cropPadding: number;
+  readonly flipProbability: number;
+  readonly eraseProbability: number;
+  readonly eraseArea: readonly [number, number];
+  readonly eraseAspect: readonly [number, number];
+}
+
+export interface NativeTrainerOptions {
+  readonly optimizer: 'sgd' | 'adamw';
+  readonly momentum: number;
+  readonly nesterov: boolean;
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  /** 0: no clipping. */
+  readonly maxGradientNorm: number;
+  /** 0: no average of the weights. */
+  readonly emaDecay: number;
+  readonly supervisedWeight: number;
+  readonly transformationWeight: number;
+  readonly contrastWeight: number;
+  readonly contrast: 'pairwise' | 'diagonal';
+  readonly precision: 'fp32' | 'bf16';
+  /** 0: the model's. */
+  readonly threads: number;
+  /** Seed of augmentation, dropout and drop path. */
+  readonly seed: number;
+  readonly augmentation: NativeAugmentation;
+  /** Every tensor its own NaN-filled buffer: for tests of the memory plan. */
+  readonly guard: boolean;
+}
+
+export interface NativeBatch {
+  /** (B, S, S, 3): uint8 RGB, or float32 already normalised (never augmented). */
+  readonly images: Uint8Array | Float32Array;
+  /** (B, K), rows summing to 1. */
+  readonly targets: Float32Array;
+  readonly size: number;
+  /** Draw crop, flip and erasing from (seed, epoch, samples[i]); needs uint8 images. */
+  readonly augment: boolean;
+  readonly epoch: number;
+  /** (B) index of each sample in its data set. */
+  readonly samples: Uint32Array;
+  readonly learningRate: number;
+}
+
+export interface NativeStepResult {
+  readonly loss: number;
+  readonly supervised: number;
+  readonly transformation: number;
+  readonly contrast: number;
+  /** Samples whose best logit is their target's best class. */
+  readonly correct: number;
+  /** |g|_2 before clipping. */
+  readonly gradientNorm: number;
+}
+
+export interface NativeTrainer {
+  /** Steps taken; keys the random numbers of drop path and dropout. Settable for resume. */
+  stepCount: number;
+  /** One forward pass, backward pass and update, on the model's thread. Arrays are copied before this returns. */
+  step(batch: NativeBatch): Promise<NativeStepResult>;
+  /** Gradient of the last step (before clipping), PyTorch's layout. */
+  readGradient(name: string): Float32Array;
+  /** Names of the optimizer's state tensors a parameter has: ["velocity"], ["firstMoment","secondMoment"], plus "average" with EMA. */
+  slots(): string[];
+  readSlot(slot: string, name: string): Float32Array;
+  writeSlot(slot: string, name: string, data: Float32Array): void;
+  /** Exchanges the weights with their average (EMA), for evaluation; calling it again changes back. */
+  swapAverage(): void;
+  close(): void;
+}
+
+export interface NativeAddon {
+  info(): NativeInfo;
+  createModel(options: NativeModelOptions): Promise<NativeModel>;
+  createTrainer(model: NativeModel, options: NativeTrainerOptions): NativeTrainer;
+  /**
+   * Pillow's antialiased bilinear resize of an RGB image (height x width x 3) to `size` x `size`.
+   */
+  resize(image: Uint8Array, width: number, height: number, size: number): Promise<Uint8Array>;
+}
