@@ -135,10 +135,11 @@ const readReasons: Readonly<Record<string, [ErrorCode, string]>> = {
  */
 export function readError(what: string, path: string, error: unknown): CountenanceError {
   if (error instanceof CountenanceError) return error;
-  const [code, reason] = readReasons[systemCode(error) ?? ''] ?? ['ERR_READ', `: ${messageOf(error)}`];
-  return new CountenanceError(code, `${what} '${path}' ${reason}`.replace(' : ', ': '), {
-    cause: error,
-  });
+  const [code, reason] = readReasons[systemCode(error) ?? ''] ?? [
+    'ERR_READ',
+    `could not be read: ${messageOf(error)}`,
+  ];
+  return new CountenanceError(code, `${what} '${path}' ${reason}`, { cause: error });
 }
 
 const writeReasons: Readonly<Record<string, string>> = {

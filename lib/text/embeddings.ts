@@ -1,0 +1,147 @@
+import { CountenanceError, describeValue } from '../errors.js';
+
+/**
+ * Frozen text embeddings, the classifier of the method: one raw (un-normalised) row of the text
+ * encoder's projected output a class.
+ */
+export interface TextEmbeddings {
+  /** [K, D]: classes, dimension (512 for CLIP ViT-B/16). */
+  readonly shape: readonly [number, number];
+  /** K * D values, row by row. */
+  readonly data: Float32Array;
+  /** Class names in row order, where the source tells them. */
+  readonly classes?: readonly string[];
+  /** exp(logit_scale) of the vision-language model (100 for CLIP), where the source tells it. */
+  readonly logitScale?: number;
+  /** The prompt each row was made from. */
+  readonly prompts?: readonly string[];
+  /** Where they come from, in words: a model's name, or that they hold no knowledge. */
+  readonly source: string;
+}
+
+/** The prompt of the paper for a class, with "an" before a vowel ("an anger facial expression"). */
+export function promptFor(className: string): string {
+  const article = /^[aeiou]/i.test(className) ? 'an' : 'a';
+  return `a photo of a person making ${article} ${className} facial expression.`;
+}
+
+/**
+ * Checks embeddings: a [K, D] shape with K >= 2 that matches the data and the names, finite values, no
+ * row without length. With `neutral`, that class must be among `classes`.
+ *
+ * @param name what messages call them, usually the file
+ * @returns the embeddings
+ * @throws CountenanceError ERR_SHAPE_MISMATCH, ERR_TEXT_EMBEDDINGS, ERR_NOT_FINITE, ERR_ZERO_NORM
+ */
+export function validateTextEmbeddings(
+  embeddings: TextEmbeddings,
+  name = 'textEmbeddings',
+  neutral?: string,
+): TextEmbeddings {
+  const { shape, data, classes, prompts, logitScale } = embeddings;
+  if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Expected { shape: [classes, dimension], data: Float32Array } for ${name} but received ` +
+        `shape ${describeValue(shape)} and data ${describeValue(data)}`,
+    );
+  }
+  const [rows, dimension] = shape;
+  if (shape.length !== 2 || !(rows >= 2) || !(dimension >= 1) || rows * dimension !== data.length) {
+    throw new CountenanceError(
+      'ERR_SHAPE_MISMATCH',
+      `Text embeddings of ${name}: expected shape [classes >= 2, dimension] with as many values, ` +
+        `but received shape [${shape.join(', ')}] with ${data.length} values`,
+    );
+  }
+  const rowName = (row: number): string => (classes ? `'${classes[row]}'` : `row ${row}`);
+  if (classes && classes.length !== rows) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Text embeddings of ${name} have ${rows} rows but ${classes.length} class names`,
+    );
+  }
+  if (classes && new Set(classes).size !== rows) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Text embeddings of ${name} name a class twice: ${classes.join(', ')}`,
+    );
+  }
+  if (prompts && prompts.length !== rows) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Text embeddings of ${name} have ${rows} rows but ${prompts.length} prompts`,
+    );
+  }
+  for (let row = 0; row < rows; row++) {
+    let squares = 0;
+    for (let i = row * dimension; i < (row + 1) * dimension; i++) squares += data[i]! * data[i]!;
+    if (!Number.isFinite(squares)) {
+      throw new CountenanceError(
+        'ERR_NOT_FINITE',
+        `Text embedding ${rowName(row)} of ${name} holds NaN or infinity`,
+      );
+    }
+    if (squares === 0) {
+      throw new CountenanceError('ERR_ZERO_NORM', `Text embedding ${rowName(row)} of ${name} is zero`);
+    }
+  }
+  if (logitScale !== undefined && !(Number.isFinite(logitScale) && logitScale > 0)) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Logit scale of ${name} must be positive and finite but is ${logitScale}`,
+    );
+  }
+  if (neutral !== undefined && classes && !classes.includes(neutral)) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Text embeddings of ${name} have no row for the neutral class '${neutral}': ` +
+        `their classes are ${classes.join(', ')}`,
+    );
+  }
+  return embeddings;
+}
+
+/**
+ * The rows for `classes`, in that order. Embeddings without class names must have one row a class and
+ * are taken to be in the same order already.
+ *
+ * @throws CountenanceError ERR_TEXT_EMBEDDINGS naming the classes without a row
+ */
+export function selectTextEmbeddings(
+  embeddings: TextEmbeddings,
+  classes: readonly string[],
+): TextEmbeddings & { readonly classes: readonly string[] } {
+  const [rows, dimension] = embeddings.shape;
+  if (!embeddings.classes) {
+    if (rows !== classes.length) {
+      throw new CountenanceError(
+        'ERR_TEXT_EMBEDDINGS',
+        `Text embeddings have ${rows} rows without names, but there are ${classes.length} classes: ` +
+          classes.join(', '),
+      );
+    }
+    return { ...embeddings, classes };
+  }
+  const order = classes.map((name) => embeddings.classes!.indexOf(name));
+  const missing = classes.filter((_, i) => order[i] === -1);
+  if (missing.length > 0) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `Text embeddings have no row for ${missing.join(', ')}: ` +
+        `their classes are ${embeddings.classes.join(', ')}`,
+    );
+  }
+  const data = new Float32Array(classes.length * dimension);
+  order.forEach((row, i) => {
+    data.set(embeddings.data.subarray(row * dimension, (row + 1) * dimension), i * dimension);
+  });
+  const { prompts } = embeddings;
+  return {
+    ...embeddings,
+    shape: [classes.length, dimension],
+    data,
+    classes,
+    ...(prompts && { prompts: order.map((row) => prompts[row]!) }),
+  };
+}

@@ -1,0 +1,177 @@
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { CountenanceError, messageOf, readError } from '../errors.js';
+import { readNpy } from '../weights/npy.js';
+import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
+import { writeFileAtomic } from '../weights/atomic.js';
+import { validateTextEmbeddings, type TextEmbeddings } from './embeddings.js';
+
+/** Name of the tensor in a text embeddings file this project writes. */
+const tensorName = 'text_embeddings';
+
+/**
+ * Reads text embeddings from a file, by its extension:
+ *
+ * - `.safetensors`: a tensor `text_embeddings` (or the only two-dimensional one) of [K, D]; the metadata
+ *   fields `classes` and `prompts` (JSON lists), `logit_scale` and `source` are taken where present
+ * - `.npy`: an array [K, D] of float16, float32 or float64; rows in the order of the model's classes
+ * - `.json`: `{ "classes": [...], "embeddings": [[...], ...], "logitScale"?, "prompts"?, "source"? }`,
+ *   or the rows by class `{ "happiness": [...], "neutral": [...] }`, or the bare rows `[[...], ...]`
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_TEXT_EMBEDDINGS, ERR_SAFETENSORS, ERR_NPY,
+ *   ERR_SHAPE_MISMATCH, ERR_NOT_FINITE, ERR_ZERO_NORM; each names the file
+ * @example
+ * const textEmbeddings = await loadTextEmbeddings('clip-vit-b16.safetensors');
+ * const model = await Model.create({ backbone: 'swin-t', textEmbeddings, ... });
+ */
+export async function loadTextEmbeddings(file: string): Promise<TextEmbeddings> {
+  const name = `'${file}'`;
+  switch (extname(file).toLowerCase()) {
+    case '.safetensors':
+      return validateTextEmbeddings(await fromSafetensors(file), name);
+    case '.npy': {
+      const { shape, data } = await readNpy(file);
+      return validateTextEmbeddings({ shape: matrixShape(shape, file), data, source: file }, name);
+    }
+    case '.json':
+      return validateTextEmbeddings(await fromJson(file), name);
+    default:
+      throw new CountenanceError(
+        'ERR_TEXT_EMBEDDINGS',
+        `Expected a .safetensors, .npy or .json file for text embeddings but received ${name}`,
+      );
+  }
+}
+
+/** The bytes of a text embeddings file, as {@link saveTextEmbeddings} writes them. */
+export function encodeTextEmbeddings(embeddings: TextEmbeddings): Uint8Array[] {
+  const { shape, data, classes, prompts, logitScale, source } = embeddings;
+  return encodeSafetensors(new Map([[tensorName, { shape, data }]]), {
+    source,
+    ...(classes && { classes: JSON.stringify(classes) }),
+    ...(prompts && { prompts: JSON.stringify(prompts) }),
+    ...(logitScale !== undefined && { logit_scale: String(logitScale) }),
+  });
+}
+
+/**
+ * Writes text embeddings to a safetensors file with their class names, prompts, scale and source;
+ * {@link loadTextEmbeddings} reads them back bit for bit.
+ *
+ * @throws CountenanceError ERR_WRITE
+ */
+export async function saveTextEmbeddings(file: string, embeddings: TextEmbeddings): Promise<void> {
+  validateTextEmbeddings(embeddings);
+  await writeFileAtomic(file, encodeTextEmbeddings(embeddings));
+}
+
+function matrixShape(shape: readonly number[], file: string): [number, number] {
+  const [rows, dimension] = shape;
+  if (shape.length !== 2 || rows === undefined || dimension === undefined) {
+    throw new CountenanceError(
+      'ERR_SHAPE_MISMATCH',
+      `Text embeddings '${file}' must have shape [classes, dimension] but have [${shape.join(', ')}]`,
+    );
+  }
+  return [rows, dimension];
+}
+
+async function fromSafetensors(file: string): Promise<TextEmbeddings> {
+  const { tensors, metadata } = await readSafetensors(file);
+  const matrices = [...tensors.values()].filter(({ shape }) => shape.length === 2);
+  const tensor = tensors.get(tensorName) ?? (matrices.length === 1 ? matrices[0] : undefined);
+  if (!tensor) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      `'${file}' has no tensor '${tensorName}' and not exactly one matrix; its tensors are ` +
+        [...tensors.keys()].join(', '),
+    );
+  }
+  const names = (field: string): string[] | undefined => {
+    const text = metadata[field];
+    return text === undefined ? undefined : nameList(parseJson(text, file), field, file);
+  };
+  const classes = names('classes');
+  const prompts = names('prompts');
+  const scale = metadata['logit_scale'];
+  return {
+    shape: matrixShape(tensor.shape, file),
+    data: tensor.data,
+    source: metadata['source'] ?? file,
+    ...(classes && { classes }),
+    ...(prompts && { prompts }),
+    ...(scale !== undefined && { logitScale: Number(scale) }),
+  };
+}
+
+async function fromJson(file: string): Promise<TextEmbeddings> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw readError('Text embeddings', file, error);
+  }
+  const value = parseJson(text, file);
+  if (Array.isArray(value)) return { ...matrix(value, file), source: file };
+  if (typeof value !== 'object' || value === null) {
+    throw badJson(file, 'it holds neither an object nor a list of rows');
+  }
+  const fields = value as Record<string, unknown>;
+  if (!('embeddings' in fields)) {
+    const classes = Object.keys(fields);
+    return { ...matrix(Object.values(fields), file), classes, source: file };
+  }
+  const { embeddings, classes, prompts, logitScale, source } = fields;
+  if (!Array.isArray(embeddings)) throw badJson(file, "'embeddings' is no list of rows");
+  if (logitScale !== undefined && typeof logitScale !== 'number') {
+    throw badJson(file, "'logitScale' is no number");
+  }
+  return {
+    ...matrix(embeddings, file),
+    source: typeof source === 'string' ? source : file,
+    ...(classes !== undefined && { classes: nameList(classes, 'classes', file) }),
+    ...(prompts !== undefined && { prompts: nameList(prompts, 'prompts', file) }),
+    ...(logitScale !== undefined && { logitScale }),
+  };
+}
+
+function matrix(
+  rows: readonly unknown[],
+  file: string,
+): { shape: readonly [number, number]; data: Float32Array } {
+  const first = rows[0];
+  const dimension = Array.isArray(first) ? first.length : 0;
+  const data = new Float32Array(rows.length * dimension);
+  rows.forEach((row, i) => {
+    if (!Array.isArray(row) || row.length !== dimension) {
+      throw badJson(file, `row ${i} is no list of ${dimension} numbers`);
+    }
+    row.forEach((value: unknown, j) => {
+      if (typeof value !== 'number') throw badJson(file, `row ${i} holds ${JSON.stringify(value)}`);
+      data[i * dimension + j] = value;
+    });
+  });
+  return { shape: [rows.length, dimension], data };
+}
+
+function nameList(value: unknown, field: string, file: string): string[] {
+  if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) {
+    throw badJson(file, `'${field}' is no list of strings`);
+  }
+  return value as string[];
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw badJson(file, messageOf(error));
+  }
+}
+
+function badJson(file: string, reason: string): CountenanceError {
+  return new CountenanceError(
+    'ERR_TEXT_EMBEDDINGS',
+    `Text embeddings '${file}' are not usable: ${reason}`,
+  );
+}

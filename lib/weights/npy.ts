@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises';
+import { CountenanceError, readError } from '../errors.js';
+import { elementCount, type TensorData } from '../types.js';
+import { toFloat32, type StoredType } from './dtype.js';
+
+const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // "\x93NUMPY"
+
+const types: Readonly<Record<string, StoredType>> = {
+  '<f2': 'F16',
+  '<f4': 'F32',
+  '<f8': 'F64',
+  '<i8': 'I64',
+};
+
+/**
+ * Reads a NumPy .npy file (versions 1 to 3) of little-endian floats in C order, as `numpy.save` writes
+ * it. Pickled objects, Fortran order and other types are refused.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_NPY
+ * @example
+ * const { shape, data } = await readNpy('clip_text.npy'); // shape [7, 512]
+ */
+export async function readNpy(file: string): Promise<TensorData> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(file);
+  } catch (error) {
+    throw readError('File', file, error);
+  }
+  return parseNpy(bytes, file);
+}
+
+/** Parses the bytes of an .npy file; `name` stands in messages. */
+export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorData> {
+  const fail = (reason: string): CountenanceError =>
+    new CountenanceError('ERR_NPY', `'${name}' is no usable .npy file: ${reason}`);
+  if (bytes.length < 10 || magic.some((byte, i) => bytes[i] !== byte)) {
+    throw fail('it does not start with the NumPy signature');
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const version = bytes[6]!;
+  if (version < 1 || version > 3) throw fail(`its format version ${version} is unknown`);
+  const headerStart = version === 1 ? 10 : 12;
+  if (bytes.length < headerStart) throw fail('it is truncated');
+  const headerLength = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+  const dataStart = headerStart + headerLength;
+  if (dataStart > bytes.length) throw fail('its header is truncated');
+
+  const header = new TextDecoder(version === 3 ? 'utf-8' : 'latin1').decode(
+    bytes.subarray(headerStart, dataStart),
+  );
+  const descr = /'descr'\s*:\s*'([^']*)'/.exec(header)?.[1];
+  const order = /'fortran_order'\s*:\s*(True|False)/.exec(header)?.[1];
+  const shapeText = /'shape'\s*:\s*\(([\d,\s]*)\)/.exec(header)?.[1];
+  if (descr === undefined) throw fail('its header names no simple element type');
+  if (order === undefined || shapeText === undefined) throw fail('its header is incomplete');
+  const type = Object.hasOwn(types, descr) ? types[descr] : undefined;
+  if (!type) throw fail(`element type ${descr} is not one of ${Object.keys(types).join(', ')}`);
+  const shape = shapeText
+    .split(',')
+    .filter((part) => part.trim() !== '')
+    .map(Number);
+  if (order === 'True' && shape.length > 1) throw fail('it is in Fortran order; save it in C order');
+
+  const elementBytes = Number(descr.slice(2));
+  const needed = elementCount(shape) * elementBytes;
+  const present = bytes.length - dataStart;
+  if (needed !== present) {
+    throw fail(`shape [${shape.join(', ')}] of ${descr} needs ${needed} bytes, but ${present} follow`);
+  }
+  // slice() copies, so the elements are aligned whatever the header's length.
+  const data = await toFloat32(bytes.slice(dataStart), type);
+  return { shape, data };
+}
