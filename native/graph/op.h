@@ -1,0 +1,55 @@
+#pragma once
+
+#include <vector>
+
+#include "graph/parameters.h"
+
+namespace countenance {
+
+// A tensor of a graph: an activation, something an op saves for its backward pass, or an input.
+struct Value {
+  int index = -1;
+  explicit operator bool() const { return index >= 0; }
+};
+
+// What an op sees while it runs: its tensors at their planned places.
+class Run {
+ public:
+  virtual ~Run() = default;
+
+  virtual Backend& backend() const = 0;
+  // An absent Value or ParameterId gives an absent Tensor.
+  virtual Tensor operator[](Value value) const = 0;
+  virtual Tensor operator[](ParameterId id) const = 0;
+  // The incoming gradient of an output.
+  virtual Tensor dy(Value output) const = 0;
+  // Where the gradient of an input goes, and how; ignored for absent values and those that want none.
+  virtual Gradient d(Value input) const = 0;
+  virtual Gradient d(ParameterId id) const = 0;
+  // As many bytes as the op asked for in this direction, absent if none.
+  virtual Tensor workspace() const = 0;
+  // A stream of random numbers of this op in this step.
+  virtual RandomKey random() const = 0;
+};
+
+// What the memory plan must know about an op.
+struct OpUse {
+  std::vector<Value> inputs;   // read by forward; backward writes the gradients of those that want one
+  std::vector<Value> outputs;  // written by forward, saved tensors included
+  std::vector<Value> kept;     // which inputs and outputs backward reads again
+  std::vector<ParameterId> parameters;
+  size_t forward_workspace = 0;  // bytes
+  size_t backward_workspace = 0;
+};
+
+// One operation: forward and backward stand together in a file of ops/ or losses/. An op holds
+// values and attributes, never memory.
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual const char* type() const = 0;
+  virtual void forward(Run& run) const = 0;
+  virtual void backward(Run& run) const = 0;
+};
+
+}  // namespace countenance

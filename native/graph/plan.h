@@ -1,0 +1,78 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/memory_plan.h"
+
+namespace countenance {
+
+struct PlanOptions {
+  // Every tensor in a buffer of its own, filled with NaN before each run, with a canary behind it.
+  // Slow; the same bits as without prove the memory plan and the ops' declarations.
+  bool guard = false;
+};
+
+// What a run works on besides its own memory.
+struct RunBindings {
+  ParameterStore* parameters = nullptr;
+  ParameterArena* gradients = nullptr;  // training only
+  uint64_t seed = 0;                    // of dropout and drop path
+  uint64_t step = 0;
+  const std::atomic<bool>* cancel = nullptr;  // looked at between ops: ERR_ABORTED
+};
+
+// A graph with memory: executes forward and backward. All addresses are fixed at construction;
+// a run allocates nothing.
+class Plan {
+ public:
+  Plan(Graph graph, PlanOptions options = {});
+  ~Plan();
+  Plan(Plan&&) noexcept;
+
+  const Graph& graph() const { return graph_; }
+  // The place of an input or output.
+  Tensor tensor(Value value) const;
+
+  void forward(const RunBindings& bindings);
+  // After forward of a training graph: the gradient of the last op's objective.
+  void backward(const RunBindings& bindings);
+
+  size_t bytes() const { return memory_.bytes; }
+  // For tests of the plan.
+  const std::vector<Lifetime>& lifetimes() const { return lifetimes_; }
+  const MemoryPlan& memory() const { return memory_; }
+
+ private:
+  class NodeRun;
+  struct Slots;
+
+  void place_values();
+  void place_gradients();
+  void place_workspaces();
+  int add_buffer(size_t bytes, int first, int last);
+  Tensor at(int buffer, const Shape& shape, DType dtype) const;
+  int forward_time(int node) const { return node; }
+  int backward_time(int node) const { return 2 * static_cast<int>(graph_.nodes().size()) - 1 - node; }
+  void poison();
+  void check_canaries() const;
+
+  Graph graph_;
+  PlanOptions options_;
+  std::vector<Lifetime> lifetimes_;
+  MemoryPlan memory_;
+  std::unique_ptr<DeviceBlock> block_;
+
+  // Buffer of each value, of its gradient (-1: none) and of each node's workspaces (-1: none).
+  std::vector<int> value_buffer_;
+  std::vector<int> gradient_buffer_;
+  std::vector<int> first_gradient_writer_;  // node that overwrites, per value
+  std::vector<int> forward_workspace_;
+  std::vector<int> backward_workspace_;
+  std::vector<int> last_parameter_user_;  // node that overwrites dparameter, per parameter
+  std::vector<bool> has_backward_;        // per node: does a gradient reach one of its outputs
+};
+
+}  // namespace countenance

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "graph/plan.h"
+
+namespace countenance {
+
+enum class Backbone : uint8_t { ResNet18, SwinT };
+
+// Width D of the representations, given by the vision-language model's text embeddings.
+inline constexpr int64_t kEmbedding = 512;
+
+struct ModelConfig {
+  Backbone backbone = Backbone::ResNet18;
+  int64_t input_size = 112;
+  int64_t patch_size = 2;  // Swin: 2 or 4
+  float drop_path = 0.1f;  // Swin: rate of the last block, rising linearly from 0
+  int64_t classes = 7;
+  int64_t neutral = 6;
+  float logit_scale = 100.0f;
+  uint64_t seed = 0;  // of the initial weights
+};
+
+// Throws ERR_INVALID_ARGUMENT naming what is wrong.
+void validate(const ModelConfig& config);
+
+struct Features {
+  Value expression;  // f_e (B, D)
+  Value neutral;     // f_n (B, D)
+};
+
+// The whole network of METHOD.md from images (B, S, S, 3), normalised, to its two representations.
+// Parameters stand under `encoder.` and `MLP.`, as in the reference's checkpoints.
+Features ke2nt(Graph& graph, const ModelConfig& config, Value images);
+
+// Weights, text embeddings and the backend that holds them.
+class Model {
+ public:
+  // text: (classes, D) raw embeddings, finite, no zero row.
+  Model(ModelConfig config, std::span<const float> text, std::shared_ptr<Backend> backend);
+
+  const ModelConfig& config() const { return config_; }
+  Backend& backend() const { return *backend_; }
+  std::shared_ptr<Backend> shared_backend() const { return backend_; }
+  ParameterTable& table() { return table_; }
+  ParameterStore& parameters() { return *parameters_; }
+  const std::vector<float>& text() const { return text_; }
+  // Other expressions for the same weights; changes config().classes and config().neutral.
+  void set_text(std::span<const float> text, int64_t classes, int64_t neutral);
+
+  // State-dict access in PyTorch's layout; sizes are checked.
+  void read(const ParameterSpec& spec, std::span<float> out);
+  void write(const ParameterSpec& spec, std::span<const float> in);
+
+ private:
+  ModelConfig config_;
+  std::vector<float> text_;
+  std::shared_ptr<Backend> backend_;
+  ParameterTable table_;
+  std::unique_ptr<ParameterStore> parameters_;
+};
+
+}  // namespace countenance
