@@ -14,8 +14,12 @@ import {
   runTypeScript,
 } from './steps.mjs';
 
-const mocha = (args) =>
-  runInteractive(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), ...args]);
+/** Runs the test files among the arguments, or all of them. */
+function mocha(args) {
+  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : ['test/**/*.test.ts'];
+  const program = join(root, 'node_modules/mocha/bin/mocha.js');
+  return runInteractive(process.execPath, [program, ...files, ...args]);
+}
 
 const nativeTests = (args) => runInteractive(join(root, 'build/native_tests'), args);
 
