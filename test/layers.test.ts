@@ -21,8 +21,8 @@ const nativeLayers = [
  */
 const libLayers = [
   ['errors'],
-  ['types'],
-  ['binding'],
+  ['types', 'philox'],
+  ['files', 'binding'],
   ['native'],
   ['weights', 'metrics'],
   ['images', 'text'],
