@@ -1,0 +1,106 @@
+#include "losses/objective.h"
+
+namespace countenance {
+
+namespace {
+
+// Value and gradient come out of one pass, so forward saves the gradients and backward hands them on.
+class Ke2ntObjective final : public Op {
+ public:
+  struct Values {
+    Value losses, logits, dexpression, dneutral;          // outputs
+    Value expression, neutral, targets, text;             // inputs
+  };
+
+  Ke2ntObjective(const Values& values, const ObjectiveAttributes& attributes)
+      : v_(values), attributes_(attributes) {}
+
+  const char* type() const override { return "ke2nt_objective"; }
+
+  void forward(Run& run) const override {
+    run.backend().objective(run[v_.losses], run[v_.logits], overwrite(run[v_.dexpression]),
+                            overwrite(run[v_.dneutral]), run[v_.expression], run[v_.neutral],
+                            run[v_.targets], run[v_.text], attributes_, run.workspace());
+  }
+
+  void backward(Run& run) const override {
+    hand_on(run, run.d(v_.expression), run[v_.dexpression]);
+    hand_on(run, run.d(v_.neutral), run[v_.dneutral]);
+  }
+
+ private:
+  static void hand_on(Run& run, Gradient dx, Tensor saved) {
+    if (!dx.wanted()) return;
+    if (dx.accumulates()) {
+      run.backend().add_forward(dx.tensor, dx.tensor, saved, {});
+    } else {
+      run.backend().copy(dx.tensor, saved);
+    }
+  }
+
+  Values v_;
+  ObjectiveAttributes attributes_;
+};
+
+class CosineLogits final : public Op {
+ public:
+  CosineLogits(Value logits, Value features, Value text, float scale)
+      : logits_(logits), features_(features), text_(text), scale_(scale) {}
+  const char* type() const override { return "cosine_logits"; }
+  void forward(Run& run) const override {
+    run.backend().cosine_logits(run[logits_], run[features_], run[text_], scale_);
+  }
+  void backward(Run&) const override { ensure(false, "cosine_logits has no backward"); }
+
+ private:
+  Value logits_, features_, text_;
+  float scale_;
+};
+
+void check_head(const Graph& graph, Value features, Value text) {
+  const Shape& f = graph.shape(features);
+  const Shape& t = graph.shape(text);
+  require(f.rank() == 2 && t.rank() == 2 && f[1] == t[1],
+          "Expected features (B, D) and text (K, D) but received ", f, " and ", t);
+}
+
+}  // namespace
+
+Objective ke2nt_objective(Graph& graph, Value expression, Value neutral, Value targets, Value text,
+                          const ObjectiveAttributes& attributes) {
+  check_head(graph, expression, text);
+  const Shape features = graph.shape(expression);
+  const Shape logits_shape{features[0], graph.shape(text)[0]};
+  require(graph.shape(neutral) == features, "Expected neutral features ", features);
+  require(graph.shape(targets) == logits_shape, "Expected targets ", logits_shape, " but received ",
+          graph.shape(targets));
+  require(attributes.neutral >= 0 && attributes.neutral < logits_shape[1],
+          "Expected a neutral class in [0, ", logits_shape[1], ") but received ",
+          attributes.neutral);
+  const Ke2ntObjective::Values v{.losses = graph.tensor(Shape{kObjectiveValues}, DType::F32),
+                                 .logits = graph.tensor(logits_shape, DType::F32),
+                                 .dexpression = graph.saved(features, DType::F32),
+                                 .dneutral = graph.saved(features, DType::F32),
+                                 .expression = expression,
+                                 .neutral = neutral,
+                                 .targets = targets,
+                                 .text = text};
+  graph.add(std::make_unique<Ke2ntObjective>(v, attributes),
+            {.inputs = {expression, neutral, targets, text},
+             .outputs = {v.losses, v.logits, v.dexpression, v.dneutral},
+             .kept = {v.dexpression, v.dneutral},
+             .parameters = {},
+             .forward_workspace = graph.backend().objective_workspace(features, graph.shape(text))});
+  return {v.losses, v.logits};
+}
+
+Value cosine_logits(Graph& graph, Value features, Value text, float scale) {
+  check_head(graph, features, text);
+  const Value logits =
+      graph.tensor(Shape{graph.shape(features)[0], graph.shape(text)[0]}, DType::F32);
+  graph.add(std::make_unique<CosineLogits>(logits, features, text, scale),
+            {.inputs = {features, text}, .outputs = {logits}, .kept = {}, .parameters = {}});
+  return logits;
+}
+
+}  // namespace countenance

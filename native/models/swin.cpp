@@ -1,0 +1,79 @@
+#include <array>
+
+#include "models/encoders.h"
+#include "ops/ops.h"
+
+namespace countenance {
+
+namespace {
+
+constexpr int64_t kEmbed = 96;
+constexpr int64_t kWindow = 7;
+constexpr int64_t kMlpRatio = 4;
+constexpr std::array<int64_t, 4> kDepths = {2, 2, 6, 2};
+constexpr std::array<int64_t, 4> kHeads = {3, 6, 12, 24};
+constexpr int kBlocks = 12;
+
+Value dense(Graph& graph, Value x, const std::string& name, int64_t out, bool bias = true) {
+  return linear(graph, x, name,
+                {.out_features = out, .weight = Initializer::truncated_normal(0.02f), .bias = bias});
+}
+
+Value attention(Graph& graph, Value x, const std::string& name, int64_t heads, int64_t shift) {
+  const int64_t channels = graph.shape(x).channels();
+  const Value qkv = dense(graph, x, name + ".qkv", 3 * channels);
+  x = window_attention(graph, qkv, name, {.heads = heads, .window = kWindow, .shift = shift});
+  return dense(graph, x, name + ".proj", channels);
+}
+
+Value mlp(Graph& graph, Value x, const std::string& name) {
+  const int64_t channels = graph.shape(x).channels();
+  x = gelu(graph, dense(graph, x, name + ".fc1", kMlpRatio * channels));
+  return dense(graph, x, name + ".fc2", channels);
+}
+
+// Pre-norm transformer block; every second one works on windows shifted by half, unless one window
+// covers the whole grid.
+Value block(Graph& graph, Value x, const std::string& name, int64_t heads, bool odd,
+            float drop_path) {
+  const int64_t shift = odd && graph.shape(x)[1] > kWindow ? kWindow / 2 : 0;
+  const Value attended =
+      attention(graph, layer_norm(graph, x, name + ".norm1"), name + ".attn", heads, shift);
+  x = add(graph, x, attended, drop_path);
+  const Value transformed = mlp(graph, layer_norm(graph, x, name + ".norm2"), name + ".mlp");
+  return add(graph, x, transformed, drop_path);
+}
+
+Value downsample(Graph& graph, Value x, const std::string& name) {
+  const int64_t channels = graph.shape(x).channels();
+  x = layer_norm(graph, patch_merge(graph, x), name + ".norm");
+  return dense(graph, x, name + ".reduction", 2 * channels, false);
+}
+
+}  // namespace
+
+Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_size,
+             float drop_path) {
+  Value x = conv2d(graph, images, name + ".patch_embed.proj",
+                   {.out_channels = kEmbed, .kernel = patch_size, .stride = patch_size, .bias = true});
+  x = layer_norm(graph, x, name + ".patch_embed.norm");
+  int done = 0;
+  for (size_t i = 0; i < kDepths.size(); ++i) {
+    const std::string layer = name + ".layers." + std::to_string(i);
+    for (int64_t j = 0; j < kDepths[i]; ++j, ++done) {
+      const float rate = drop_path * static_cast<float>(done) / (kBlocks - 1);
+      x = block(graph, x, layer + ".blocks." + std::to_string(j), kHeads[i], j % 2 == 1, rate);
+    }
+    if (i + 1 < kDepths.size()) x = downsample(graph, x, layer + ".downsample");
+  }
+  x = global_average_pool(graph, layer_norm(graph, x, name + ".norm"));
+
+  // The head that turns the pooled tokens into the embedding, as in the reference.
+  const BatchNormOptions norm{.activation = Activation::None, .residual = {}, .eps = 2e-5f};
+  x = dense(graph, x, name + ".feature.0", graph.shape(x).channels(), false);
+  x = batch_norm(graph, x, name + ".feature.1", norm);
+  x = dense(graph, x, name + ".feature.2", kEmbedding, false);
+  return batch_norm(graph, x, name + ".feature.3", norm);
+}
+
+}  // namespace countenance

@@ -1,0 +1,107 @@
+#include "ops/ops.h"
+
+namespace countenance {
+
+namespace {
+
+struct NormParameters {
+  ParameterId weight, bias, running_mean, running_var;
+};
+
+class BatchNorm final : public Op {
+ public:
+  BatchNorm(Value y, Value mean, Value rstd, Value x, Value residual, NormParameters parameters,
+            BatchNormAttributes attributes)
+      : y_(y), mean_(mean), rstd_(rstd), x_(x), residual_(residual), p_(parameters),
+        attributes_(attributes) {}
+
+  const char* type() const override { return "batch_norm"; }
+
+  void forward(Run& run) const override {
+    run.backend().batch_norm_forward(run[y_], run[mean_], run[rstd_], run[p_.running_mean],
+                                     run[p_.running_var], run[x_], run[p_.weight], run[p_.bias],
+                                     run[residual_], attributes_, run.workspace());
+  }
+
+  void backward(Run& run) const override {
+    const Tensor y = attributes_.activation == Activation::None ? Tensor{} : run[y_];
+    run.backend().batch_norm_backward(run.d(x_), run.d(residual_), run.d(p_.weight),
+                                      run.d(p_.bias), run.dy(y_), run[x_], y, run[mean_],
+                                      run[rstd_], run[p_.weight], attributes_, run.workspace());
+  }
+
+ private:
+  Value y_, mean_, rstd_, x_, residual_;
+  NormParameters p_;
+  BatchNormAttributes attributes_;
+};
+
+class BatchNormEvaluation final : public Op {
+ public:
+  BatchNormEvaluation(Value y, Value scale, Value shift, Value x, Value residual,
+                      NormParameters parameters, BatchNormAttributes attributes)
+      : y_(y), scale_(scale), shift_(shift), x_(x), residual_(residual), p_(parameters),
+        attributes_(attributes) {}
+
+  const char* type() const override { return "batch_norm_evaluation"; }
+
+  void forward(Run& run) const override {
+    run.backend().batch_norm_fold(run[scale_], run[shift_], run[p_.weight], run[p_.bias],
+                                  run[p_.running_mean], run[p_.running_var], attributes_);
+    run.backend().scale_shift_forward(
+        run[y_], run[x_], {run[scale_], run[shift_], run[residual_], attributes_.activation});
+  }
+
+  void backward(Run&) const override { ensure(false, "batch_norm_evaluation has no backward"); }
+
+ private:
+  Value y_, scale_, shift_, x_, residual_;
+  NormParameters p_;
+  BatchNormAttributes attributes_;
+};
+
+}  // namespace
+
+Value batch_norm(Graph& graph, Value x, const std::string& name, const BatchNormOptions& options) {
+  const Shape shape = graph.shape(x);
+  const Shape channels{shape.channels()};
+  require(!options.residual || graph.shape(options.residual) == shape, name,
+          ": Expected a residual of shape ", shape);
+  const NormParameters p{
+      graph.parameter(name + ".weight", channels, ParameterKind::Vector, Initializer::ones()),
+      graph.parameter(name + ".bias", channels, ParameterKind::Vector, Initializer::zeros()),
+      graph.parameter(name + ".running_mean", channels, ParameterKind::Statistic,
+                      Initializer::zeros()),
+      graph.parameter(name + ".running_var", channels, ParameterKind::Statistic,
+                      Initializer::ones())};
+  const BatchNormAttributes attributes{options.eps, options.momentum, options.activation};
+  const Value y = graph.activation_tensor(shape);
+  const Value first = graph.tensor(channels, DType::F32);   // mean, or the folded scale
+  const Value second = graph.tensor(channels, DType::F32);  // rstd, or the folded shift
+  const std::vector<ParameterId> parameters{p.weight, p.bias, p.running_mean, p.running_var};
+  if (!graph.training()) {
+    graph.add(std::make_unique<BatchNormEvaluation>(y, first, second, x, options.residual, p,
+                                                    attributes),
+              {.inputs = {x, options.residual},
+               .outputs = {y, first, second},
+               .kept = {},
+               .parameters = parameters});
+    return y;
+  }
+  require(shape.rows() > 1, name,
+          ": Expected more than one value per channel when training but received an input ", shape,
+          "; use a larger batch");
+  const size_t bytes = graph.backend().batch_norm_workspace(shape);
+  std::vector<Value> kept{x, first, second};
+  if (options.activation != Activation::None) kept.push_back(y);
+  graph.add(std::make_unique<BatchNorm>(y, first, second, x, options.residual, p, attributes),
+            {.inputs = {x, options.residual},
+             .outputs = {y, first, second},
+             .kept = kept,
+             .parameters = parameters,
+             .forward_workspace = bytes,
+             .backward_workspace = bytes});
+  return y;
+}
+
+}  // namespace countenance

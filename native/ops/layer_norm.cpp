@@ -1,0 +1,52 @@
+#include "ops/ops.h"
+
+namespace countenance {
+
+namespace {
+
+constexpr float kEps = 1e-5f;
+
+class LayerNorm final : public Op {
+ public:
+  LayerNorm(Value y, Value mean, Value rstd, Value x, ParameterId weight, ParameterId bias)
+      : y_(y), mean_(mean), rstd_(rstd), x_(x), weight_(weight), bias_(bias) {}
+
+  const char* type() const override { return "layer_norm"; }
+
+  void forward(Run& run) const override {
+    run.backend().layer_norm_forward(run[y_], run[mean_], run[rstd_], run[x_], run[weight_],
+                                     run[bias_], kEps);
+  }
+
+  void backward(Run& run) const override {
+    run.backend().layer_norm_backward(run.d(x_), run.d(weight_), run.d(bias_), run.dy(y_), run[x_],
+                                      run[mean_], run[rstd_], run[weight_], run.workspace());
+  }
+
+ private:
+  Value y_, mean_, rstd_, x_;
+  ParameterId weight_, bias_;
+};
+
+}  // namespace
+
+Value layer_norm(Graph& graph, Value x, const std::string& name) {
+  const Shape shape = graph.shape(x);
+  const Shape channels{shape.channels()};
+  const ParameterId weight =
+      graph.parameter(name + ".weight", channels, ParameterKind::Vector, Initializer::ones());
+  const ParameterId bias =
+      graph.parameter(name + ".bias", channels, ParameterKind::Vector, Initializer::zeros());
+  const Value y = graph.activation_tensor(shape);
+  const Value mean = graph.saved(Shape{shape.rows()}, DType::F32);
+  const Value rstd = graph.saved(Shape{shape.rows()}, DType::F32);
+  graph.add(std::make_unique<LayerNorm>(y, mean, rstd, x, weight, bias),
+            {.inputs = {x},
+             .outputs = {y, mean, rstd},
+             .kept = {x, mean, rstd},
+             .parameters = {weight, bias},
+             .backward_workspace = graph.backend().layer_norm_workspace(shape)});
+  return y;
+}
+
+}  // namespace countenance
