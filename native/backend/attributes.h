@@ -19,9 +19,9 @@ enum class Activation : uint8_t { None, Relu };
 //   y = activation(scale[c] * product + shift[c] + residual)
 // Every tensor may be absent. `scale` and `shift` (C) are a folded batch norm or a bias.
 struct Epilogue {
-  Tensor scale;
-  Tensor shift;
-  Tensor residual;  // shape of y
+  Tensor scale = {};
+  Tensor shift = {};
+  Tensor residual = {};  // shape of y
   Activation activation = Activation::None;
 };
 
@@ -62,7 +62,14 @@ struct ObjectiveAttributes {
 };
 
 // Places in the objective's `losses` tensor.
-enum ObjectiveValue : int { kTotal, kSupervised, kTransformation, kContrast, kCorrect, kObjectiveValues };
+enum ObjectiveValue : int {
+  kTotal,
+  kSupervised,
+  kTransformation,
+  kContrast,
+  kCorrect,
+  kObjectiveValues
+};
 
 struct SgdAttributes {
   float learning_rate = 0.0f;

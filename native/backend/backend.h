@@ -130,13 +130,11 @@ class Backend {
   //   The probabilities are recomputed in the backward pass, never stored.
   virtual size_t window_attention_workspace(const Shape& qkv,
                                             const WindowAttentionAttributes& attributes) const = 0;
-  virtual void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv,
-                                        Tensor bias_table,
+  virtual void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv, Tensor bias_table,
                                         const WindowAttentionAttributes& attributes,
                                         Tensor workspace) = 0;
-  virtual void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy,
-                                         Tensor qkv, Tensor y, Tensor log_sum_exp,
-                                         Tensor bias_table,
+  virtual void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy, Tensor qkv,
+                                         Tensor y, Tensor log_sum_exp, Tensor bias_table,
                                          const WindowAttentionAttributes& attributes,
                                          Tensor workspace) = 0;
   // (B, H, W, C) -> (B, H/2, W/2, 4C): Swin's order of the four neighbours,
@@ -148,8 +146,7 @@ class Backend {
   // logits = scale hat(features) hat(text)^T. features (B, D), text (K, D) raw, logits (B, K).
   virtual void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) = 0;
   // loss (1) = mean_b -sum_k targets log_softmax(logits); dlogits (B, K) is its gradient.
-  virtual void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits,
-                                  Tensor targets) = 0;
+  virtual void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits, Tensor targets) = 0;
   // METHOD's objective. losses (kObjectiveValues) as in ObjectiveValue, kCorrect counting
   // argmax(logits) == argmax(targets). expression, neutral (B, D); targets (B, K), rows summing to
   // 1; text (K, D) raw. The class y of a sample is argmax(targets).

@@ -54,8 +54,8 @@ Isa detect_isa() {
       require(supported(isa), "COUNTENANCE_ISA=", wanted, ": this processor lacks it");
       return isa;
     }
-    fail(code::kInvalidArgument, "Expected portable, avx2 or avx512 for COUNTENANCE_ISA but received ",
-         wanted);
+    fail(code::kInvalidArgument,
+         "Expected portable, avx2 or avx512 for COUNTENANCE_ISA but received ", wanted);
   }
   if (supported(Isa::Avx512)) return Isa::Avx512;
   return supported(Isa::Avx2) ? Isa::Avx2 : Isa::Portable;

@@ -37,7 +37,9 @@ class Shape {
     return n;
   }
   // Product of all dimensions but the last: the number of rows of C channels.
-  int64_t rows() const { return rank_ == 0 ? 1 : elements() / (operator[](-1) ? operator[](-1) : 1); }
+  int64_t rows() const {
+    return rank_ == 0 ? 1 : elements() / (operator[](-1) ? operator[](-1) : 1);
+  }
   int64_t channels() const { return operator[](-1); }
 
   bool operator==(const Shape& other) const {

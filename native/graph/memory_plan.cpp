@@ -37,9 +37,10 @@ MemoryPlan plan_memory(const std::vector<Lifetime>& buffers) {
     if (best_gap == std::numeric_limits<size_t>::max()) best = free_from;
     plan.offsets[i] = best;
     plan.bytes = std::max(plan.bytes, best + wanted);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
-                                   [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), i,
+                         [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; }),
+        i);
   }
   return plan;
 }

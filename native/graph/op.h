@@ -23,7 +23,8 @@ class Run {
   virtual Tensor operator[](ParameterId id) const = 0;
   // The incoming gradient of an output.
   virtual Tensor dy(Value output) const = 0;
-  // Where the gradient of an input goes, and how; ignored for absent values and those that want none.
+  // Where the gradient of an input goes, and how; ignored for absent values and those that want
+  // none.
   virtual Gradient d(Value input) const = 0;
   virtual Gradient d(ParameterId id) const = 0;
   // As many bytes as the op asked for in this direction, absent if none.
@@ -34,10 +35,11 @@ class Run {
 
 // What the memory plan must know about an op.
 struct OpUse {
-  std::vector<Value> inputs;   // read by forward; backward writes the gradients of those that want one
-  std::vector<Value> outputs;  // written by forward, saved tensors included
-  std::vector<Value> kept;     // which inputs and outputs backward reads again
-  std::vector<ParameterId> parameters;
+  std::vector<Value> inputs =
+      {};  // read by forward; backward writes the gradients of those that want one
+  std::vector<Value> outputs = {};  // written by forward, saved tensors included
+  std::vector<Value> kept = {};     // which inputs and outputs backward reads again
+  std::vector<ParameterId> parameters = {};
   size_t forward_workspace = 0;  // bytes
   size_t backward_workspace = 0;
 };

@@ -45,17 +45,18 @@ Initializer Initializer::fan_in(int64_t in) {
   return uniform(static_cast<float>(1.0 / std::sqrt(static_cast<double>(in))));
 }
 
-ParameterId ParameterTable::declare(const std::string& name, const Shape& shape,
-                                    ParameterKind kind, Initializer initializer) {
+ParameterId ParameterTable::declare(const std::string& name, const Shape& shape, ParameterKind kind,
+                                    Initializer initializer) {
   if (auto found = index_.find(name); found != index_.end()) {
     const ParameterSpec& spec = specs_[static_cast<size_t>(found->second)];
-    ensure(spec.shape == shape && spec.kind == kind, "parameter ", name, " declared as ", spec.shape,
-           " and as ", shape);
+    ensure(spec.shape == shape && spec.kind == kind, "parameter ", name, " declared as ",
+           spec.shape, " and as ", shape);
     return {found->second};
   }
   ensure(!frozen_, "parameter ", name, " is not in the frozen table");
   ParameterSpec spec{name, shape, kind, initializer};
-  spec.elements = kind == ParameterKind::Matrix ? backend_->packed_elements(shape) : shape.elements();
+  spec.elements =
+      kind == ParameterKind::Matrix ? backend_->packed_elements(shape) : shape.elements();
   int64_t& end = spec.trainable() ? trained_elements_ : statistic_elements_;
   spec.offset = end;
   end += (spec.elements + kPlaceFloats - 1) / kPlaceFloats * kPlaceFloats;

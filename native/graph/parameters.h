@@ -33,7 +33,8 @@ struct Initializer {
   static Initializer uniform(float bound) { return {Kind::Uniform, bound}; }
   // Cut at two standard deviations, the customary form for transformers.
   static Initializer truncated_normal(float std) { return {Kind::TruncatedNormal, std}; }
-  // He et al. 2015 for ReLU networks, fan-out form, as torchvision's ResNet. shape (out, in, kh, kw).
+  // He et al. 2015 for ReLU networks, fan-out form, as torchvision's ResNet. shape (out, in, kh,
+  // kw).
   static Initializer kaiming_fan_out(const Shape& shape);
   // torch.nn.Linear's default for weight and bias: uniform within 1 / sqrt(in).
   static Initializer fan_in(int64_t in);

@@ -26,8 +26,9 @@ class Plan::NodeRun final : public Run {
     const OpUse& use = plan_.graph_.nodes()[static_cast<size_t>(node_)].use;
     const bool declared = backward_ ? contains(use.kept, value)
                                     : contains(use.inputs, value) || contains(use.outputs, value);
-    ensure(declared, type(), backward_ ? " reads a value in backward that it does not keep"
-                                       : " touches a value it did not declare");
+    ensure(declared, type(),
+           backward_ ? " reads a value in backward that it does not keep"
+                     : " touches a value it did not declare");
     return plan_.tensor(value);
   }
 
@@ -132,7 +133,8 @@ void Plan::place_values() {
     const Graph::Entry& entry = entries[i];
     const int first = entry.producer < 0 ? -1 : forward_time(entry.producer);
     const size_t bytes = static_cast<size_t>(entry.shape.elements()) * size_of(entry.dtype);
-    value_buffer_.push_back(add_buffer(bytes, first, entry.is_output ? end : std::max(last[i], first)));
+    value_buffer_.push_back(
+        add_buffer(bytes, first, entry.is_output ? end : std::max(last[i], first)));
   }
 }
 
@@ -148,10 +150,10 @@ void Plan::place_gradients() {
   // Gradients flow from the last op, the objective, to whatever it depends on.
   for (size_t n = nodes.size(); n-- > 0;) {
     const OpUse& use = nodes[n].use;
-    has_backward_[n] = n + 1 == nodes.size() ||
-                       std::any_of(use.outputs.begin(), use.outputs.end(), [&](Value v) {
-                         return first_gradient_writer_[static_cast<size_t>(v.index)] >= 0;
-                       });
+    has_backward_[n] =
+        n + 1 == nodes.size() || std::any_of(use.outputs.begin(), use.outputs.end(), [&](Value v) {
+          return first_gradient_writer_[static_cast<size_t>(v.index)] >= 0;
+        });
     if (!has_backward_[n]) continue;
     for (Value v : use.inputs) {
       int& writer = first_gradient_writer_[static_cast<size_t>(v.index)];
@@ -164,7 +166,8 @@ void Plan::place_gradients() {
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     if (first_gradient_writer_[i] < 0) continue;
-    const size_t bytes = static_cast<size_t>(entries[i].shape.elements()) * size_of(entries[i].dtype);
+    const size_t bytes =
+        static_cast<size_t>(entries[i].shape.elements()) * size_of(entries[i].dtype);
     gradient_buffer_[i] = add_buffer(bytes, backward_time(first_gradient_writer_[i]),
                                      backward_time(entries[i].producer));
   }

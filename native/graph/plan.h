@@ -55,7 +55,9 @@ class Plan {
   int add_buffer(size_t bytes, int first, int last);
   Tensor at(int buffer, const Shape& shape, DType dtype) const;
   int forward_time(int node) const { return node; }
-  int backward_time(int node) const { return 2 * static_cast<int>(graph_.nodes().size()) - 1 - node; }
+  int backward_time(int node) const {
+    return 2 * static_cast<int>(graph_.nodes().size()) - 1 - node;
+  }
   void poison();
   void check_canaries() const;
 

@@ -4,12 +4,13 @@ namespace countenance {
 
 namespace {
 
-// Value and gradient come out of one pass, so forward saves the gradients and backward hands them on.
+// Value and gradient come out of one pass, so forward saves the gradients and backward hands them
+// on.
 class Ke2ntObjective final : public Op {
  public:
   struct Values {
-    Value losses, logits, dexpression, dneutral;          // outputs
-    Value expression, neutral, targets, text;             // inputs
+    Value losses, logits, dexpression, dneutral;  // outputs
+    Value expression, neutral, targets, text;     // inputs
   };
 
   Ke2ntObjective(const Values& values, const ObjectiveAttributes& attributes)
@@ -85,12 +86,12 @@ Objective ke2nt_objective(Graph& graph, Value expression, Value neutral, Value t
                                  .neutral = neutral,
                                  .targets = targets,
                                  .text = text};
-  graph.add(std::make_unique<Ke2ntObjective>(v, attributes),
-            {.inputs = {expression, neutral, targets, text},
-             .outputs = {v.losses, v.logits, v.dexpression, v.dneutral},
-             .kept = {v.dexpression, v.dneutral},
-             .parameters = {},
-             .forward_workspace = graph.backend().objective_workspace(features, graph.shape(text))});
+  graph.add(
+      std::make_unique<Ke2ntObjective>(v, attributes),
+      {.inputs = {expression, neutral, targets, text},
+       .outputs = {v.losses, v.logits, v.dexpression, v.dneutral},
+       .kept = {v.dexpression, v.dneutral},
+       .forward_workspace = graph.backend().objective_workspace(features, graph.shape(text))});
   return {v.losses, v.logits};
 }
 
@@ -99,7 +100,7 @@ Value cosine_logits(Graph& graph, Value features, Value text, float scale) {
   const Value logits =
       graph.tensor(Shape{graph.shape(features)[0], graph.shape(text)[0]}, DType::F32);
   graph.add(std::make_unique<CosineLogits>(logits, features, text, scale),
-            {.inputs = {features, text}, .outputs = {logits}, .kept = {}, .parameters = {}});
+            {.inputs = {features, text}, .outputs = {logits}});
   return logits;
 }
 

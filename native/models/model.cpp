@@ -36,8 +36,8 @@ void validate(const ModelConfig& config) {
   require(std::isfinite(config.logit_scale) && config.logit_scale > 0,
           "Expected a positive logit scale but received ", config.logit_scale);
   if (config.backbone == Backbone::ResNet18) {
-    require(size >= 32 && size <= 1024, "Expected an input size of 32 to 1024 for resnet18 but received ",
-            size);
+    require(size >= 32 && size <= 1024,
+            "Expected an input size of 32 to 1024 for resnet18 but received ", size);
     return;
   }
   require(config.patch_size == 2 || config.patch_size == 4,

@@ -15,8 +15,9 @@ constexpr std::array<int64_t, 4> kHeads = {3, 6, 12, 24};
 constexpr int kBlocks = 12;
 
 Value dense(Graph& graph, Value x, const std::string& name, int64_t out, bool bias = true) {
-  return linear(graph, x, name,
-                {.out_features = out, .weight = Initializer::truncated_normal(0.02f), .bias = bias});
+  return linear(
+      graph, x, name,
+      {.out_features = out, .weight = Initializer::truncated_normal(0.02f), .bias = bias});
 }
 
 Value attention(Graph& graph, Value x, const std::string& name, int64_t heads, int64_t shift) {
@@ -54,8 +55,9 @@ Value downsample(Graph& graph, Value x, const std::string& name) {
 
 Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_size,
              float drop_path) {
-  Value x = conv2d(graph, images, name + ".patch_embed.proj",
-                   {.out_channels = kEmbed, .kernel = patch_size, .stride = patch_size, .bias = true});
+  Value x =
+      conv2d(graph, images, name + ".patch_embed.proj",
+             {.out_channels = kEmbed, .kernel = patch_size, .stride = patch_size, .bias = true});
   x = layer_norm(graph, x, name + ".patch_embed.norm");
   int done = 0;
   for (size_t i = 0; i < kDepths.size(); ++i) {
@@ -69,7 +71,7 @@ Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_
   x = global_average_pool(graph, layer_norm(graph, x, name + ".norm"));
 
   // The head that turns the pooled tokens into the embedding, as in the reference.
-  const BatchNormOptions norm{.activation = Activation::None, .residual = {}, .eps = 2e-5f};
+  const BatchNormOptions norm{.eps = 2e-5f};
   x = dense(graph, x, name + ".feature.0", graph.shape(x).channels(), false);
   x = batch_norm(graph, x, name + ".feature.1", norm);
   x = dense(graph, x, name + ".feature.2", kEmbedding, false);

@@ -38,7 +38,7 @@ Value add(Graph& graph, Value a, Value b, float drop_path) {
   Value scale;
   if (drop_path > 0) scale = graph.saved(Shape{shape[0]}, DType::F32);
   graph.add(std::make_unique<Add>(y, scale, a, b, drop_path),
-            {.inputs = {a, b}, .outputs = {y, scale}, .kept = {scale}, .parameters = {}});
+            {.inputs = {a, b}, .outputs = {y, scale}, .kept = {scale}});
   return y;
 }
 

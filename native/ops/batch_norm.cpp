@@ -12,7 +12,12 @@ class BatchNorm final : public Op {
  public:
   BatchNorm(Value y, Value mean, Value rstd, Value x, Value residual, NormParameters parameters,
             BatchNormAttributes attributes)
-      : y_(y), mean_(mean), rstd_(rstd), x_(x), residual_(residual), p_(parameters),
+      : y_(y),
+        mean_(mean),
+        rstd_(rstd),
+        x_(x),
+        residual_(residual),
+        p_(parameters),
         attributes_(attributes) {}
 
   const char* type() const override { return "batch_norm"; }
@@ -25,9 +30,9 @@ class BatchNorm final : public Op {
 
   void backward(Run& run) const override {
     const Tensor y = attributes_.activation == Activation::None ? Tensor{} : run[y_];
-    run.backend().batch_norm_backward(run.d(x_), run.d(residual_), run.d(p_.weight),
-                                      run.d(p_.bias), run.dy(y_), run[x_], y, run[mean_],
-                                      run[rstd_], run[p_.weight], attributes_, run.workspace());
+    run.backend().batch_norm_backward(run.d(x_), run.d(residual_), run.d(p_.weight), run.d(p_.bias),
+                                      run.dy(y_), run[x_], y, run[mean_], run[rstd_],
+                                      run[p_.weight], attributes_, run.workspace());
   }
 
  private:
@@ -40,7 +45,12 @@ class BatchNormEvaluation final : public Op {
  public:
   BatchNormEvaluation(Value y, Value scale, Value shift, Value x, Value residual,
                       NormParameters parameters, BatchNormAttributes attributes)
-      : y_(y), scale_(scale), shift_(shift), x_(x), residual_(residual), p_(parameters),
+      : y_(y),
+        scale_(scale),
+        shift_(shift),
+        x_(x),
+        residual_(residual),
+        p_(parameters),
         attributes_(attributes) {}
 
   const char* type() const override { return "batch_norm_evaluation"; }
@@ -80,12 +90,9 @@ Value batch_norm(Graph& graph, Value x, const std::string& name, const BatchNorm
   const Value second = graph.tensor(channels, DType::F32);  // rstd, or the folded shift
   const std::vector<ParameterId> parameters{p.weight, p.bias, p.running_mean, p.running_var};
   if (!graph.training()) {
-    graph.add(std::make_unique<BatchNormEvaluation>(y, first, second, x, options.residual, p,
-                                                    attributes),
-              {.inputs = {x, options.residual},
-               .outputs = {y, first, second},
-               .kept = {},
-               .parameters = parameters});
+    graph.add(
+        std::make_unique<BatchNormEvaluation>(y, first, second, x, options.residual, p, attributes),
+        {.inputs = {x, options.residual}, .outputs = {y, first, second}, .parameters = parameters});
     return y;
   }
   require(shape.rows() > 1, name,

@@ -14,8 +14,7 @@ class Conv2d final : public Op {
   const char* type() const override { return "conv2d"; }
 
   void forward(Run& run) const override {
-    Epilogue epilogue;
-    epilogue.shift = run[bias_];
+    const Epilogue epilogue{.shift = run[bias_]};
     run.backend().conv2d_forward(run[y_], run[x_], run[weight_], epilogue, attributes_,
                                  run.workspace());
   }
@@ -39,10 +38,20 @@ class Conv2d final : public Op {
 class FoldedConvNorm final : public Op {
  public:
   FoldedConvNorm(Value y, Value x, Value residual, Value scale, Value shift, ParameterId weight,
-                 const ParameterId (&norm)[4], Conv2dAttributes conv, BatchNormAttributes attributes)
-      : y_(y), x_(x), residual_(residual), scale_(scale), shift_(shift), weight_(weight),
-        norm_weight_(norm[0]), norm_bias_(norm[1]), running_mean_(norm[2]), running_var_(norm[3]),
-        conv_(conv), norm_(attributes) {}
+                 const ParameterId (&norm)[4], Conv2dAttributes conv,
+                 BatchNormAttributes attributes)
+      : y_(y),
+        x_(x),
+        residual_(residual),
+        scale_(scale),
+        shift_(shift),
+        weight_(weight),
+        norm_weight_(norm[0]),
+        norm_bias_(norm[1]),
+        running_mean_(norm[2]),
+        running_var_(norm[3]),
+        conv_(conv),
+        norm_(attributes) {}
 
   const char* type() const override { return "conv_norm"; }
 
@@ -77,9 +86,9 @@ Geometry geometry(const Graph& graph, Value x, const std::string& name,
   const int64_t width = in[2] + 2 * options.padding - options.kernel;
   require(height >= 0 && width >= 0, name, ": the kernel of ", options.kernel,
           " is larger than the padded input ", in);
-  return {in, Shape{options.out_channels, in[3], options.kernel, options.kernel},
-          Shape{in[0], height / options.stride + 1, width / options.stride + 1,
-                options.out_channels}};
+  return {
+      in, Shape{options.out_channels, in[3], options.kernel, options.kernel},
+      Shape{in[0], height / options.stride + 1, width / options.stride + 1, options.out_channels}};
 }
 
 }  // namespace
@@ -127,16 +136,14 @@ Value conv_norm(Graph& graph, Value x, const std::string& conv, const std::strin
   const Value y = graph.activation_tensor(shapes.y);
   const Value scale = graph.tensor(channels, DType::F32);
   const Value shift = graph.tensor(channels, DType::F32);
-  graph.add(std::make_unique<FoldedConvNorm>(
-                y, x, norm_options.residual, scale, shift, weight, parameters, attributes,
-                BatchNormAttributes{norm_options.eps, norm_options.momentum,
-                                    norm_options.activation}),
-            {.inputs = {x, norm_options.residual},
-             .outputs = {y, scale, shift},
-             .kept = {},
-             .parameters = {weight, parameters[0], parameters[1], parameters[2], parameters[3]},
-             .forward_workspace =
-                 graph.backend().conv2d_workspace(shapes.x, shapes.weight, attributes)});
+  graph.add(
+      std::make_unique<FoldedConvNorm>(
+          y, x, norm_options.residual, scale, shift, weight, parameters, attributes,
+          BatchNormAttributes{norm_options.eps, norm_options.momentum, norm_options.activation}),
+      {.inputs = {x, norm_options.residual},
+       .outputs = {y, scale, shift},
+       .parameters = {weight, parameters[0], parameters[1], parameters[2], parameters[3]},
+       .forward_workspace = graph.backend().conv2d_workspace(shapes.x, shapes.weight, attributes)});
   return y;
 }
 

@@ -28,8 +28,7 @@ Value dropout(Graph& graph, Value x, float probability) {
           "Expected a dropout probability in [0, 1) but received ", probability);
   if (!graph.training() || probability == 0) return x;
   const Value y = graph.activation_tensor(graph.shape(x));
-  graph.add(std::make_unique<Dropout>(y, x, probability),
-            {.inputs = {x}, .outputs = {y}, .kept = {}, .parameters = {}});
+  graph.add(std::make_unique<Dropout>(y, x, probability), {.inputs = {x}, .outputs = {y}});
   return y;
 }
 

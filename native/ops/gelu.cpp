@@ -21,7 +21,7 @@ class Gelu final : public Op {
 
 Value gelu(Graph& graph, Value x) {
   const Value y = graph.activation_tensor(graph.shape(x));
-  graph.add(std::make_unique<Gelu>(y, x), {.inputs = {x}, .outputs = {y}, .kept = {x}, .parameters = {}});
+  graph.add(std::make_unique<Gelu>(y, x), {.inputs = {x}, .outputs = {y}, .kept = {x}});
   return y;
 }
 

@@ -25,8 +25,7 @@ Value global_average_pool(Graph& graph, Value x) {
   const Shape in = graph.shape(x);
   require(in.rank() == 4, "global_average_pool: Expected an input (B, H, W, C) but received ", in);
   const Value y = graph.activation_tensor(Shape{in[0], in[3]});
-  graph.add(std::make_unique<GlobalAveragePool>(y, x),
-            {.inputs = {x}, .outputs = {y}, .kept = {}, .parameters = {}});
+  graph.add(std::make_unique<GlobalAveragePool>(y, x), {.inputs = {x}, .outputs = {y}});
   return y;
 }
 

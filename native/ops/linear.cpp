@@ -12,8 +12,7 @@ class Linear final : public Op {
   const char* type() const override { return "linear"; }
 
   void forward(Run& run) const override {
-    Epilogue epilogue;
-    epilogue.shift = run[bias_];
+    const Epilogue epilogue{.shift = run[bias_]};
     run.backend().linear_forward(run[y_], run[x_], run[weight_], epilogue, run.workspace());
   }
 
@@ -49,13 +48,12 @@ Value linear(Graph& graph, Value x, const std::string& name, const LinearOptions
   out.append(options.out_features);
   const Value y = graph.activation_tensor(out);
   const size_t bytes = graph.backend().linear_workspace(in, weight_shape);
-  graph.add(std::make_unique<Linear>(y, x, weight, bias),
-            {.inputs = {x},
-             .outputs = {y},
-             .kept = {x},
-             .parameters = {weight, bias},
-             .forward_workspace = bytes,
-             .backward_workspace = bytes});
+  graph.add(std::make_unique<Linear>(y, x, weight, bias), {.inputs = {x},
+                                                           .outputs = {y},
+                                                           .kept = {x},
+                                                           .parameters = {weight, bias},
+                                                           .forward_workspace = bytes,
+                                                           .backward_workspace = bytes});
   return y;
 }
 

@@ -36,7 +36,7 @@ Value max_pool(Graph& graph, Value x, const MaxPoolAttributes& attributes) {
   const Value y = graph.activation_tensor(out);
   const Value argmax = graph.saved(out, DType::U8);
   graph.add(std::make_unique<MaxPool>(y, argmax, x, attributes),
-            {.inputs = {x}, .outputs = {y, argmax}, .kept = {argmax}, .parameters = {}});
+            {.inputs = {x}, .outputs = {y, argmax}, .kept = {argmax}});
   return y;
 }
 

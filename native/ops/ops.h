@@ -26,7 +26,7 @@ Value conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions
 
 struct BatchNormOptions {
   Activation activation = Activation::None;
-  Value residual;  // added before the activation
+  Value residual = {};  // added before the activation
   float eps = 1e-5f;
   float momentum = 0.1f;
 };

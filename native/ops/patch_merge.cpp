@@ -24,8 +24,7 @@ Value patch_merge(Graph& graph, Value x) {
   require(in.rank() == 4 && in[1] % 2 == 0 && in[2] % 2 == 0,
           "patch_merge: Expected (B, H, W, C) with even H and W but received ", in);
   const Value y = graph.activation_tensor(Shape{in[0], in[1] / 2, in[2] / 2, 4 * in[3]});
-  graph.add(std::make_unique<PatchMerge>(y, x),
-            {.inputs = {x}, .outputs = {y}, .kept = {}, .parameters = {}});
+  graph.add(std::make_unique<PatchMerge>(y, x), {.inputs = {x}, .outputs = {y}});
   return y;
 }
 

@@ -21,7 +21,7 @@ class Relu final : public Op {
 
 Value relu(Graph& graph, Value x) {
   const Value y = graph.activation_tensor(graph.shape(x));
-  graph.add(std::make_unique<Relu>(y, x), {.inputs = {x}, .outputs = {y}, .kept = {y}, .parameters = {}});
+  graph.add(std::make_unique<Relu>(y, x), {.inputs = {x}, .outputs = {y}, .kept = {y}});
   return y;
 }
 

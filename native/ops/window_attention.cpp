@@ -8,14 +8,17 @@ class WindowAttention final : public Op {
  public:
   WindowAttention(Value y, Value log_sum_exp, Value qkv, ParameterId bias_table,
                   WindowAttentionAttributes attributes)
-      : y_(y), log_sum_exp_(log_sum_exp), qkv_(qkv), bias_table_(bias_table),
+      : y_(y),
+        log_sum_exp_(log_sum_exp),
+        qkv_(qkv),
+        bias_table_(bias_table),
         attributes_(attributes) {}
 
   const char* type() const override { return "window_attention"; }
 
   void forward(Run& run) const override {
-    run.backend().window_attention_forward(run[y_], run[log_sum_exp_], run[qkv_],
-                                           run[bias_table_], attributes_, run.workspace());
+    run.backend().window_attention_forward(run[y_], run[log_sum_exp_], run[qkv_], run[bias_table_],
+                                           attributes_, run.workspace());
   }
 
   void backward(Run& run) const override {
@@ -42,10 +45,9 @@ Value window_attention(Graph& graph, Value qkv, const std::string& name,
           ": Expected a grid divisible by the window of ", window, " but received ", in);
   require(shift >= 0 && shift < window, name, ": Expected a shift in [0, ", window,
           ") but received ", shift);
-  const ParameterId table = graph.parameter(name + ".relative_position_bias_table",
-                                            Shape{(2 * window - 1) * (2 * window - 1), heads},
-                                            ParameterKind::Vector,
-                                            Initializer::truncated_normal(0.02f));
+  const ParameterId table = graph.parameter(
+      name + ".relative_position_bias_table", Shape{(2 * window - 1) * (2 * window - 1), heads},
+      ParameterKind::Vector, Initializer::truncated_normal(0.02f));
   const Value y = graph.activation_tensor(Shape{in[0], in[1], in[2], in[3] / 3});
   const Value log_sum_exp = graph.saved(Shape{in[0], heads, in[1], in[2]}, DType::F32);
   const size_t bytes = graph.backend().window_attention_workspace(in, attributes);

@@ -40,7 +40,8 @@ double normalised_error(const float* a, const float* b, int64_t n) {
   double difference = 0;
   double reference = 0;
   for (int64_t i = 0; i < n; ++i) {
-    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) return std::numeric_limits<double>::infinity();
+    if (!std::isfinite(a[i]) || !std::isfinite(b[i]))
+      return std::numeric_limits<double>::infinity();
     difference += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
     reference += static_cast<double>(b[i]) * b[i];
   }

@@ -42,16 +42,17 @@ double normalised_error(const float* a, const float* b, int64_t n);
 
 }  // namespace countenance::test
 
-#define TEST(name)                                                                             \
-  static void test_##name();                                                                   \
-  [[maybe_unused]] static const bool added_##name =                                            \
-      ::countenance::test::add_case(#name, __FILE__, &test_##name);                            \
+#define TEST(name)                                                  \
+  static void test_##name();                                        \
+  [[maybe_unused]] static const bool added_##name =                 \
+      ::countenance::test::add_case(#name, __FILE__, &test_##name); \
   static void test_##name()
 
-#define CHECK(condition, ...)                                                                  \
-  do {                                                                                         \
-    if (!(condition)) {                                                                        \
-      ::countenance::test::report_failure(                                                     \
-          __FILE__, __LINE__, ::countenance::test::text(#condition __VA_OPT__(, ": ", ) __VA_ARGS__)); \
-    }                                                                                          \
+#define CHECK(condition, ...)                                                      \
+  do {                                                                             \
+    if (!(condition)) {                                                            \
+      ::countenance::test::report_failure(                                         \
+          __FILE__, __LINE__,                                                      \
+          ::countenance::test::text(#condition __VA_OPT__(, ": ", ) __VA_ARGS__)); \
+    }                                                                              \
   } while (false)
