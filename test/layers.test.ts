@@ -7,8 +7,8 @@ const root = join(__dirname, '..');
 /** The folders of native/. A file may include its own folder and the folders of lines above it. */
 const nativeLayers = [
   ['core'],
-  ['backend', 'image'],
-  ['graph'],
+  ['backend'],
+  ['graph', 'image'],
   ['ops', 'losses'],
   ['models', 'optim'],
   ['train', 'infer'],
