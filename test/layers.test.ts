@@ -22,7 +22,7 @@ const nativeLayers = [
 const libLayers = [
   ['errors'],
   ['types', 'philox'],
-  ['files', 'binding'],
+  ['files', 'slices', 'binding'],
   ['native'],
   ['weights', 'metrics'],
   ['images'],
