@@ -20,7 +20,7 @@
     {
       'target_name': 'countenance_cpu_portable',
       'type': 'static_library',
-      'defines': ['COUNTENANCE_ISA=portable'],
+      'defines': ['COUNTENANCE_ISA_PORTABLE'],
       'sources': ['<!@(node tools/native-sources.mjs CPU_BACKEND_SOURCES)'],
     },
     {
@@ -51,13 +51,13 @@
         {
           'target_name': 'countenance_cpu_avx2',
           'type': 'static_library',
-          'defines': ['COUNTENANCE_ISA=avx2'],
+          'defines': ['COUNTENANCE_ISA_AVX2'],
           'sources': ['<!@(node tools/native-sources.mjs CPU_BACKEND_SOURCES)'],
         },
         {
           'target_name': 'countenance_cpu_avx512',
           'type': 'static_library',
-          'defines': ['COUNTENANCE_ISA=avx512'],
+          'defines': ['COUNTENANCE_ISA_AVX512'],
           'sources': ['<!@(node tools/native-sources.mjs CPU_BACKEND_SOURCES)'],
         },
       ],
