@@ -50,15 +50,13 @@ class CpuBackend final : public Backend {
 
   size_t batch_norm_workspace(const Shape& x) const override;
   void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
-                          Tensor running_var, Tensor x, Tensor weight, Tensor bias,
-                          Tensor residual, const BatchNormAttributes& attributes,
-                          Tensor workspace) override;
+                          Tensor running_var, Tensor x, Tensor weight, Tensor bias, Tensor residual,
+                          const BatchNormAttributes& attributes, Tensor workspace) override;
   void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
                            Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
                            const BatchNormAttributes& attributes, Tensor workspace) override;
-  void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias,
-                       Tensor running_mean, Tensor running_var,
-                       const BatchNormAttributes& attributes) override;
+  void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias, Tensor running_mean,
+                       Tensor running_var, const BatchNormAttributes& attributes) override;
   void scale_shift_forward(Tensor y, Tensor x, const Epilogue& epilogue) override;
 
   size_t layer_norm_workspace(const Shape& x) const override;
