@@ -15,7 +15,8 @@ struct Levels {
   explicit Levels(const Normalization& normalization) {
     for (int c = 0; c < kChannels; ++c) {
       for (int p = 0; p < 256; ++p) {
-        value[c][p] = (static_cast<float>(p) / 255.0f - normalization.mean[c]) / normalization.std[c];
+        value[c][p] =
+            (static_cast<float>(p) / 255.0f - normalization.mean[c]) / normalization.std[c];
       }
     }
   }
@@ -74,8 +75,8 @@ void CpuBackend::prepare_images(Tensor out, Tensor images,
       const int64_t source = row + t.shift_y;
       const bool inside = source >= 0 && source < size;
       float* to = y + i * size * kChannels;
-      prepare_row(to, inside ? x + (i - row + source) * size * kChannels : nullptr, size,
-                  t.shift_x, t.flip, levels);
+      prepare_row(to, inside ? x + (i - row + source) * size * kChannels : nullptr, size, t.shift_x,
+                  t.flip, levels);
       if (row >= t.erase_top && row < t.erase_top + t.erase_height) {
         std::fill_n(to + t.erase_left * kChannels, t.erase_width * kChannels, 0.0f);
       }

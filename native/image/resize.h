@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace countenance {
+
+// Sides of the images the resizer takes and makes.
+inline constexpr int64_t kMaxImageSide = 32768;
+inline constexpr int64_t kMaxImageChannels = 4;
+
+// Antialiased bilinear ("triangle") resampling of uint8 images (height, width, channels), equal to
+// the last bit to Pillow's Image.resize(size, BILINEAR), which torchvision's Resize calls. Channels
+// are resampled each for itself: alpha is not premultiplied, so of Pillow's modes it matches L, RGB
+// and CMYK. Sides are scaled independently: a square target stretches, as Resize((S, S)) does.
+//
+// The coefficients of one pair of sizes are computed once, in the constructor; one Resizer may be
+// run by many threads at a time.
+class Resizer {
+ public:
+  // Sides 1..kMaxImageSide, channels 1..kMaxImageChannels; anything else is ERR_INVALID_ARGUMENT
+  // (ERR_IMAGE_CHANNELS for the channels).
+  Resizer(int64_t out_width, int64_t out_height, int64_t width, int64_t height, int64_t channels);
+
+  // out (out_height, out_width, channels), in (height, width, channels); they must not overlap.
+  void run(uint8_t* out, const uint8_t* in) const;
+
+ private:
+  // What one output coordinate is made of: `taps` input coordinates from `first` on.
+  struct Window {
+    int32_t first;
+    int32_t taps;
+    int32_t weights;  // index into Axis::weights
+  };
+  // One axis; no window when its two sizes agree and Pillow skips its pass.
+  struct Axis {
+    std::vector<Window> windows;
+    std::vector<int32_t> weights;
+  };
+  static Axis make_axis(int64_t out_size, int64_t size);
+
+  int64_t out_width_;
+  int64_t out_height_;
+  int64_t width_;
+  int64_t height_;
+  int64_t channels_;
+  Axis horizontal_;
+  Axis vertical_;
+};
+
+// Resizer for a single image.
+void resize_bilinear(uint8_t* out, int64_t out_width, int64_t out_height, const uint8_t* in,
+                     int64_t width, int64_t height, int64_t channels);
+
+}  // namespace countenance
