@@ -5,17 +5,25 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/system_memory.h"
 
 namespace countenance {
 
 namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
+// mmap grants more than there is and the system kills the process later; blocks from here on are
+// checked before.
+constexpr size_t kCheckedBytes = size_t{64} << 20;
 }
 
 HostBlock::HostBlock(size_t bytes) {
   if (bytes == 0) return;
   const size_t size = align_up(bytes, bytes >= kHugePage ? kHugePage : size_t{4096});
   if (size < bytes) fail(code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+  if (size >= kCheckedBytes && size > available_memory()) {
+    fail(code::kOutOfMemory, "cannot allocate ", size >> 20, " MiB: ", available_memory() >> 20,
+         " MiB are available");
+  }
   void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) {
     fail(code::kOutOfMemory, "cannot allocate ", bytes, " bytes (", bytes >> 20, " MiB)");
