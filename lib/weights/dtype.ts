@@ -1,5 +1,6 @@
 import { endianness } from 'node:os';
-import { halfValues, inSlices } from './half.js';
+import { inSlices } from '../slices.js';
+import { halfValues } from './half.js';
 
 /** Element types this project reads; everything becomes float32. */
 export type StoredType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64';

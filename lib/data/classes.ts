@@ -1,0 +1,46 @@
+/** The seven classes of RAF-DB in the order of the paper. */
+export const rafdbClasses = [
+  'surprise',
+  'fear',
+  'disgust',
+  'happiness',
+  'sadness',
+  'anger',
+  'neutral',
+] as const;
+
+/** The eight classes of FER+ in the order of its vote columns. */
+export const ferplusClasses = [
+  'neutral',
+  'happiness',
+  'surprise',
+  'sadness',
+  'anger',
+  'disgust',
+  'fear',
+  'contempt',
+] as const;
+
+/** Usual spellings of the classes in the wild, by the name this project uses. */
+const spellings: Readonly<Record<string, readonly string[]>> = {
+  surprise: ['surprised'],
+  fear: ['fearful', 'afraid', 'scared'],
+  disgust: ['disgusted'],
+  happiness: ['happy', 'joy', 'smile'],
+  sadness: ['sad'],
+  anger: ['angry'],
+  neutral: ['none', 'neutrality'],
+  contempt: ['contemptuous'],
+};
+
+const bySpelling = new Map(
+  Object.entries(spellings).flatMap(([name, others]) =>
+    [name, ...others].map((other): [string, string] => [other, name]),
+  ),
+);
+
+/** `happy`, `Happy` and `happiness` are one class: the name used to compare them. */
+export function canonicalClass(name: string): string {
+  const lower = name.trim().toLowerCase();
+  return bySpelling.get(lower) ?? lower;
+}

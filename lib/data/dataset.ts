@@ -1,0 +1,122 @@
+import { CountenanceError } from '../errors.js';
+import { decodeImage } from '../images/decode.js';
+import type { RawImage } from '../types.js';
+
+/**
+ * What an image's target is when it is used in training:
+ * - `label`: its class
+ * - `distribution`: the probabilities of {@link Dataset.target}
+ * - `drawn`: one class drawn anew from those probabilities every epoch
+ */
+export type TargetKind = 'label' | 'distribution' | 'drawn';
+
+/** A set of labelled images. Opening one reads labels and names, never pixels. */
+export interface Dataset {
+  /** What messages call it, such as `ferplus:data#train`. */
+  readonly name: string;
+  /** Class names; labels index them. */
+  readonly classes: readonly string[];
+  /** The class without expression, or null where the classes have none. */
+  readonly neutral: string | null;
+  /** Number of images. */
+  readonly size: number;
+  readonly targetKind: TargetKind;
+  /** What opening it found out, for the log: images dropped, sources. */
+  readonly notes: readonly string[];
+  /** Class of image `index` in 0..size-1; of soft targets the most probable one. */
+  label(index: number): number;
+  /** Probabilities of image `index`, one a class, or undefined where `targetKind` is `label`. */
+  target(index: number): Float32Array | undefined;
+  /** Decodes image `index` to RGB. */
+  load(index: number, signal?: AbortSignal): Promise<RawImage>;
+  /** The file of image `index`, or how else to name it. */
+  describe(index: number): string;
+}
+
+/** Number of images of each class, in the order of `dataset.classes`. */
+export function countClasses(dataset: Dataset): number[] {
+  const counts = new Array<number>(dataset.classes.length).fill(0);
+  for (let i = 0; i < dataset.size; i++) counts[dataset.label(i)]! += 1;
+  return counts;
+}
+
+/** One line for the log: `ferplus:data#valid: 3191 images (neutral 1330, ...)`. */
+export function summariseDataset(dataset: Dataset): string {
+  const counts = countClasses(dataset);
+  const perClass = dataset.classes.map((name, i) => `${name} ${counts[i]}`).join(', ');
+  return `${dataset.name}: ${dataset.size} images (${perClass})`;
+}
+
+/**
+ * Refuses a data set that is empty, and for training one with a class that has no image.
+ *
+ * @throws CountenanceError ERR_DATASET_EMPTY, ERR_DATASET_CLASS_EMPTY naming the classes
+ */
+export function checkDataset(dataset: Dataset, purpose: 'training' | 'evaluation'): void {
+  if (dataset.size === 0) {
+    const why = dataset.notes.length > 0 ? ` (${dataset.notes.join('; ')})` : '';
+    throw new CountenanceError(
+      'ERR_DATASET_EMPTY',
+      `Data set '${dataset.name}' holds no image${why}`,
+    );
+  }
+  if (purpose === 'evaluation') return;
+  const counts = countClasses(dataset);
+  const empty = dataset.classes.filter((_, i) => counts[i] === 0);
+  if (empty.length > 0) {
+    throw new CountenanceError(
+      'ERR_DATASET_CLASS_EMPTY',
+      `Data set '${dataset.name}' holds no image of ${empty.join(', ')}; ` +
+        'choose the classes to train on or add images',
+    );
+  }
+}
+
+/** The class called neutral, whatever its case, or null. */
+export function findNeutral(classes: readonly string[]): string | null {
+  return classes.find((name) => name.toLowerCase() === 'neutral') ?? null;
+}
+
+/** What {@link fileDataset} is made from; the arrays run over the images. */
+export interface FileDatasetFields {
+  readonly name: string;
+  readonly classes: readonly string[];
+  readonly files: readonly string[];
+  readonly labels: ArrayLike<number>;
+  /** Soft targets, `files.length` rows of one probability a class. */
+  readonly targets?: Float32Array | undefined;
+  readonly targetKind?: TargetKind;
+  readonly neutral?: string | null;
+  readonly notes?: readonly string[];
+}
+
+/** A data set of image files. */
+export function fileDataset(fields: FileDatasetFields): Dataset {
+  const { name, classes, files, labels, targets, targetKind = 'label', notes = [] } = fields;
+  const width = classes.length;
+  for (let i = 0; i < files.length; i++) checkLabel(labels[i]!, classes, files[i]!);
+  return {
+    name,
+    classes,
+    neutral: fields.neutral === undefined ? findNeutral(classes) : fields.neutral,
+    size: files.length,
+    targetKind,
+    notes,
+    label: (index) => labels[index]!,
+    target: (index) => targets?.subarray(index * width, (index + 1) * width),
+    load: (index, signal) => decodeImage(files[index]!, { signal }),
+    describe: (index) => files[index]!,
+  };
+}
+
+/**
+ * @throws CountenanceError ERR_LABEL_RANGE naming the image, where `label` is no index into `classes`
+ */
+export function checkLabel(label: number, classes: readonly string[], image: string): void {
+  if (!Number.isInteger(label) || label < 0 || label >= classes.length) {
+    throw new CountenanceError(
+      'ERR_LABEL_RANGE',
+      `Label ${label} of '${image}' is not in 0..${classes.length - 1} (${classes.join(', ')})`,
+    );
+  }
+}

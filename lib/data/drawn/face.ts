@@ -1,0 +1,143 @@
+import sharp from 'sharp';
+import { rafdbClasses } from '../classes.js';
+import { Random, randomDomain } from '../philox.js';
+import { toRgb } from '../../images/pixels.js';
+import type { RawImage } from '../../types.js';
+import { drawExpression, type ExpressionName } from './expression.js';
+import { brows, cheeks, eyes, glasses, mouth, n, nose } from './features.js';
+import { behindFace, face, hairFront } from './head.js';
+import { css, drawPerson, mix, type Colour } from './person.js';
+
+/** Sides of the drawn pictures in pixels, from smallest to largest. */
+const smallest = 72;
+const largest = 120;
+
+/** A face as SVG text, with the side of its picture and the noise to add. */
+export interface DrawnFace {
+  readonly svg: string;
+  readonly side: number;
+  /** Standard deviation of the noise, 0..255 scale. */
+  readonly noise: number;
+  readonly gray: boolean;
+}
+
+/**
+ * Draws face `index` of a split: always the same for the same arguments, and independent of every other
+ * face. Only the muscles follow the expression; person, pose, light and background do not know of it.
+ */
+export function drawFace(
+  expression: ExpressionName,
+  seed: number,
+  split: number,
+  index: number,
+): DrawnFace {
+  const random = new Random(seed, randomDomain.drawnFace, split, index);
+  const person = drawPerson(random);
+  const muscles = drawExpression(expression, random);
+  const side = smallest + random.below(largest - smallest + 1);
+
+  // Pose: the picture is 100 units wide; yaw and pitch move the features over the face.
+  const scale = random.between(0.86, 1.12);
+  const angle = random.between(-16, 16);
+  const x = 50 + random.between(-6, 6);
+  const y = 51 + random.between(-5, 5);
+  const yaw = random.between(-4.5, 4.5);
+  const pitch = random.between(-2.5, 2.5);
+  const gazeX = random.between(-1.2, 1.2) + 0.2 * yaw;
+  const features =
+    brows(person, muscles) +
+    eyes(person, muscles, gazeX) +
+    nose(person, muscles) +
+    cheeks(person, muscles) +
+    mouth(person, muscles) +
+    glasses(person);
+  const narrowed = 1 - 0.012 * Math.abs(yaw);
+  const head =
+    `<g transform="translate(${n(x)} ${n(y)}) rotate(${n(angle)}) scale(${n(scale)})">` +
+    behindFace(person) +
+    face(person, muscles.mouthOpen, random) +
+    `<g transform="translate(${n(yaw)} ${n(pitch)}) scale(${n(narrowed)} 1)">${features}</g>` +
+    `<g transform="translate(${n(-0.3 * yaw)} 0)">${hairFront(person)}</g></g>`;
+  const svg =
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${side}" height="${side}" viewBox="0 0 100 100">` +
+    background(random) +
+    head +
+    light(random) +
+    '</svg>';
+  return { svg, side, noise: random.between(0, 11), gray: random.chance(0.12) };
+}
+
+function randomColour(random: Random): Colour {
+  return [random.below(256), random.below(256), random.below(256)];
+}
+
+/** A wall in two colours with a few soft shapes on it. */
+function background(random: Random): string {
+  const top = randomColour(random);
+  const bottom = mix(top, randomColour(random), 0.5);
+  const shapes = Array.from({ length: random.below(5) }, () => {
+    const fill = css(mix(top, randomColour(random), 0.6));
+    const x = random.between(-10, 100);
+    const y = random.between(-10, 100);
+    const w = random.between(8, 45);
+    const h = random.between(8, 45);
+    return random.chance(0.5)
+      ? `<rect x="${n(x)}" y="${n(y)}" width="${n(w)}" height="${n(h)}" fill="${fill}" opacity="0.7"/>`
+      : `<ellipse cx="${n(x)}" cy="${n(y)}" rx="${n(w / 2)}" ry="${n(h / 2)}" fill="${fill}" opacity="0.7"/>`;
+  }).join('');
+  return (
+    `<linearGradient id="wall" x1="0" y1="0" x2="0" y2="1"><stop offset="0" stop-color="${css(top)}"/>` +
+    `<stop offset="1" stop-color="${css(bottom)}"/></linearGradient>` +
+    `<rect width="100" height="100" fill="url(#wall)"/>${shapes}`
+  );
+}
+
+/** Light from one side: a gradient from bright to dark over everything, of any direction. */
+function light(random: Random): string {
+  const direction = random.between(0, 2 * Math.PI);
+  const dx = 0.5 * Math.cos(direction);
+  const dy = 0.5 * Math.sin(direction);
+  const bright = random.between(0, 0.3);
+  const dark = random.between(0, 0.5);
+  return (
+    `<linearGradient id="light" x1="${n(0.5 - dx)}" y1="${n(0.5 - dy)}" x2="${n(0.5 + dx)}" y2="${n(0.5 + dy)}">` +
+    `<stop offset="0" stop-color="#fff4e0" stop-opacity="${n(bright)}"/>` +
+    `<stop offset="0.5" stop-color="#807870" stop-opacity="0"/>` +
+    `<stop offset="1" stop-color="#05060c" stop-opacity="${n(dark)}"/></linearGradient>` +
+    '<rect width="100" height="100" fill="url(#light)"/>'
+  );
+}
+
+/** Draws face `index` of a split and turns it into pixels, off the main thread but for the noise. */
+export async function renderFace(
+  label: number,
+  seed: number,
+  split: number,
+  index: number,
+): Promise<RawImage> {
+  const drawn = drawFace(rafdbClasses[label]!, seed, split, index);
+  const pipeline = sharp(Buffer.from(drawn.svg));
+  const { data, info } = await (drawn.gray ? pipeline.grayscale() : pipeline)
+    .removeAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  addNoise(data, drawn.noise, new Random(seed, randomDomain.drawnNoise, split, index));
+  return toRgb(data, info.width, info.height, info.channels);
+}
+
+/**
+ * Adds noise of standard deviation `sigma` in place: the sum of two uniform bytes (a triangle), two
+ * values from each 32 random bits.
+ */
+function addNoise(data: Uint8Array, sigma: number, random: Random): void {
+  // Each byte has variance (256^2 - 1) / 12; two of them have a deviation of 104.5.
+  const factor = sigma / 104.5;
+  const clamped = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length);
+  for (let i = 0; i < clamped.length; i += 2) {
+    const bits = random.uint32();
+    clamped[i]! += factor * ((bits & 255) + ((bits >>> 8) & 255) - 255);
+    if (i + 1 < clamped.length) {
+      clamped[i + 1]! += factor * (((bits >>> 16) & 255) + (bits >>> 24) - 255);
+    }
+  }
+}

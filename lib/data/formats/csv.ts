@@ -1,0 +1,170 @@
+import { dirname, resolve } from 'node:path';
+import { CountenanceError } from '../../errors.js';
+import { fileDataset, type Dataset } from '../dataset.js';
+import { readCsv, type CsvRow } from '../csv-reader.js';
+import type { DataSpec } from '../spec.js';
+import { badFile, canonicalSplit, type DataFormat } from './format.js';
+
+/**
+ * A CSV file with a header: `path,label[,split]`, or `path[,split]` and one column of probabilities (or
+ * votes) a class. Paths are relative to the file.
+ */
+export const csvFormat: DataFormat = {
+  name: 'csv',
+  summary: "a CSV file with columns path,label[,split], or path and one column a class",
+  example: 'csv:faces.csv#train',
+  options: [],
+  open: openCsv,
+};
+
+async function openCsv(spec: DataSpec): Promise<Dataset> {
+  let table: LabelTable | SoftTable | undefined;
+  for await (const rows of readCsv(spec.path, 'Data set file')) {
+    for (const row of rows) {
+      if (table) table.add(row);
+      else table = createTable(spec, row);
+    }
+  }
+  if (!table) throw badFile(spec.path, 'it is empty; expected a header such as path,label,split');
+  return table.finish();
+}
+
+function createTable(spec: DataSpec, header: CsvRow): LabelTable | SoftTable {
+  const names = header.fields.map((name) => name.trim().toLowerCase());
+  const path = names.findIndex((name) => ['path', 'file', 'image', 'filename'].includes(name));
+  if (path < 0) {
+    throw badFile(spec.path, `its header has no column 'path' but ${header.fields.join(', ')}`);
+  }
+  const repeated = names.find((name, i) => names.indexOf(name) !== i);
+  if (repeated !== undefined) throw badFile(spec.path, `its header has '${repeated}' twice`);
+  const split = names.indexOf('split');
+  if (spec.split !== undefined && split < 0) {
+    throw badFile(spec.path, `split '${spec.split}' was asked for but it has no column 'split'`);
+  }
+  const label = names.indexOf('label');
+  const columns = { path, split, width: names.length };
+  if (label >= 0) return new LabelTable(spec, columns, label);
+  const classes = header.fields
+    .map((name, column) => ({ name: name.trim(), column }))
+    .filter(({ column }) => column !== path && column !== split);
+  if (classes.length < 2) {
+    throw badFile(spec.path, "it has neither a column 'label' nor one column a class");
+  }
+  return new SoftTable(spec, columns, classes);
+}
+
+interface Columns {
+  readonly path: number;
+  readonly split: number;
+  readonly width: number;
+}
+
+abstract class Table {
+  protected readonly files: string[] = [];
+
+  constructor(
+    protected readonly spec: DataSpec,
+    private readonly columns: Columns,
+  ) {}
+
+  add(row: CsvRow): void {
+    const { path, split, width } = this.columns;
+    const { fields } = row;
+    if (fields.length !== width) {
+      throw this.fail(row, `${fields.length} fields where the header has ${width}`);
+    }
+    if (this.spec.split !== undefined) {
+      if (canonicalSplit(fields[split]!.trim()) !== canonicalSplit(this.spec.split)) return;
+    }
+    const file = fields[path]!.trim();
+    if (file === '') throw this.fail(row, 'the path is empty');
+    this.files.push(resolve(dirname(this.spec.path), file));
+    this.addTarget(row);
+  }
+
+  abstract finish(): Dataset;
+
+  protected abstract addTarget(row: CsvRow): void;
+
+  protected fail(row: CsvRow, reason: string): CountenanceError {
+    return badFile(this.spec.path, `line ${row.line}: ${reason}`);
+  }
+}
+
+/** Class names in a column; the classes are all names of the file, whatever the split, sorted. */
+class LabelTable extends Table {
+  private readonly names: string[] = [];
+  private readonly known = new Set<string>();
+
+  constructor(
+    spec: DataSpec,
+    columns: Columns,
+    private readonly column: number,
+  ) {
+    super(spec, columns);
+  }
+
+  finish(): Dataset {
+    const classes = [...this.known].sort();
+    const byName = new Map(classes.map((name, i) => [name, i]));
+    const labels = this.names.map((name) => byName.get(name)!);
+    return fileDataset({ name: this.spec.text, classes, files: this.files, labels });
+  }
+
+  override add(row: CsvRow): void {
+    const name = row.fields[this.column]?.trim() ?? '';
+    if (name === '') throw this.fail(row, 'the label is empty');
+    this.known.add(name);
+    super.add(row);
+  }
+
+  protected addTarget(row: CsvRow): void {
+    this.names.push(row.fields[this.column]!.trim());
+  }
+}
+
+/** Probabilities or votes; each row is scaled to sum 1. */
+class SoftTable extends Table {
+  private readonly targets: number[] = [];
+  private readonly labels: number[] = [];
+
+  constructor(
+    spec: DataSpec,
+    columns: Columns,
+    private readonly classColumns: readonly { readonly name: string; readonly column: number }[],
+  ) {
+    super(spec, columns);
+  }
+
+  finish(): Dataset {
+    return fileDataset({
+      name: this.spec.text,
+      classes: this.classColumns.map(({ name }) => name),
+      files: this.files,
+      labels: this.labels,
+      targets: Float32Array.from(this.targets),
+      targetKind: 'distribution',
+    });
+  }
+
+  protected addTarget(row: CsvRow): void {
+    const values = this.classColumns.map(({ column }) => {
+      const text = row.fields[column]!.trim();
+      const value = text === '' ? NaN : Number(text);
+      if (!(value >= 0 && Number.isFinite(value))) throw this.badTarget(row, `'${text}'`);
+      return value;
+    });
+    const sum = values.reduce((total, value) => total + value, 0);
+    if (sum === 0) throw this.badTarget(row, 'only zeros');
+    this.labels.push(values.indexOf(Math.max(...values)));
+    for (const value of values) this.targets.push(value / sum);
+  }
+
+  private badTarget(row: CsvRow, what: string): CountenanceError {
+    return new CountenanceError(
+      'ERR_LABEL_RANGE',
+      `'${this.spec.path}', line ${row.line}: a soft label holds ${what}; ` +
+        'expected finite numbers of at least 0, not all 0',
+    );
+  }
+}

@@ -1,0 +1,212 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CountenanceError, readError, throwIfAborted } from '../../errors.js';
+import { checkDirectory, kindOf } from '../../files.js';
+import { ferplusClasses } from '../classes.js';
+import { readCsv, type CsvRow } from '../csv-reader.js';
+import { fileDataset, type Dataset } from '../dataset.js';
+import { badSpec, type DataSpec } from '../spec.js';
+import { readFer2013Pixels, type Fer2013Pixels } from './fer2013-pixels.js';
+import {
+  ferplusModes,
+  targetFromVotes,
+  targetKindOf,
+  type FerplusMode,
+} from './ferplus-votes.js';
+import { badFile, requireSplit, type DataFormat, type OpenOptions } from './format.js';
+
+const folders = { train: 'FER2013Train', valid: 'FER2013Valid', test: 'FER2013Test' } as const;
+const usages = { train: 'Training', valid: 'PublicTest', test: 'PrivateTest' } as const;
+type Split = keyof typeof folders;
+
+/**
+ * FER+ in one of three layouts below DIR:
+ * - FER2013Train, FER2013Valid, FER2013Test, each with `label.csv` beside its pictures
+ * - the same folders of pictures, and `fer2013new.csv` in DIR
+ * - `fer2013new.csv` and `fer2013.csv` (the pixels as text) in DIR
+ */
+export const ferplusFormat: DataFormat = {
+  name: 'ferplus',
+  summary: 'FER2013 pictures with the FER+ votes; mode=majority|probability|crossentropy',
+  example: 'ferplus:FERPlus/data#train,mode=majority',
+  options: ['mode'],
+  open: openFerplus,
+};
+
+async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Dataset> {
+  const split = requireSplit(spec, ['train', 'valid', 'test']);
+  const mode = (spec.options['mode'] ?? 'majority') as FerplusMode;
+  if (!ferplusModes.includes(mode)) {
+    throw badSpec(spec.text, `no mode '${mode}'; choose ${ferplusModes.join(', ')}`);
+  }
+  await checkDirectory(spec.path, 'Data set directory');
+  const folder = join(spec.path, folders[split]);
+  const hasFolder = (await kindOf(folder)) === 'directory';
+  const ownLabels = join(folder, 'label.csv');
+  const sharedLabels = join(spec.path, 'fer2013new.csv');
+  const pixels = join(spec.path, 'fer2013.csv');
+
+  const collector = new VoteCollector(mode);
+  if (hasFolder && (await kindOf(ownLabels)) === 'file') {
+    await readOwnLabels(ownLabels, collector, options);
+    return picturesDataset(spec, folder, ownLabels, collector);
+  }
+  if ((await kindOf(sharedLabels)) === 'file') {
+    const havePixels = (await kindOf(pixels)) === 'file';
+    if (hasFolder) {
+      await readSharedLabels(sharedLabels, split, collector, options);
+      return picturesDataset(spec, folder, sharedLabels, collector);
+    }
+    if (havePixels) {
+      await readSharedLabels(sharedLabels, split, collector, options);
+      const images = await readFer2013Pixels(pixels, collector.rows, options.signal);
+      return pixelsDataset(spec, pixels, images, collector);
+    }
+  }
+  throw badSpec(
+    spec.text,
+    `'${spec.path}' holds neither ${folders[split]} with label.csv, nor fer2013new.csv with ` +
+      `${folders[split]} or fer2013.csv`,
+  );
+}
+
+/** Gathers the images that have a target, and counts the others. */
+class VoteCollector {
+  readonly names: string[] = [];
+  /** Line of each image in the label file, and its row among the data rows (0 for the first). */
+  readonly lines: number[] = [];
+  readonly rows: number[] = [];
+  readonly labels: number[] = [];
+  readonly targets: number[] = [];
+  dropped = 0;
+
+  constructor(readonly mode: FerplusMode) {}
+
+  add(name: string, line: number, row: number, votes: readonly number[]): void {
+    const target = targetFromVotes(votes, this.mode);
+    if (!target) {
+      this.dropped += 1;
+      return;
+    }
+    this.names.push(name);
+    this.lines.push(line);
+    this.rows.push(row);
+    this.labels.push(target.indexOf(Math.max(...target)));
+    if (this.mode !== 'majority') this.targets.push(...target);
+  }
+
+  /** What every layout gives {@link fileDataset}. */
+  fields(): Omit<Parameters<typeof fileDataset>[0], 'name' | 'files'> {
+    const without = this.mode === 'majority' ? 'a majority label' : 'a clear label distribution';
+    return {
+      classes: ferplusClasses,
+      labels: Uint8Array.from(this.labels),
+      targets: this.mode === 'majority' ? undefined : Float32Array.from(this.targets),
+      targetKind: targetKindOf[this.mode],
+      notes: [`${this.dropped} images without ${without} were left out (mode ${this.mode})`],
+    };
+  }
+}
+
+/** `label.csv`: image, box, ten votes; or the older form without a box. No header. */
+async function readOwnLabels(
+  file: string,
+  collector: VoteCollector,
+  options: OpenOptions,
+): Promise<void> {
+  let row = 0;
+  for await (const rows of readCsv(file, 'Label file')) {
+    throwIfAborted(options.signal, `Reading '${file}'`);
+    for (const { line, fields } of rows) {
+      if (fields.length !== 12 && fields.length !== 11) {
+        throw badFile(file, `line ${line} has ${fields.length} fields; expected image, box, 10 votes`);
+      }
+      collector.add(fields[0]!, line, row++, parseVotes(file, line, fields.slice(-10)));
+    }
+  }
+}
+
+const sharedHeader = ['usage', 'image name', ...ferplusClasses, 'unknown', 'nf'];
+
+/** `fer2013new.csv`: usage, image name (empty for removed images), ten votes; one header line. */
+async function readSharedLabels(
+  file: string,
+  split: Split,
+  collector: VoteCollector,
+  options: OpenOptions,
+): Promise<void> {
+  let header: CsvRow | undefined;
+  let row = 0;
+  for await (const rows of readCsv(file, 'Label file')) {
+    throwIfAborted(options.signal, `Reading '${file}'`);
+    for (const entry of rows) {
+      const { line, fields } = entry;
+      if (!header) {
+        header = entry;
+        const names = fields.map((name) => name.trim().toLowerCase());
+        if (names.join() !== sharedHeader.join()) {
+          throw badFile(file, `its header is ${fields.join(',')}; expected ${sharedHeader.join(',')}`);
+        }
+        continue;
+      }
+      const index = row++;
+      if (fields.length !== 12) {
+        throw badFile(file, `line ${line} has ${fields.length} fields; expected 12`);
+      }
+      if (fields[0] !== usages[split]) continue;
+      const name = fields[1]!.trim();
+      if (name === '') continue;
+      collector.add(name, line, index, parseVotes(file, line, fields.slice(2)));
+    }
+  }
+}
+
+function parseVotes(file: string, line: number, fields: readonly string[]): number[] {
+  const votes = fields.map((text) => (text.trim() === '' ? NaN : Number(text)));
+  if (votes.some((vote) => !(vote >= 0 && Number.isFinite(vote)))) {
+    throw new CountenanceError(
+      'ERR_LABEL_RANGE',
+      `'${file}', line ${line}: votes must be numbers of at least 0 but are ${fields.join(',')}`,
+    );
+  }
+  return votes;
+}
+
+async function picturesDataset(
+  spec: DataSpec,
+  folder: string,
+  labelFile: string,
+  collector: VoteCollector,
+): Promise<Dataset> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    throw readError('Data set directory', folder, error);
+  }
+  const present = new Set(names);
+  const missing = collector.names.findIndex((name) => !present.has(name));
+  if (missing >= 0) {
+    const count = collector.names.filter((name) => !present.has(name)).length;
+    throw new CountenanceError(
+      'ERR_FILE_NOT_FOUND',
+      `Image '${join(folder, collector.names[missing]!)}' of '${labelFile}', line ` +
+        `${collector.lines[missing]!}, does not exist (${count} of ${collector.names.length} missing)`,
+    );
+  }
+  const files = collector.names.map((name) => join(folder, name));
+  return fileDataset({ name: spec.text, files, ...collector.fields() });
+}
+
+function pixelsDataset(
+  spec: DataSpec,
+  file: string,
+  images: Fer2013Pixels,
+  collector: VoteCollector,
+): Dataset {
+  const files = collector.rows.map((row, i) => `${file}, line ${row + 2} (${collector.names[i]!})`);
+  return {
+    ...fileDataset({ name: spec.text, files, ...collector.fields() }),
+    load: (index) => images.load(index),
+  };
+}

@@ -1,0 +1,60 @@
+import { CountenanceError } from '../../errors.js';
+import type { Dataset } from '../dataset.js';
+import { badSpec, type DataSpec } from '../spec.js';
+
+/** What opening a data set may be told beside its specification. */
+export interface OpenOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One data set format; add it to the list in registry.ts and it is known everywhere. */
+export interface DataFormat {
+  /** The word before the colon of a specification. */
+  readonly name: string;
+  /** One line for the help text. */
+  readonly summary: string;
+  readonly example: string;
+  /** Names of the `option=value` pairs it understands. */
+  readonly options: readonly string[];
+  open(spec: DataSpec, options: OpenOptions): Promise<Dataset>;
+}
+
+const splitAliases: Readonly<Record<string, string>> = {
+  training: 'train',
+  val: 'valid',
+  validation: 'valid',
+  testing: 'test',
+};
+
+/** `val` and `validation` are `valid`, and so on. */
+export function canonicalSplit(split: string): string {
+  const lower = split.toLowerCase();
+  return splitAliases[lower] ?? lower;
+}
+
+/**
+ * The split of a format that has a fixed list of them.
+ *
+ * @throws CountenanceError ERR_DATASET_FORMAT that lists them
+ */
+export function requireSplit<T extends string>(spec: DataSpec, splits: readonly T[]): T {
+  const offer = splits.map((split) => `${spec.format}:${spec.path}#${split}`).join(', ');
+  if (spec.split === undefined) throw badSpec(spec.text, `choose a split: ${offer}`);
+  const wanted = canonicalSplit(spec.split);
+  const found = splits.find((split) => split === wanted);
+  if (found === undefined) throw badSpec(spec.text, `no split '${spec.split}'; choose ${offer}`);
+  return found;
+}
+
+/** An ERR_DATASET_FORMAT that names a file. */
+export function badFile(file: string, reason: string): CountenanceError {
+  return new CountenanceError('ERR_DATASET_FORMAT', `'${file}': ${reason}`);
+}
+
+/** File extensions taken for images when a folder is listed. */
+const imageExtensions = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
+
+/** True for names that look like images and are not hidden. */
+export function isImageName(name: string): boolean {
+  return !name.startsWith('.') && imageExtensions.test(name);
+}

@@ -1,0 +1,78 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CountenanceError, readError } from '../../errors.js';
+import { checkDirectory, kindOf, readRegularFile } from '../../files.js';
+import { rafdbClasses } from '../classes.js';
+import { fileDataset, type Dataset } from '../dataset.js';
+import { badSpec, type DataSpec } from '../spec.js';
+import { badFile, requireSplit, type DataFormat } from './format.js';
+
+/** The misspelling is the data set's own. */
+const labelFile = 'list_patition_label.txt';
+
+/**
+ * RAF-DB basic: `Image/aligned/train_00001_aligned.jpg` and `[EmoLabel/]list_patition_label.txt` with
+ * lines "train_00001.jpg 5", labels 1..7.
+ */
+export const rafdbFormat: DataFormat = {
+  name: 'rafdb',
+  summary: 'RAF-DB basic as distributed (Image/aligned, list_patition_label.txt)',
+  example: 'rafdb:RAF-DB/basic#train',
+  options: [],
+  open: openRafdb,
+};
+
+async function openRafdb(spec: DataSpec): Promise<Dataset> {
+  const split = requireSplit(spec, ['train', 'test']);
+  await checkDirectory(spec.path, 'Data set directory');
+  const { root, labels: list } = await findLayout(spec);
+  const images = join(root, 'Image', 'aligned');
+  const present = new Set(await names(images));
+
+  const text = (await readRegularFile(list, 'Label file')).toString('utf8');
+  const files: string[] = [];
+  const labels: number[] = [];
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const match = /^(\S+)\.jpg\s+(-?\d+)\s*$/.exec(line.trim());
+    if (!match) throw badFile(list, `line ${i + 1} is not like 'train_00001.jpg 5': '${line.trim()}'`);
+    const [, name, label] = match;
+    if (!name!.startsWith(`${split}_`)) continue;
+    const file = `${name!}_aligned.jpg`;
+    if (!present.has(file)) {
+      throw new CountenanceError(
+        'ERR_FILE_NOT_FOUND',
+        `Image '${join(images, file)}' of '${list}', line ${i + 1}, does not exist`,
+      );
+    }
+    const value = Number(label);
+    if (value < 1 || value > rafdbClasses.length) {
+      throw new CountenanceError('ERR_LABEL_RANGE', `'${list}', line ${i + 1}: label ${value} is not in 1..7`);
+    }
+    files.push(join(images, file));
+    labels.push(value - 1);
+  }
+  return fileDataset({ name: spec.text, classes: rafdbClasses, files, labels });
+}
+
+/** The directory given may be RAF-DB's `basic` or the one above it. */
+async function findLayout(spec: DataSpec): Promise<{ root: string; labels: string }> {
+  for (const root of [spec.path, join(spec.path, 'basic')]) {
+    if ((await kindOf(join(root, 'Image', 'aligned'))) !== 'directory') continue;
+    for (const labels of [join(root, labelFile), join(root, 'EmoLabel', labelFile)]) {
+      if ((await kindOf(labels)) === 'file') return { root, labels };
+    }
+  }
+  throw badSpec(
+    spec.text,
+    `'${spec.path}' holds no Image/aligned folder with ${labelFile} (or EmoLabel/${labelFile}) beside it`,
+  );
+}
+
+async function names(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    throw readError('Data set directory', path, error);
+  }
+}

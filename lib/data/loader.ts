@@ -1,0 +1,205 @@
+import { totalmem } from 'node:os';
+import { checkInteger, throwIfAborted, toCountenanceError } from '../errors.js';
+import { ImageCache } from '../images/cache.js';
+import type { ResizeImage } from '../types.js';
+import type { Dataset } from './dataset.js';
+import { Limiter } from './limiter.js';
+import { permutation } from './permutation.js';
+import { Random, randomDomain } from './philox.js';
+
+/** One batch of images with their targets. */
+export interface Batch {
+  /** Resized RGB images, (B, S, S, 3). */
+  readonly images: Uint8Array;
+  /** Classes, (B). Of `drawn` targets the class drawn this epoch. */
+  readonly labels: Int32Array;
+  /** Probabilities, (B, K), where the data set has `distribution` targets. */
+  readonly targets: Float32Array | undefined;
+  /** Data set index of each image, (B). */
+  readonly indices: Uint32Array;
+  readonly epoch: number;
+  /** Images of this epoch before this batch: where a resumed run starts to get this batch first. */
+  readonly position: number;
+}
+
+/** Options of {@link DataLoader}. */
+export interface DataLoaderOptions {
+  readonly batchSize: number;
+  /** S, the side of the images in the batches. */
+  readonly inputSize: number;
+  readonly resize: ResizeImage;
+  /** A new order every epoch (training) or the data set's own (evaluation, the default). */
+  readonly shuffle?: boolean;
+  /** Seed of the order and of drawn labels; an integer, default 0. */
+  readonly seed?: number;
+  /** Leave out a last batch that is not full. Default false. */
+  readonly dropLast?: boolean;
+  /** Batches prepared ahead. Default 3. */
+  readonly prefetch?: number;
+  /** Images decoded at a time. Default 8: sharp decodes each on one of libuv's threads. */
+  readonly concurrency?: number;
+  /** Memory for decoded images. Default {@link defaultCacheBytes}. */
+  readonly cacheBytes?: number;
+}
+
+/** A quarter of the memory this process may use (a container's limit counts), at most 8 GiB. */
+export function defaultCacheBytes(): number {
+  const limit = process.constrainedMemory() ?? 0;
+  // "No limit" is reported as 0 or as a number beyond any machine.
+  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return Math.min(Math.floor(memory / 4), 8 * 2 ** 30);
+}
+
+/**
+ * Makes batches of a data set: decodes (once, see {@link ImageCache}), resizes, and orders them. The
+ * batches of (seed, epoch, position) are always the same, whatever was read before.
+ *
+ * @example
+ * const loader = new DataLoader(dataset, { batchSize: 64, inputSize: 112, resize, shuffle: true });
+ * for await (const batch of loader.epoch(0)) await trainer.step(batch);
+ */
+export class DataLoader {
+  readonly batchSize: number;
+  readonly inputSize: number;
+  readonly cache: ImageCache;
+  private readonly resize: ResizeImage;
+  private readonly shuffle: boolean;
+  private readonly seed: number;
+  private readonly dropLast: boolean;
+  private readonly prefetch: number;
+  private readonly limiter: Limiter;
+
+  constructor(
+    readonly dataset: Dataset,
+    options: DataLoaderOptions,
+  ) {
+    this.batchSize = checkInteger(options.batchSize, 'batchSize', 1);
+    this.inputSize = checkInteger(options.inputSize, 'inputSize', 1, 4096);
+    this.seed = checkInteger(options.seed ?? 0, 'seed', 0);
+    this.prefetch = checkInteger(options.prefetch ?? 3, 'prefetch', 1);
+    this.limiter = new Limiter(checkInteger(options.concurrency ?? 8, 'concurrency', 1));
+    this.resize = options.resize;
+    this.shuffle = options.shuffle ?? false;
+    this.dropLast = options.dropLast ?? false;
+    this.cache = new ImageCache(
+      this.inputSize * this.inputSize * 3,
+      options.cacheBytes ?? defaultCacheBytes(),
+    );
+  }
+
+  /** Batches of an epoch that starts at its beginning. */
+  get batchesPerEpoch(): number {
+    const batches = this.dataset.size / this.batchSize;
+    return this.dropLast ? Math.floor(batches) : Math.ceil(batches);
+  }
+
+  /**
+   * The batches of one epoch, prepared ahead while the caller works.
+   *
+   * @param options.position images of the epoch to leave out at its start: a batch's `position`
+   * @throws CountenanceError ERR_ABORTED, or what decoding an image throws, naming its file
+   */
+  async *epoch(
+    epoch: number,
+    options: { position?: number; signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Batch, void, undefined> {
+    checkInteger(epoch, 'epoch', 0, 0xffffffff);
+    const { size } = this.dataset;
+    const order = this.shuffle
+      ? await permutation(size, this.seed, randomDomain.shuffle, epoch)
+      : Uint32Array.from({ length: size }, (_, i) => i);
+    const end = this.dropLast ? size - (size % this.batchSize) : size;
+    let position = checkInteger(options.position ?? 0, 'position', 0);
+
+    // Stops the decoding that is under way when the caller leaves the loop or a batch fails.
+    const stop = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const ahead: Promise<Batch>[] = [];
+    try {
+      while (position < end || ahead.length > 0) {
+        while (position < end && ahead.length < this.prefetch) {
+          const indices = order.slice(position, Math.min(position + this.batchSize, end));
+          const batch = this.batch(indices, epoch, position, signal);
+          batch.catch(() => undefined); // reported when its turn comes
+          ahead.push(batch);
+          position += indices.length;
+        }
+        throwIfAborted(options.signal, 'Reading the data set');
+        yield await ahead.shift()!;
+      }
+    } finally {
+      stop.abort();
+      await Promise.allSettled(ahead);
+    }
+  }
+
+  private async batch(
+    indices: Uint32Array,
+    epoch: number,
+    position: number,
+    signal: AbortSignal,
+  ): Promise<Batch> {
+    const { dataset } = this;
+    const itemBytes = this.cache.itemBytes;
+    const images = new Uint8Array(indices.length * itemBytes);
+    const labels = new Int32Array(indices.length);
+    const classes = dataset.classes.length;
+    const targets =
+      dataset.targetKind === 'distribution'
+        ? new Float32Array(indices.length * classes)
+        : undefined;
+    const pending: Promise<void>[] = [];
+    for (const [i, index] of indices.entries()) {
+      const target = dataset.target(index);
+      if (targets && target) targets.set(target, i * classes);
+      labels[i] =
+        target && dataset.targetKind === 'drawn'
+          ? this.drawLabel(target, epoch, index)
+          : dataset.label(index);
+      const cached = this.cache.get(index);
+      if (cached) images.set(cached, i * itemBytes);
+      else pending.push(this.loadInto(images, i * itemBytes, index, signal));
+    }
+    // All settle before a failure is passed on, so that no decoding outlives its epoch.
+    const outcomes = await Promise.allSettled(pending);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw toCountenanceError(failed.reason);
+    return { images, labels, targets, indices, epoch, position };
+  }
+
+  private async loadInto(
+    images: Uint8Array,
+    offset: number,
+    index: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.limiter.run(async () => {
+      throwIfAborted(signal, 'Reading the data set');
+      try {
+        const image = await this.dataset.load(index, signal);
+        const resized = await this.resize(image, this.inputSize);
+        if (resized.length !== this.cache.itemBytes) {
+          throw new RangeError(`resized to ${resized.length} bytes, not ${this.cache.itemBytes}`);
+        }
+        this.cache.put(index, resized);
+        images.set(resized, offset);
+      } catch (error) {
+        const prefix = `Image '${this.dataset.describe(index)}': `;
+        throw toCountenanceError(error, 'ERR_INTERNAL', prefix);
+      }
+    });
+  }
+
+  /** A class drawn from `target`; depends on seed, epoch and image alone. */
+  private drawLabel(target: Float32Array, epoch: number, index: number): number {
+    let rest = new Random(this.seed, randomDomain.labelDraw, epoch, index).uniform();
+    let last = 0;
+    for (const [label, probability] of target.entries()) {
+      if (probability === 0) continue;
+      last = label;
+      rest -= probability;
+      if (rest < 0) break;
+    }
+    return last;
+  }
+}

@@ -1,0 +1,36 @@
+import { checkSpecOptions, parseDataSpec } from './spec.js';
+import type { Dataset } from './dataset.js';
+import { csvFormat } from './formats/csv.js';
+import { ferplusFormat } from './formats/ferplus.js';
+import { folderFormat } from './formats/folder.js';
+import type { DataFormat, OpenOptions } from './formats/format.js';
+import { rafdbFormat } from './formats/rafdb.js';
+import { syntheticFormat } from './formats/synthetic.js';
+
+/** Every data set format. To add one: write formats/<name>.ts and put it here. */
+export const dataFormats: readonly DataFormat[] = [
+  syntheticFormat,
+  folderFormat,
+  csvFormat,
+  ferplusFormat,
+  rafdbFormat,
+];
+
+/**
+ * Opens a data set by its specification, `format:path[#split][,option=value...]`. Labels and file names
+ * are read and checked; pictures are not yet.
+ *
+ * @throws CountenanceError ERR_DATASET_FORMAT, ERR_DATASET_EMPTY, ERR_LABEL_RANGE, ERR_FILE_NOT_FOUND
+ *   and other read errors, each naming the file; ERR_ABORTED
+ * @example
+ * const train = await openDataset('ferplus:FERPlus/data#train');
+ * const faces = await openDataset('folder:faces#train');
+ * const drawn = await openDataset('synthetic:1500#train');
+ */
+export async function openDataset(text: string, options: OpenOptions = {}): Promise<Dataset> {
+  const names = dataFormats.map(({ name }) => name);
+  const spec = parseDataSpec(text, names);
+  const format = dataFormats.find(({ name }) => name === spec.format)!;
+  checkSpecOptions(spec, format.options);
+  return format.open(spec, options);
+}

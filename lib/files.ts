@@ -1,0 +1,77 @@
+import { constants } from 'node:fs';
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { CountenanceError, readError } from './errors.js';
+
+/** Largest file read as one piece: 1 GiB. */
+const readLimit = 2 ** 30;
+
+/**
+ * Reads a regular file whole. Opened without blocking, so that a named pipe cannot hang the caller.
+ *
+ * @param what how messages call the thing, such as "Image"
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
+ */
+export async function readRegularFile(path: string, what: string): Promise<Buffer> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const status = await handle.stat();
+    if (status.isDirectory()) {
+      throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is a directory, not a file`);
+    }
+    if (!status.isFile()) {
+      throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is not a regular file`);
+    }
+    if (status.size > readLimit) {
+      throw new CountenanceError(
+        'ERR_READ',
+        `${what} '${path}' has ${status.size} bytes, more than the limit of ${readLimit}`,
+      );
+    }
+    return await handle.readFile();
+  } catch (error) {
+    throw readError(what, path, error);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/**
+ * Makes sure that `path` is a directory.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_READ
+ */
+export async function checkDirectory(path: string, what: string): Promise<void> {
+  let isDirectory: boolean;
+  try {
+    isDirectory = (await stat(path)).isDirectory();
+  } catch (error) {
+    throw readError(what, path, error);
+  }
+  if (!isDirectory) {
+    throw new CountenanceError('ERR_NOT_A_DIRECTORY', `${what} '${path}' is a file, not a directory`);
+  }
+}
+
+/**
+ * Makes sure that `path` is a regular file.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
+ */
+export async function checkIsFile(path: string, what: string): Promise<void> {
+  try {
+    const status = await stat(path);
+    if (status.isFile()) return;
+    const kind = status.isDirectory() ? 'a directory, not a file' : 'not a regular file';
+    throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is ${kind}`);
+  } catch (error) {
+    throw readError(what, path, error);
+  }
+}
+
+/** What stands at `path`: a file, a directory, or nothing that could be used. */
+export async function kindOf(path: string): Promise<'file' | 'directory' | undefined> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.isDirectory()) return 'directory';
+  return status?.isFile() ? 'file' : undefined;
+}

@@ -1,0 +1,102 @@
+import { fileURLToPath } from 'node:url';
+import sharp, { type Sharp } from 'sharp';
+import {
+  CountenanceError,
+  describeValue,
+  invalidArgument,
+  messageOf,
+  throwIfAborted,
+} from '../errors.js';
+import { readRegularFile } from '../files.js';
+import type { RawImage } from '../types.js';
+import { isPixelData, isSharp, isTensorLike, type ImageInput } from './input.js';
+import { checkDimensions, fromPixels, fromTensor, pixelLimit, toRgb } from './pixels.js';
+
+/**
+ * Decodes any {@link ImageInput} to 8-bit RGB, off the main thread.
+ *
+ * Encoded images follow Pillow, with which the published models were trained: colour profiles are
+ * ignored, gray is repeated, alpha is dropped; the orientation a camera noted (EXIF) is applied. Of an
+ * animation the first frame is taken.
+ *
+ * @param name what messages call the image; a path names itself
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
+ *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT, ERR_ABORTED
+ * @example
+ * const { data, width, height } = await decodeImage('face.jpg');
+ */
+export async function decodeImage(
+  input: ImageInput,
+  options: { name?: string | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<RawImage> {
+  throwIfAborted(options.signal, 'Decoding');
+  if (typeof input === 'string' || input instanceof URL) {
+    const path = typeof input === 'string' ? input : urlPath(input);
+    const bytes = await readRegularFile(path, 'Image');
+    throwIfAborted(options.signal, 'Decoding');
+    return decodeBytes(bytes, `Image '${path}'`);
+  }
+  const name = options.name === undefined ? 'Image' : `Image '${options.name}'`;
+  if (input instanceof ArrayBuffer) return decodeBytes(new Uint8Array(input), name);
+  if (input instanceof Uint8Array) return decodeBytes(input, name);
+  if (typeof input === 'object' && input !== null) {
+    if (isSharp(input)) return runPipeline(input.clone(), name);
+    if (isTensorLike(input)) return fromTensor(input, name);
+    if (isPixelData(input)) return fromPixels(input, name);
+  }
+  throw invalidArgument(
+    'a path, file URL, Buffer, sharp instance, { data, width, height } or tensor',
+    'an image',
+    input,
+  );
+}
+
+/** What messages call an image: its path, or what it is. */
+export function describeImage(input: ImageInput): string {
+  if (typeof input === 'string') return input;
+  if (input instanceof URL) return input.href;
+  return describeValue(input);
+}
+
+function urlPath(url: URL): string {
+  if (url.protocol !== 'file:') {
+    throw new CountenanceError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected a file: URL for an image but received '${url.href}'; fetch it and pass the bytes`,
+    );
+  }
+  return fileURLToPath(url);
+}
+
+async function decodeBytes(bytes: Uint8Array, name: string): Promise<RawImage> {
+  if (bytes.length === 0) throw new CountenanceError('ERR_IMAGE_DECODE', `${name} is empty`);
+  // 'error' stops at truncated data too; a mere warning (stray bytes in a JPEG) is let pass, as Pillow does.
+  return runPipeline(
+    sharp(bytes, {
+      failOn: 'error',
+      limitInputPixels: pixelLimit,
+      ignoreIcc: true,
+      autoOrient: true,
+    }),
+    name,
+  );
+}
+
+async function runPipeline(pipeline: Sharp, name: string): Promise<RawImage> {
+  let result: { data: Buffer; info: sharp.OutputInfo };
+  try {
+    result = await pipeline
+      .toColourspace('srgb')
+      .removeAlpha()
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+  } catch (error) {
+    const reason = messageOf(error);
+    const code = reason.includes('pixel limit') ? 'ERR_IMAGE_SIZE' : 'ERR_IMAGE_DECODE';
+    throw new CountenanceError(code, `${name} could not be decoded: ${reason}`, { cause: error });
+  }
+  const { data, info } = result;
+  checkDimensions(info.width, info.height, name);
+  if (info.channels === 3) return { data, width: info.width, height: info.height };
+  return toRgb(data, info.width, info.height, info.channels);
+}

@@ -1,0 +1,51 @@
+import type { Sharp } from 'sharp';
+
+/** Pixels in memory: 8-bit or 0..255 float samples, interleaved, rows from top to bottom. */
+export interface PixelData {
+  readonly data: Uint8Array | Uint8ClampedArray | Float32Array;
+  readonly width: number;
+  readonly height: number;
+  /** 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; told by the data's length where omitted. */
+  readonly channels?: number;
+}
+
+/** What is needed of a TensorFlow.js tensor; recognised by structure, so no package is required. */
+export interface TensorLike {
+  /** [height, width, channels] or [1, height, width, channels]. */
+  readonly shape: readonly number[];
+  /** 'int32' or 'float32', values 0..255. */
+  readonly dtype: string;
+  data(): Promise<ArrayLike<number>>;
+}
+
+/**
+ * Everything an image can be given as: a path, a `file:` URL, the bytes of an encoded file (JPEG, PNG,
+ * WebP, GIF, TIFF, AVIF, SVG), a sharp instance, pixels in memory (also the DOM's ImageData), or a
+ * TensorFlow.js tensor.
+ */
+export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Sharp | PixelData | TensorLike;
+
+/** True for a sharp pipeline, of whichever installed copy of sharp. */
+export function isSharp(value: object): value is Sharp {
+  const candidate = value as Partial<Sharp>;
+  return (
+    typeof candidate.clone === 'function' &&
+    typeof candidate.toBuffer === 'function' &&
+    typeof candidate.removeAlpha === 'function'
+  );
+}
+
+/** True for a TensorFlow.js tensor, of whichever installed copy of it. */
+export function isTensorLike(value: object): value is TensorLike {
+  const candidate = value as Partial<TensorLike>;
+  return (
+    Array.isArray(candidate.shape) &&
+    typeof candidate.dtype === 'string' &&
+    typeof candidate.data === 'function'
+  );
+}
+
+/** True for `{ data, width, height }`. */
+export function isPixelData(value: object): value is PixelData {
+  return 'data' in value && 'width' in value && 'height' in value && ArrayBuffer.isView(value.data);
+}

@@ -1,0 +1,154 @@
+import { CountenanceError } from '../errors.js';
+import { inSlices } from '../slices.js';
+import type { RawImage } from '../types.js';
+import type { PixelData, TensorLike } from './input.js';
+
+/** Most pixels an image may have (Pillow's bound against decompression bombs). */
+export const pixelLimit = 178_956_970;
+
+/** Checks a width and height before anything is allocated from them. */
+export function checkDimensions(width: number, height: number, name: string): void {
+  const valid = Number.isSafeInteger(width) && Number.isSafeInteger(height);
+  if (!valid || width < 1 || height < 1) {
+    throw new CountenanceError(
+      'ERR_IMAGE_SIZE',
+      `${name} must have a positive integer width and height but has ${width} x ${height}`,
+    );
+  }
+  if (width * height > pixelLimit) {
+    throw new CountenanceError(
+      'ERR_IMAGE_SIZE',
+      `${name} has ${width} x ${height} pixels, more than the limit of ${pixelLimit}`,
+    );
+  }
+}
+
+/** Pixels in memory as 8-bit RGB. */
+export async function fromPixels(pixels: PixelData, name: string): Promise<RawImage> {
+  const { data, width, height } = pixels;
+  checkDimensions(width, height, name);
+  const count = width * height;
+  const channels = pixels.channels ?? data.length / count;
+  checkChannels(channels, name);
+  if (data.length !== count * channels) {
+    throw new CountenanceError(
+      'ERR_IMAGE_SIZE',
+      `${name} of ${width} x ${height} x ${channels} needs ${count * channels} values ` +
+        `but has ${data.length}`,
+    );
+  }
+  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) {
+    return toRgb(data, width, height, channels);
+  }
+  if (data instanceof Float32Array) {
+    return toRgb(await quantise(data, name), width, height, channels);
+  }
+  throw new CountenanceError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected Uint8Array, Uint8ClampedArray or Float32Array for the data of ${name} ` +
+      `but received ${(data as object).constructor.name}`,
+  );
+}
+
+/** A TensorFlow.js tensor as 8-bit RGB. The tensor is not disposed. */
+export async function fromTensor(tensor: TensorLike, name: string): Promise<RawImage> {
+  const shape = tensor.shape.length === 4 && tensor.shape[0] === 1 ? tensor.shape.slice(1) : tensor.shape;
+  const [height, width, channels] = shape;
+  if (shape.length !== 3 || height === undefined || width === undefined || channels === undefined) {
+    throw new CountenanceError(
+      'ERR_IMAGE_SIZE',
+      `${name} must be a tensor of shape [height, width, channels] or [1, height, width, channels] ` +
+        `but has shape [${tensor.shape.join(', ')}]`,
+    );
+  }
+  if (tensor.dtype !== 'int32' && tensor.dtype !== 'float32') {
+    throw new CountenanceError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected dtype int32 or float32 with values 0..255 for ${name} but received ${tensor.dtype}`,
+    );
+  }
+  checkDimensions(width, height, name);
+  checkChannels(channels, name);
+  const values = await tensor.data();
+  if (values.length !== width * height * channels) {
+    throw new CountenanceError(
+      'ERR_IMAGE_SIZE',
+      `${name} has shape [${shape.join(', ')}] but ${values.length} values`,
+    );
+  }
+  return toRgb(await quantise(values, name), width, height, channels);
+}
+
+function checkChannels(channels: number, name: string): void {
+  if (![1, 2, 3, 4].includes(channels)) {
+    throw new CountenanceError(
+      'ERR_IMAGE_CHANNELS',
+      `${name} must have 1, 2, 3 or 4 channels but has ${channels}`,
+    );
+  }
+}
+
+/**
+ * Numbers 0..255 as bytes, rounded to nearest. Values 0..1 are refused rather than taken for a black
+ * picture: that range is the usual mistake.
+ */
+async function quantise(values: ArrayLike<number>, name: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(values.length);
+  let largest = 0;
+  let fractions = false;
+  await inSlices(values.length, (start, end) => {
+    for (let i = start; i < end; i++) {
+      const value = values[i]!;
+      if (!(value >= 0 && value <= 255)) throw badValue(value, name);
+      if (value > largest) largest = value;
+      const rounded = Math.round(value);
+      if (rounded !== value) fractions = true;
+      bytes[i] = rounded;
+    }
+  });
+  if (fractions && largest <= 1) {
+    throw new CountenanceError(
+      'ERR_INVALID_ARGUMENT',
+      `${name} holds values from 0 to ${largest}; expected 0..255 (multiply by 255)`,
+    );
+  }
+  return bytes;
+}
+
+function badValue(value: number, name: string): CountenanceError {
+  return Number.isFinite(value)
+    ? new CountenanceError(
+        'ERR_INVALID_ARGUMENT',
+        `${name} holds the value ${value} outside 0..255`,
+      )
+    : new CountenanceError('ERR_NOT_FINITE', `${name} holds ${value}`);
+}
+
+/**
+ * Interleaved samples as RGB the way Pillow's `convert('RGB')` does it: gray is repeated, alpha is
+ * dropped without blending.
+ */
+export async function toRgb(
+  samples: Uint8Array | Uint8ClampedArray,
+  width: number,
+  height: number,
+  channels: number,
+): Promise<RawImage> {
+  const count = width * height;
+  const data = new Uint8Array(count * 3);
+  if (channels === 3) {
+    data.set(samples);
+  } else {
+    const green = channels === 4 ? 1 : 0;
+    const blue = channels === 4 ? 2 : 0;
+    await inSlices(count, (start, end) => {
+      for (let pixel = start; pixel < end; pixel++) {
+        const from = pixel * channels;
+        data[pixel * 3] = samples[from]!;
+        data[pixel * 3 + 1] = samples[from + green]!;
+        data[pixel * 3 + 2] = samples[from + blue]!;
+      }
+    });
+  }
+  return { data, width, height };
+}

@@ -1,0 +1,135 @@
+import { CountenanceError, checkInteger } from './errors.js';
+
+/** The figures of one class. */
+export interface ClassMetrics {
+  /** Images whose label is this class. */
+  readonly support: number;
+  /** Images predicted as this class. */
+  readonly predicted: number;
+  /** Share of the class's images that were recognised; 0 where it has none. */
+  readonly recall: number;
+  /** Share of the predictions of this class that were right; 0 where there were none. */
+  readonly precision: number;
+  /** Harmonic mean of precision and recall, 2 TP / (support + predicted); 0 where both are 0. */
+  readonly f1: number;
+}
+
+/** What an evaluation found; every figure in 0..1. */
+export interface Metrics {
+  /** Number of images. */
+  readonly count: number;
+  /** Share of the images that were classified rightly. */
+  readonly accuracy: number;
+  /**
+   * Mean recall over the classes that have images (scikit-learn's `balanced_accuracy_score`): a class
+   * without images has no recall to count.
+   */
+  readonly meanClassAccuracy: number;
+  /**
+   * Mean F1 over the classes that occur among labels or predictions (scikit-learn's
+   * `f1_score(average='macro')`): a class predicted but never right counts as 0, a class that occurs
+   * nowhere does not count.
+   */
+  readonly macroF1: number;
+  /** By class name, in the order of the classes. */
+  readonly perClass: Readonly<Record<string, ClassMetrics>>;
+  /** `confusion[label][prediction]` counts images. */
+  readonly confusion: readonly (readonly number[])[];
+  readonly classes: readonly string[];
+}
+
+/**
+ * Counts predictions as they come and computes the usual figures from the confusion matrix. Without
+ * any image all figures are 0.
+ *
+ * @example
+ * const confusion = new ConfusionMatrix(['happiness', 'neutral']);
+ * confusion.add(0, 0);
+ * confusion.add(1, 0);
+ * confusion.metrics().accuracy; // 0.5
+ */
+export class ConfusionMatrix {
+  private readonly counts: Float64Array;
+
+  constructor(readonly classes: readonly string[]) {
+    checkInteger(classes.length, 'the number of classes', 1);
+    this.counts = new Float64Array(classes.length ** 2);
+  }
+
+  /**
+   * Counts one image.
+   *
+   * @throws CountenanceError ERR_LABEL_RANGE
+   */
+  add(label: number, prediction: number): void {
+    const size = this.classes.length;
+    for (const [what, value] of [['Label', label] as const, ['Prediction', prediction] as const]) {
+      if (!Number.isInteger(value) || value < 0 || value >= size) {
+        throw new CountenanceError('ERR_LABEL_RANGE', `${what} ${value} is not in 0..${size - 1}`);
+      }
+    }
+    this.counts[label * size + prediction]! += 1;
+  }
+
+  /** Counts many images. */
+  addAll(labels: ArrayLike<number>, predictions: ArrayLike<number>): void {
+    if (labels.length !== predictions.length) {
+      throw new CountenanceError(
+        'ERR_SHAPE_MISMATCH',
+        `${labels.length} labels but ${predictions.length} predictions`,
+      );
+    }
+    for (let i = 0; i < labels.length; i++) this.add(labels[i]!, predictions[i]!);
+  }
+
+  /** Adds the counts of another matrix of the same classes. */
+  merge(other: ConfusionMatrix): void {
+    if (other.classes.join('\n') !== this.classes.join('\n')) {
+      throw new CountenanceError(
+        'ERR_SHAPE_MISMATCH',
+        `Cannot merge confusion matrices of ${this.classes.join(', ')} and ${other.classes.join(', ')}`,
+      );
+    }
+    other.counts.forEach((count, i) => (this.counts[i]! += count));
+  }
+
+  /** All figures of what has been counted so far. */
+  metrics(): Metrics {
+    const size = this.classes.length;
+    const confusion = this.classes.map((_, row) =>
+      Array.from(this.counts.subarray(row * size, (row + 1) * size)),
+    );
+    const perClass = this.classes.map((_, c): ClassMetrics => {
+      const right = confusion[c]![c]!;
+      const support = sum(confusion[c]!);
+      const predicted = sum(confusion.map((row) => row[c]!));
+      return {
+        support,
+        predicted,
+        recall: ratio(right, support),
+        precision: ratio(right, predicted),
+        f1: ratio(2 * right, support + predicted),
+      };
+    });
+    const count = sum(perClass.map(({ support }) => support));
+    const present = perClass.filter(({ support }) => support > 0);
+    const occurring = perClass.filter(({ support, predicted }) => support + predicted > 0);
+    return {
+      count,
+      accuracy: ratio(sum(confusion.map((row, c) => row[c]!)), count),
+      meanClassAccuracy: ratio(sum(present.map(({ recall }) => recall)), present.length),
+      macroF1: ratio(sum(occurring.map(({ f1 }) => f1)), occurring.length),
+      perClass: Object.fromEntries(this.classes.map((name, c) => [name, perClass[c]!])),
+      confusion,
+      classes: this.classes,
+    };
+  }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function ratio(part: number, whole: number): number {
+  return whole === 0 ? 0 : part / whole;
+}
