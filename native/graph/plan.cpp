@@ -1,6 +1,7 @@
 #include "graph/plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <limits>
 
@@ -197,14 +198,30 @@ Tensor Plan::tensor(Value value) const {
   return at(value_buffer_[static_cast<size_t>(value.index)], entry.shape, entry.dtype);
 }
 
+void Plan::run_node(int node, bool backward, const RunBindings& bindings) const {
+  if (bindings.cancel && bindings.cancel->load(std::memory_order_relaxed)) {
+    fail(code::kAborted, "the run was aborted");
+  }
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start;
+  if (bindings.observer) {
+    graph_.backend().synchronize();
+    start = Clock::now();
+  }
+  NodeRun run(*this, bindings, node, backward);
+  const Op& op = *graph_.nodes()[static_cast<size_t>(node)].op;
+  backward ? op.backward(run) : op.forward(run);
+  if (bindings.observer) {
+    graph_.backend().synchronize();
+    const std::chrono::duration<double> seconds = Clock::now() - start;
+    bindings.observer->ran(graph_, node, backward, seconds.count());
+  }
+}
+
 void Plan::forward(const RunBindings& bindings) {
   if (options_.guard) poison();
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
-    if (bindings.cancel && bindings.cancel->load(std::memory_order_relaxed)) {
-      fail(code::kAborted, "the run was aborted");
-    }
-    NodeRun run(*this, bindings, static_cast<int>(n), false);
-    graph_.nodes()[n].op->forward(run);
+    run_node(static_cast<int>(n), false, bindings);
   }
   if (options_.guard) check_canaries();
 }
@@ -212,12 +229,7 @@ void Plan::forward(const RunBindings& bindings) {
 void Plan::backward(const RunBindings& bindings) {
   ensure(graph_.training(), "backward of an evaluation graph");
   for (size_t n = graph_.nodes().size(); n-- > 0;) {
-    if (!has_backward_[n]) continue;
-    if (bindings.cancel && bindings.cancel->load(std::memory_order_relaxed)) {
-      fail(code::kAborted, "the run was aborted");
-    }
-    NodeRun run(*this, bindings, static_cast<int>(n), true);
-    graph_.nodes()[n].op->backward(run);
+    if (has_backward_[n]) run_node(static_cast<int>(n), true, bindings);
   }
   if (options_.guard) check_canaries();
 }

@@ -15,6 +15,13 @@ struct PlanOptions {
   bool guard = false;
 };
 
+// Is told of every op that ran, for profiles. The backend is waited for around each op.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void ran(const Graph& graph, int node, bool backward, double seconds) = 0;
+};
+
 // What a run works on besides its own memory.
 struct RunBindings {
   ParameterStore* parameters = nullptr;
@@ -22,6 +29,7 @@ struct RunBindings {
   uint64_t seed = 0;                    // of dropout and drop path
   uint64_t step = 0;
   const std::atomic<bool>* cancel = nullptr;  // looked at between ops: ERR_ABORTED
+  RunObserver* observer = nullptr;
 };
 
 // A graph with memory: executes forward and backward. All addresses are fixed at construction;
@@ -58,6 +66,7 @@ class Plan {
   int backward_time(int node) const {
     return 2 * static_cast<int>(graph_.nodes().size()) - 1 - node;
   }
+  void run_node(int node, bool backward, const RunBindings& bindings) const;
   void poison();
   void check_canaries() const;
 

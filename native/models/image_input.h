@@ -1,0 +1,34 @@
+#pragma once
+
+#include <span>
+
+#include "models/model.h"
+
+namespace countenance {
+
+// No batch is larger: it would not train better, and its plan takes tens of GiB.
+inline constexpr int64_t kMaxBatch = 4096;
+
+// B square RGB images, NHWC (B, S, S, 3); one of the two spans is filled.
+struct ImageBatch {
+  int64_t size = 0;                 // B
+  std::span<const uint8_t> pixels;  // not yet normalised
+  std::span<const float> normalized;
+};
+
+// Throws ERR_BATCH_TOO_LARGE, ERR_SHAPE_MISMATCH or, for normalised images, ERR_NOT_FINITE.
+void validate(const ImageBatch& batch, int64_t input_size);
+
+// The images of a graph: normalised activations, and the place that pixels come through.
+struct ImageInput {
+  Value images;  // (B, S, S, 3) activations
+  Value pixels;  // (B, S, S, 3) uint8; lives only until the first op starts
+};
+
+ImageInput image_input(Graph& graph, int64_t batch, int64_t input_size);
+
+// Fills the inputs of a plan, before its forward pass. transforms: B for pixels, unused otherwise.
+void load_images(Plan& plan, const ImageInput& input, const ImageBatch& batch,
+                 std::span<const ImageTransform> transforms, const Normalization& normalization);
+
+}  // namespace countenance

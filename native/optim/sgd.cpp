@@ -1,0 +1,33 @@
+#include "optim/rules.h"
+
+namespace countenance {
+
+namespace {
+
+// torch.optim.SGD: v = momentum v + g + weight_decay w; w -= lr v.
+class Sgd final : public Optimizer {
+ public:
+  Sgd(Backend& backend, const ParameterTable& table, const OptimizerOptions& options)
+      : Optimizer(backend, table, options), velocity_(add_slot("velocity", table)) {}
+
+  void update(ParameterArena& weights, const ParameterArena& gradients, float lr,
+              int64_t) override {
+    backend_.sgd_step(weights.flat(), velocity_, gradients.flat(), gradient_scale_,
+                      {.learning_rate = lr,
+                       .momentum = options_.momentum,
+                       .weight_decay = options_.weight_decay,
+                       .nesterov = options_.nesterov});
+  }
+
+ private:
+  Tensor velocity_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_sgd(Backend& backend, const ParameterTable& table,
+                                    const OptimizerOptions& options) {
+  return std::make_unique<Sgd>(backend, table, options);
+}
+
+}  // namespace countenance

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "graph/parameters.h"
+
+namespace countenance {
+
+// Exponential moving average of the weights: average = decay average + (1 - decay) weights after
+// each update. It starts as a copy of the weights before the first update. Running statistics are
+// averages already and are not averaged again.
+class WeightAverage {
+ public:
+  // decay: 0..1, both excluded; anything else is ERR_INVALID_ARGUMENT.
+  WeightAverage(Backend& backend, const ParameterTable& table, float decay);
+
+  // The average, started from these weights where there is none yet.
+  ParameterArena& started(const ParameterArena& weights);
+  void update(const ParameterArena& weights);
+  // Exchanges the weights with the average; a second call changes back.
+  void swap(ParameterArena& weights);
+  bool swapped() const { return swapped_; }
+
+ private:
+  Backend& backend_;
+  ParameterArena arena_;
+  float decay_;
+  bool started_ = false;
+  bool swapped_ = false;
+};
+
+}  // namespace countenance

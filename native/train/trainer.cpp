@@ -1,0 +1,237 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace countenance {
+
+namespace {
+
+// Keys of random numbers leave this many bits to the step (graph/plan.cpp).
+constexpr int64_t kMaxSteps = int64_t{1} << 40;
+// Soft labels are sums of votes divided in float32.
+constexpr double kTargetTolerance = 1e-3;
+
+void check_weight(const char* name, float value) {
+  require(std::isfinite(value) && value >= 0, "Expected a number of at least 0 for ", name,
+          " but received ", value);
+}
+
+TrainOptions checked(const TrainOptions& options, const Backend& backend) {
+  check(options.augmentation);
+  check_weight("supervisedWeight", options.supervised_weight);
+  check_weight("transformationWeight", options.transformation_weight);
+  check_weight("contrastWeight", options.contrast_weight);
+  require(options.ema_decay >= 0 && options.ema_decay < 1,
+          "Expected a number from 0 to below 1 for emaDecay but received ", options.ema_decay);
+  if (!backend.supports(options.precision)) {
+    fail(code::kUnsupported, "precision bf16 is not supported by ", backend.description());
+  }
+  return options;
+}
+
+void check_targets(std::span<const float> targets, int64_t batch, int64_t classes) {
+  if (static_cast<int64_t>(targets.size()) != batch * classes) {
+    fail(code::kShapeMismatch, "Expected targets of shape ", Shape{batch, classes}, ", ",
+         batch * classes, " numbers, but received ", targets.size());
+  }
+  for (int64_t b = 0; b < batch; ++b) {
+    double sum = 0;
+    bool valid = true;
+    for (int64_t k = 0; k < classes; ++k) {
+      const float target = targets[static_cast<size_t>(b * classes + k)];
+      valid = valid && target >= 0;  // false for NaN
+      sum += static_cast<double>(target);
+    }
+    if (!valid || !(std::abs(sum - 1) <= kTargetTolerance)) {
+      fail(code::kLabelRange, "Expected targets of at least 0 that sum to 1 for sample ", b,
+           " but their sum is ", sum);
+    }
+  }
+}
+
+}  // namespace
+
+Trainer::Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Backend> backend)
+    : model_(model),
+      options_(checked(options, *backend)),
+      backend_(std::move(backend)),
+      gradients_(*backend_, model.table()),
+      statistics_before_(*backend_, model.table(), ParameterArena::Part::Statistics),
+      optimizer_(make_optimizer(*backend_, model.table(), options.optimizer)) {
+  // Packed weights are read in place: both backends must pack alike.
+  require(backend_->description() == model.backend().description(), "a trainer on ",
+          backend_->description(), " cannot train a model on ", model.backend().description());
+  if (options_.ema_decay > 0) average_.emplace(*backend_, model.table(), options_.ema_decay);
+}
+
+std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch) {
+  const ModelConfig& config = model_.config();
+  Graph graph(*backend_, model_.table(), Mode::Training, options_.precision);
+  const ImageInput input = image_input(graph, batch, config.input_size);
+  const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
+  const Value targets = graph.input(Shape{batch, config.classes}, DType::F32);
+  const Features features = ke2nt(graph, config, input.images);
+  const Objective objective =
+      ke2nt_objective(graph, features.expression, features.neutral, targets, text,
+                      {.logit_scale = config.logit_scale,
+                       .neutral = config.neutral,
+                       .supervised_weight = options_.supervised_weight,
+                       .transformation_weight = options_.transformation_weight,
+                       .contrast_weight = options_.contrast_weight,
+                       .contrast = options_.contrast});
+  graph.output(objective.losses);
+  return std::make_unique<Entry>(
+      Entry{Plan(std::move(graph), {.guard = options_.guard}), input, text, targets, objective});
+}
+
+void Trainer::validate_batch(const TrainBatch& batch) const {
+  validate(batch.images, model_.config().input_size);
+  check_targets(batch.targets, batch.images.size, model_.config().classes);
+  require(std::isfinite(batch.learning_rate) && batch.learning_rate >= 0,
+          "Expected a number of at least 0 for learningRate but received ", batch.learning_rate);
+  require(!batch.augment || !batch.images.pixels.empty(),
+          "Expected uint8 images for augment but received float32 ones");
+  if (batch.augment && static_cast<int64_t>(batch.samples.size()) != batch.images.size) {
+    fail(code::kShapeMismatch, "Expected ", batch.images.size, " samples but received ",
+         batch.samples.size());
+  }
+  require(!average_ || !average_->swapped(),
+          "the average stands in place of the weights; swap it back before the next step");
+  require(step_count_ < kMaxSteps, "a trainer takes at most ", kMaxSteps, " steps");
+}
+
+void Trainer::draw_transforms(const TrainBatch& batch) {
+  transforms_.assign(static_cast<size_t>(batch.images.size), ImageTransform{});
+  if (!batch.augment) return;
+  for (size_t i = 0; i < transforms_.size(); ++i) {
+    transforms_[i] = draw_transform(options_.augmentation, model_.config().input_size,
+                                    options_.seed, batch.epoch, batch.samples[i]);
+  }
+}
+
+void Trainer::forget_plans_of_other_text() {
+  const ModelConfig& config = model_.config();
+  if (planned_classes_ != config.classes || planned_neutral_ != config.neutral) plans_.clear();
+  planned_classes_ = config.classes;
+  planned_neutral_ = config.neutral;
+}
+
+StepResult Trainer::step(const TrainBatch& batch, const std::atomic<bool>* cancel,
+                         RunObserver* observer) {
+  validate_batch(batch);
+  forget_plans_of_other_text();
+  Entry& entry = plans_.get(batch.images.size, [this](int64_t size) { return make_plan(size); });
+
+  draw_transforms(batch);
+  load_images(entry.plan, entry.input, batch.images, transforms_, batch.normalization);
+  backend_->copy_in(entry.plan.tensor(entry.text), model_.text().data());
+  backend_->copy_in(entry.plan.tensor(entry.targets), batch.targets.data());
+
+  // The forward pass moves the running statistics; everything else changes after the last point
+  // where a step can fail.
+  const Tensor statistics = model_.parameters().statistics.flat();
+  backend_->copy(statistics_before_.flat(), statistics);
+  has_gradients_ = false;
+  try {
+    return run(entry, batch,
+               {.parameters = &model_.parameters(),
+                .gradients = &gradients_,
+                .seed = options_.seed,
+                .step = static_cast<uint64_t>(step_count_),
+                .cancel = cancel,
+                .observer = observer});
+  } catch (...) {
+    backend_->copy(statistics, statistics_before_.flat());
+    throw;
+  }
+}
+
+StepResult Trainer::run(Entry& entry, const TrainBatch& batch, RunBindings bindings) {
+  entry.plan.forward(bindings);
+  float losses[kObjectiveValues];
+  backend_->copy_out(losses, entry.plan.tensor(entry.objective.losses));
+  entry.plan.backward(bindings);
+
+  const float norm = optimizer_->measure(gradients_);
+  has_gradients_ = true;
+  if (!std::isfinite(losses[kTotal]) || !std::isfinite(norm)) {
+    fail(code::kNotFinite, "step ", step_count_ + 1, " with learning rate ", batch.learning_rate,
+         " gave a loss of ", losses[kTotal], " and a gradient of norm ", norm,
+         "; the weights are as before it. Try a lower learning rate");
+  }
+  ParameterArena& weights = model_.parameters().weights;
+  if (average_) average_->started(weights);
+  optimizer_->update(weights, gradients_, batch.learning_rate, step_count_ + 1);
+  if (average_) average_->update(weights);
+  backend_->synchronize();
+  ++step_count_;
+  return {.loss = losses[kTotal],
+          .supervised = losses[kSupervised],
+          .transformation = losses[kTransformation],
+          .contrast = losses[kContrast],
+          .correct = static_cast<int64_t>(losses[kCorrect]),
+          .gradient_norm = norm};
+}
+
+void Trainer::set_step_count(int64_t count) {
+  require(count >= 0 && count < kMaxSteps, "Expected a number of steps from 0 to ", kMaxSteps - 1,
+          " but received ", count);
+  step_count_ = count;
+}
+
+namespace {
+
+void check_size(const ParameterSpec& spec, size_t received) {
+  if (static_cast<int64_t>(received) != spec.shape.elements()) {
+    fail(code::kShapeMismatch, spec.name, ": Expected ", spec.shape, " but received ", received,
+         " numbers");
+  }
+}
+
+}  // namespace
+
+void Trainer::read_gradient(const ParameterSpec& spec, std::span<float> out) const {
+  require(spec.trainable(), spec.name, " is a running statistic and has no gradient");
+  require(has_gradients_, "there is no gradient before a step that went through");
+  check_size(spec, out.size());
+  gradients_.read(out.data(), spec, *backend_);
+}
+
+std::vector<std::string> Trainer::slots() {
+  std::vector<std::string> names;
+  for (const Slot& slot : optimizer_->slots()) names.emplace_back(slot.name);
+  if (average_) names.emplace_back("average");
+  return names;
+}
+
+ParameterArena& Trainer::slot_arena(std::string_view slot, const ParameterSpec& spec) {
+  require(spec.trainable(), spec.name, " is a running statistic and has no state");
+  for (Slot& candidate : optimizer_->slots()) {
+    if (candidate.name == slot) return candidate.arena;
+  }
+  require(average_ && slot == "average", "the trainer has no state named '", slot, "'");
+  require(!average_->swapped(), "the average stands in place of the weights; swap it back first");
+  return average_->started(model_.parameters().weights);
+}
+
+void Trainer::read_slot(std::string_view slot, const ParameterSpec& spec, std::span<float> out) {
+  check_size(spec, out.size());
+  slot_arena(slot, spec).read(out.data(), spec, *backend_);
+}
+
+void Trainer::write_slot(std::string_view slot, const ParameterSpec& spec,
+                         std::span<const float> in) {
+  check_size(spec, in.size());
+  if (!std::all_of(in.begin(), in.end(), [](float x) { return std::isfinite(x); })) {
+    fail(code::kNotFinite, slot, " of ", spec.name, " holds a value that is not finite");
+  }
+  slot_arena(slot, spec).write(in.data(), spec, *backend_);
+}
+
+void Trainer::swap_average() {
+  require(average_.has_value(), "the trainer keeps no average of the weights: emaDecay is 0");
+  average_->swap(model_.parameters().weights);
+}
+
+}  // namespace countenance

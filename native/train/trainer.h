@@ -1,0 +1,110 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph/plan_cache.h"
+#include "image/augment.h"
+#include "losses/objective.h"
+#include "models/image_input.h"
+#include "optim/optimizer.h"
+#include "optim/weight_average.h"
+
+namespace countenance {
+
+struct TrainOptions {
+  OptimizerOptions optimizer;
+  float ema_decay = 0;  // 0: no average of the weights
+  float supervised_weight = 1;
+  float transformation_weight = 1;
+  float contrast_weight = 1;
+  Contrast contrast = Contrast::Pairwise;
+  Precision precision = Precision::FP32;
+  uint64_t seed = 0;  // of augmentation, dropout and drop path
+  AugmentOptions augmentation;
+  bool guard = false;  // see PlanOptions
+};
+
+struct TrainBatch {
+  ImageBatch images;
+  std::span<const float> targets;  // (B, K), rows summing to 1
+  bool augment = false;            // pixels only: draw from (seed, epoch, samples[i])
+  uint64_t epoch = 0;
+  std::span<const uint32_t> samples;  // (B) index of each image in its data set
+  float learning_rate = 0;
+  Normalization normalization;
+};
+
+struct StepResult {
+  float loss = 0;
+  float supervised = 0;
+  float transformation = 0;
+  float contrast = 0;
+  int64_t correct = 0;      // samples whose best logit is their target's best class
+  float gradient_norm = 0;  // |g|_2 before clipping
+};
+
+// Trains a model, one step at a time. One caller at a time, which is also the only one that uses
+// the model meanwhile; the model must outlive it.
+class Trainer {
+ public:
+  // backend: the model's, or another one of the same device that computes with a number of threads
+  // of its own. Throws ERR_INVALID_ARGUMENT naming the option, ERR_UNSUPPORTED for a precision the
+  // backend lacks.
+  Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Backend> backend);
+
+  // Forward pass, backward pass and update. A step is whole or it was not: where this throws
+  // (ERR_ABORTED between two ops when `cancel` is set, ERR_NOT_FINITE when the loss or the gradient
+  // is no number), weights, running statistics, optimizer and step count are as before.
+  StepResult step(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
+                  RunObserver* observer = nullptr);
+
+  // Steps taken; keys the random numbers of drop path and dropout and AdamW's bias correction.
+  int64_t step_count() const { return step_count_; }
+  void set_step_count(int64_t count);
+
+  // Gradient of the last step, before clipping, PyTorch's layout, spec.shape.elements() numbers.
+  void read_gradient(const ParameterSpec& spec, std::span<float> out) const;
+
+  // The state beside the weights: the optimizer's slots, then "average" where there is one.
+  std::vector<std::string> slots();
+  void read_slot(std::string_view slot, const ParameterSpec& spec, std::span<float> out);
+  void write_slot(std::string_view slot, const ParameterSpec& spec, std::span<const float> in);
+
+  // Exchanges the weights with their average, for evaluation; a second call changes back.
+  void swap_average();
+
+ private:
+  struct Entry {
+    Plan plan;
+    ImageInput input;
+    Value text;
+    Value targets;
+    Objective objective;
+  };
+  std::unique_ptr<Entry> make_plan(int64_t batch);
+  void validate_batch(const TrainBatch& batch) const;
+  void draw_transforms(const TrainBatch& batch);
+  void forget_plans_of_other_text();
+  StepResult run(Entry& entry, const TrainBatch& batch, RunBindings bindings);
+  ParameterArena& slot_arena(std::string_view slot, const ParameterSpec& spec);
+
+  static constexpr size_t kPlans = 2;  // whole batches, and the last one of an epoch
+
+  Model& model_;
+  TrainOptions options_;
+  std::shared_ptr<Backend> backend_;
+  ParameterArena gradients_;
+  ParameterArena statistics_before_;  // running statistics at the start of the step
+  std::unique_ptr<Optimizer> optimizer_;
+  std::optional<WeightAverage> average_;
+  PlanCache<Entry> plans_{kPlans};
+  int64_t planned_classes_ = 0;  // the text the plans were made for
+  int64_t planned_neutral_ = 0;
+  std::vector<ImageTransform> transforms_;
+  int64_t step_count_ = 0;
+  bool has_gradients_ = false;
+};
+
+}  // namespace countenance
