@@ -1,0 +1,226 @@
+#include "addon/model_object.h"
+
+#include <cmath>
+#include <utility>
+
+#include "addon/async_task.h"
+#include "addon/convert.h"
+#include "addon/info.h"
+#include "addon/instance.h"
+#include "core/thread_pool.h"
+
+namespace countenance::addon {
+
+namespace {
+
+// Tells our objects from others that wrap something, whatever their prototype says.
+constexpr napi_type_tag kModelTag = {0x8a1d5cf3e07b4e21, 0x9c4f1b6d2a7385e0};
+
+using Payload = Napi::External<std::shared_ptr<ModelState>>;
+
+ModelConfig read_config(Napi::Object options) {
+  ModelConfig config;
+  config.backbone =
+      read_choice<Backbone>(options.Get("backbone"), "backbone",
+                            {{"resnet18", Backbone::ResNet18}, {"swin-t", Backbone::SwinT}});
+  config.input_size = read_integer(options.Get("inputSize"), "inputSize", 1, 1 << 20);
+  config.patch_size = read_integer(options.Get("patchSize"), "patchSize", 1, 1 << 20);
+  config.drop_path = read_float(options.Get("dropPath"), "dropPath");
+  config.classes = read_integer(options.Get("classes"), "classes", 1, 1 << 20);
+  config.neutral = read_integer(options.Get("neutral"), "neutral", 0, 1 << 20);
+  config.logit_scale = read_float(options.Get("logitScale"), "logitScale");
+  config.seed = read_seed(options.Get("seed"), "seed");
+  return config;
+}
+
+enum class Device : uint8_t { Auto, Cpu, Cuda };
+
+Normalization read_normalization(const Napi::CallbackInfo& info) {
+  const std::vector<float> mean = read_floats(info[0], "mean");
+  const std::vector<float> std = read_floats(info[1], "std");
+  require(mean.size() == 3, "Expected 3 numbers for mean but received ", mean.size());
+  require(std.size() == 3, "Expected 3 numbers for std but received ", std.size());
+  Normalization normalization;
+  for (size_t c = 0; c < 3; ++c) {
+    if (!std::isfinite(mean[c]) || !std::isfinite(std[c])) {
+      fail(code::kNotFinite, "mean or std of the normalisation is not finite");
+    }
+    require(std[c] > 0, "Expected positive numbers for std but received ", std[c]);
+    normalization.mean[c] = mean[c];
+    normalization.std[c] = std[c];
+  }
+  return normalization;
+}
+
+}  // namespace
+
+CopiedImages read_images(Napi::Value value) {
+  if (!value.IsTypedArray()) reject_argument("a Uint8Array or a Float32Array", "images", value);
+  if (value.As<Napi::TypedArray>().TypedArrayType() == napi_float32_array) {
+    return {{}, read_floats(value, "images")};
+  }
+  return {read_bytes(value, "images"), {}};
+}
+
+Napi::Function ModelObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeModel",
+                     {InstanceAccessor<&ModelObject::device>("device"),
+                      InstanceMethod<&ModelObject::tensors>("tensors"),
+                      InstanceMethod<&ModelObject::read_tensor>("readTensor"),
+                      InstanceMethod<&ModelObject::write_tensor>("writeTensor"),
+                      InstanceMethod<&ModelObject::forward>("forward"),
+                      InstanceMethod<&ModelObject::set_normalization>("setNormalization"),
+                      InstanceMethod<&ModelObject::set_text>("setText"),
+                      InstanceMethod<&ModelObject::close>("close")});
+}
+
+Napi::Value ModelObject::create(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return promised(env, [&]() -> Napi::Value {
+    const Napi::Object options = read_object(info[0], "options");
+    const ModelConfig config = read_config(options);
+    const int threads = static_cast<int>(
+        read_integer(options.Get("threads"), "threads", 0, ThreadPool::kMaxThreads));
+    const Device device =
+        read_choice<Device>(options.Get("device"), "device",
+                            {{"auto", Device::Auto}, {"cpu", Device::Cpu}, {"cuda", Device::Cuda}});
+    if (device == Device::Cuda) {
+      fail(code::kDeviceUnavailable, "device 'cuda' is not available: ", kNoCudaReason);
+    }
+    const Isa isa = detect_isa();
+    auto text = read_floats(options.Get("text"), "text");
+    auto model = std::make_shared<std::unique_ptr<Model>>();
+    return run_async(
+        env,
+        [=, text = std::move(text)] {
+          *model = std::make_unique<Model>(
+              config, text, std::shared_ptr<Backend>(make_cpu_backend(threads, isa)));
+        },
+        [=](Napi::Env job_env) -> Napi::Value {
+          auto state = std::make_shared<ModelState>(job_env, std::move(*model), threads, isa);
+          return instance_of(job_env).model_class.New({Payload::New(job_env, &state)});
+        });
+  });
+}
+
+std::shared_ptr<ModelState> ModelObject::state_of(Napi::Value value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kModelTag)) {
+    reject_argument("a model of this addon", "model", value);
+  }
+  return Unwrap(value.As<Napi::Object>())->state_;
+}
+
+ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
+  guarded(info.Env(), [&] {
+    if (!info[0].IsExternal()) {
+      fail(code::kInvalidArgument, "a NativeModel is made by createModel, not by new");
+    }
+    state_ = *info[0].As<Payload>().Data();
+    info.This().As<Napi::Object>().TypeTag(&kModelTag);
+  });
+}
+
+Model& ModelObject::idle_model() const {
+  state_->require_open("the model");
+  state_->require_idle("the model");
+  return *state_->model;
+}
+
+Napi::Value ModelObject::device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    state_->require_open("the model");
+    return Napi::String::New(info.Env(), state_->model->backend().description());
+  });
+}
+
+Napi::Value ModelObject::tensors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    state_->require_open("the model");
+    const auto& specs = state_->model->table().specs();  // fixed since construction
+    auto list = Napi::Array::New(env, specs.size());
+    for (uint32_t i = 0; i < specs.size(); ++i) {
+      const ParameterSpec& spec = specs[i];
+      auto shape = Napi::Array::New(env, static_cast<size_t>(spec.shape.rank()));
+      for (int d = 0; d < spec.shape.rank(); ++d) {
+        shape.Set(static_cast<uint32_t>(d),
+                  Napi::Number::New(env, static_cast<double>(spec.shape[d])));
+      }
+      auto item = Napi::Object::New(env);
+      item.Set("name", Napi::String::New(env, spec.name));
+      item.Set("shape", shape);
+      item.Set("trainable", Napi::Boolean::New(env, spec.trainable()));
+      list.Set(i, item);
+    }
+    return list;
+  });
+}
+
+Napi::Value ModelObject::read_tensor(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    Model& model = idle_model();
+    const ParameterSpec& spec = model.table()[model.table().find(read_text(info[0], "name"))];
+    std::vector<float> values(static_cast<size_t>(spec.shape.elements()));
+    model.read(spec, values);
+    return to_js(info.Env(), values);
+  });
+}
+
+void ModelObject::write_tensor(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    Model& model = idle_model();
+    const ParameterSpec& spec = model.table()[model.table().find(read_text(info[0], "name"))];
+    model.write(spec, read_floats(info[1], "data"));
+  });
+}
+
+Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return promised(env, [&]() -> Napi::Value {
+    state_->require_open("the model");
+    const int64_t size = read_integer(info[1], "batch", 1, 1 << 30);
+    struct Forward {
+      CopiedImages images;
+      Prediction prediction;
+    };
+    auto job = std::make_shared<Forward>(Forward{read_images(info[0]), {}});
+    auto state = state_;
+    const Normalization normalization = state_->normalization;
+    return state_->queue.post(
+        state.get(),
+        [=](const std::atomic<bool>& cancelled) {
+          job->prediction =
+              state->evaluator->run(job->images.batch(size), normalization, &cancelled);
+        },
+        [=](Napi::Env job_env) {
+          auto outputs = Napi::Object::New(job_env);
+          outputs.Set("logits", to_js(job_env, job->prediction.logits));
+          outputs.Set("expression", to_js(job_env, job->prediction.expression));
+          outputs.Set("neutral", to_js(job_env, job->prediction.neutral));
+          return outputs;
+        });
+  });
+}
+
+void ModelObject::set_normalization(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    state_->require_open("the model");
+    state_->normalization = read_normalization(info);
+  });
+}
+
+void ModelObject::set_text(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    Model& model = idle_model();
+    const int64_t classes = read_integer(info[1], "classes", 1, 1 << 20);
+    const int64_t neutral = read_integer(info[2], "neutral", 0, 1 << 20);
+    model.set_text(read_floats(info[0], "text"), classes, neutral);
+    state_->evaluator->reset();
+  });
+}
+
+void ModelObject::close(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] { state_->close(); });
+}
+
+}  // namespace countenance::addon

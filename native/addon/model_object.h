@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+
+#include "addon/model_state.h"
+#include "addon/node.h"
+
+namespace countenance::addon {
+
+// NativeModel of lib/native.ts.
+class ModelObject final : public Napi::ObjectWrap<ModelObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  // createModel(options): Promise<NativeModel>
+  static Napi::Value create(const Napi::CallbackInfo& info);
+  // The state behind a JavaScript value; ERR_INVALID_ARGUMENT when it is no model of ours.
+  static std::shared_ptr<ModelState> state_of(Napi::Value value);
+
+  // Only the addon itself can construct one: it passes the state.
+  explicit ModelObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value device(const Napi::CallbackInfo& info);
+  Napi::Value tensors(const Napi::CallbackInfo& info);
+  Napi::Value read_tensor(const Napi::CallbackInfo& info);
+  void write_tensor(const Napi::CallbackInfo& info);
+  Napi::Value forward(const Napi::CallbackInfo& info);
+  void set_normalization(const Napi::CallbackInfo& info);
+  void set_text(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  // Guards a synchronous access.
+  Model& idle_model() const;
+
+  std::shared_ptr<ModelState> state_;
+};
+
+// The images of a call: copied, in one of the two forms.
+struct CopiedImages {
+  std::vector<uint8_t> pixels;
+  std::vector<float> normalized;
+
+  ImageBatch batch(int64_t size) const { return {size, pixels, normalized}; }
+};
+CopiedImages read_images(Napi::Value value);
+
+}  // namespace countenance::addon

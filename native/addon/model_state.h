@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "addon/job_queue.h"
+#include "backend/cpu/cpu_backend.h"
+#include "infer/evaluator.h"
+#include "train/trainer.h"
+
+namespace countenance::addon {
+
+struct ModelState;
+
+// What a trainer's JavaScript object and its jobs share.
+struct TrainerState {
+  std::shared_ptr<ModelState> model;
+  std::unique_ptr<Trainer> trainer;  // null once closed and idle
+  bool closed = false;
+};
+
+// What a model's JavaScript object, its trainers and its jobs share. Everything but what a job's
+// work touches belongs to the JavaScript thread; the model and its trainers belong to the queue's
+// thread while the queue is busy.
+struct ModelState {
+  ModelState(Napi::Env env, std::unique_ptr<Model> made, int thread_count, Isa instruction_set);
+
+  // No more work: running jobs are aborted, and the memory is freed as soon as none is left.
+  void close();
+  // Frees what was closed; called when no job is left.
+  void free_closed();
+  // Guards. what: "the model", "the trainer".
+  void require_open(const char* what) const;
+  void require_idle(const char* what) const;
+
+  std::unique_ptr<Model> model;  // null once closed and idle
+  std::unique_ptr<Evaluator> evaluator;
+  Normalization normalization;
+  std::vector<std::weak_ptr<TrainerState>> trainers;
+  int threads;
+  Isa isa;
+  bool closed = false;
+  JobQueue queue;  // last: its thread ends before what it works on goes
+};
+
+}  // namespace countenance::addon
