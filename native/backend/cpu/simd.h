@@ -13,7 +13,12 @@
 #include <vector>
 
 #if defined(COUNTENANCE_ISA_AVX512) || defined(COUNTENANCE_ISA_AVX2)
+// g++ 12 warns about the undefined vectors that its own intrinsics begin with (GCC bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 #include "backend/cpu/backend_class.h"
