@@ -85,42 +85,42 @@ const variants: Readonly<Record<ExpressionName, readonly Partial<Expression>[]>>
   ],
   // AU 6 + 12 (+ 25)
   happiness: [
-    { browOuter: -0.6, lidOpen: 0.85, lidLower: 0.35, mouthWidth: 12.5, mouthCurve: 5, folds: 0.5, cheeks: 0.8 },
-    { browOuter: -0.8, lidOpen: 0.75, lidLower: 0.5, mouthWidth: 13.5, mouthCurve: 5.5, mouthOpen: 7, mouthSquare: 0.2, teethUpper: 0.6, folds: 0.7, cheeks: 1 },
+    { browOuter: -0.6, lidOpen: 0.85, lidLower: 0.35, mouthWidth: 12.5, mouthCurve: 7, folds: 0.5, cheeks: 0.8 },
+    { browOuter: -0.8, lidOpen: 0.75, lidLower: 0.5, mouthWidth: 13.5, mouthCurve: 6.5, mouthOpen: 8, mouthSquare: 0.2, teethUpper: 0.6, folds: 0.7, cheeks: 1 },
   ],
   // AU 1 + 4 + 15 (+ 17)
   sadness: [
-    { browInner: -4, browOuter: 2.2, browArch: 0, browTogether: 0.8, lidOpen: 0.72, eyeSlant: 9, gaze: 0.6, mouthWidth: 8.5, mouthCurve: -4.2 },
-    { browInner: -4.4, browOuter: 2.4, browArch: -0.3, browTogether: 1, lidOpen: 0.62, eyeSlant: 10, gaze: 1, mouthWidth: 8, mouthCurve: -4.8, furrow: 0.3 },
+    { browInner: -4, browOuter: 2.2, browArch: 0, browTogether: 0.8, lidOpen: 0.72, eyeSlant: 9, gaze: 0.6, mouthWidth: 8.5, mouthCurve: -6 },
+    { browInner: -4.4, browOuter: 2.4, browArch: -0.3, browTogether: 1, lidOpen: 0.62, eyeSlant: 10, gaze: 1, mouthWidth: 8, mouthCurve: -6.5, furrow: 0.3 },
   ],
   // AU 4 + 5 + 7 + 23, or with bared teeth 25
   anger: [
-    { browInner: 4.4, browOuter: -2.2, browArch: 0, browTogether: 2, lidOpen: 0.85, lidLower: 0.3, eyeSlant: -8, mouthWidth: 8.5, mouthCurve: -1.4, furrow: 1 },
-    { browInner: 4.6, browOuter: -2.6, browArch: -0.2, browTogether: 2, lidOpen: 0.95, lidLower: 0.3, eyeSlant: -9, mouthWidth: 10.5, mouthCurve: -1.6, mouthOpen: 6.5, mouthSquare: 0.9, teethUpper: 0.45, teethLower: 0.45, furrow: 1, folds: 0.4 },
+    { browInner: 5.6, browOuter: -4.6, browArch: 0, browTogether: 2, lidOpen: 0.85, lidLower: 0.3, eyeSlant: -10, mouthWidth: 7.5, mouthCurve: -2, furrow: 1 },
+    { browInner: 5.8, browOuter: -4.8, browArch: -0.2, browTogether: 2, lidOpen: 0.95, lidLower: 0.3, eyeSlant: -9, mouthWidth: 10.5, mouthCurve: -1.6, mouthOpen: 6.5, mouthSquare: 0.9, teethUpper: 0.45, teethLower: 0.45, furrow: 1, folds: 0.4 },
   ],
   neutral: [{}, { mouthCurve: 0.5, lidOpen: 0.95 }],
 };
 
 /** How much each value differs between people at rest: the scatter an expression must stand out from. */
 const scatter: Partial<Record<keyof Expression, number>> = {
-  browInner: 0.7,
-  browOuter: 0.7,
+  browInner: 0.6,
+  browOuter: 0.6,
   browArch: 0.5,
   lidOpen: 0.07,
   lidLower: 0.05,
   eyeSlant: 2,
   gaze: 0.4,
   mouthWidth: 1,
-  mouthCurve: 0.6,
+  mouthCurve: 0.5,
 };
 
 /**
- * Draws an expression: one of its variants at an intensity of 0.65 to 1.1 between rest and the full
+ * Draws an expression: one of its variants at an intensity of 0.8 to 1.2 between rest and the full
  * expression, plus the scatter between people.
  */
 export function drawExpression(name: ExpressionName, random: Random): Expression {
   const full = { ...rest, ...random.pick(variants[name]) };
-  const intensity = random.between(0.65, 1.1);
+  const intensity = random.between(0.8, 1.2);
   const mixed = { ...rest };
   for (const key of Object.keys(rest) as (keyof Expression)[]) {
     const value = rest[key] + intensity * (full[key] - rest[key]);

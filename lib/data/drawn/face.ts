@@ -37,12 +37,12 @@ export function drawFace(
   const side = smallest + random.below(largest - smallest + 1);
 
   // Pose: the picture is 100 units wide; yaw and pitch move the features over the face.
-  const scale = random.between(0.86, 1.12);
-  const angle = random.between(-16, 16);
-  const x = 50 + random.between(-6, 6);
-  const y = 51 + random.between(-5, 5);
-  const yaw = random.between(-4.5, 4.5);
-  const pitch = random.between(-2.5, 2.5);
+  const scale = random.between(1.1, 1.36);
+  const angle = random.between(-9, 9);
+  const x = 50 + random.between(-4, 4);
+  const y = 50 + random.between(-4, 4);
+  const yaw = random.between(-3, 3);
+  const pitch = random.between(-2, 2);
   const gazeX = random.between(-1.2, 1.2) + 0.2 * yaw;
   const features =
     brows(person, muscles) +
@@ -56,7 +56,7 @@ export function drawFace(
     `<g transform="translate(${n(x)} ${n(y)}) rotate(${n(angle)}) scale(${n(scale)})">` +
     behindFace(person) +
     face(person, muscles.mouthOpen, random) +
-    `<g transform="translate(${n(yaw)} ${n(pitch)}) scale(${n(narrowed)} 1)">${features}</g>` +
+    `<g transform="translate(${n(yaw)} ${n(pitch)}) scale(${n(1.15 * narrowed)} 1.15)">${features}</g>` +
     `<g transform="translate(${n(-0.3 * yaw)} 0)">${hairFront(person)}</g></g>`;
   const svg =
     `<svg xmlns="http://www.w3.org/2000/svg" width="${side}" height="${side}" viewBox="0 0 100 100">` +
@@ -64,11 +64,13 @@ export function drawFace(
     head +
     light(random) +
     '</svg>';
-  return { svg, side, noise: random.between(0, 11), gray: random.chance(0.12) };
+  return { svg, side, noise: random.between(0, 9), gray: random.chance(0.12) };
 }
 
+/** A colour of a wall or a thing in front of it: any hue, not glaring. */
 function randomColour(random: Random): Colour {
-  return [random.below(256), random.below(256), random.below(256)];
+  const colour: Colour = [random.below(256), random.below(256), random.below(256)];
+  return mix(colour, [150, 150, 150], 0.4);
 }
 
 /** A wall in two colours with a few soft shapes on it. */
@@ -97,8 +99,8 @@ function light(random: Random): string {
   const direction = random.between(0, 2 * Math.PI);
   const dx = 0.5 * Math.cos(direction);
   const dy = 0.5 * Math.sin(direction);
-  const bright = random.between(0, 0.3);
-  const dark = random.between(0, 0.5);
+  const bright = random.between(0, 0.25);
+  const dark = random.between(0, 0.4);
   return (
     `<linearGradient id="light" x1="${n(0.5 - dx)}" y1="${n(0.5 - dy)}" x2="${n(0.5 + dx)}" y2="${n(0.5 + dy)}">` +
     `<stop offset="0" stop-color="#fff4e0" stop-opacity="${n(bright)}"/>` +

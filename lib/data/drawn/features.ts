@@ -13,8 +13,8 @@ export function eyes(person: Person, expression: Expression, gazeX: number): str
 
 function eye(person: Person, e: Expression, side: number, gazeX: number): string {
   const { eyeWidth: w } = person;
-  const upper = 3.4 * Math.max(e.lidOpen, 0.12);
-  const lower = 2.6 * Math.max(1 - e.lidLower, 0.15) * Math.min(1.25, 0.4 + 0.6 * e.lidOpen);
+  const upper = 3.9 * Math.max(e.lidOpen, 0.12);
+  const lower = 3 * Math.max(1 - e.lidLower, 0.15) * Math.min(1.25, 0.4 + 0.6 * e.lidOpen);
   // A quadratic curve reaches half of its control point's height.
   const outline = `M${n(-w)} 0Q0 ${n(-2 * upper)} ${n(w)} 0Q0 ${n(2 * lower)} ${n(-w)} 0Z`;
   const lid = `M${n(-w)} 0Q0 ${n(-2 * upper)} ${n(w)} 0`;
@@ -25,10 +25,10 @@ function eye(person: Person, e: Expression, side: number, gazeX: number): string
     `<clipPath id="${id}"><path d="${outline}"/></clipPath>` +
     `<path d="${outline}" fill="#f7f5f0"/>` +
     `<g clip-path="url(#${id})">` +
-    `<circle cx="${n(gazeX)}" cy="${n(e.gaze)}" r="3" fill="${css(person.iris)}"/>` +
-    `<circle cx="${n(gazeX)}" cy="${n(e.gaze)}" r="1.4" fill="#100c0a"/>` +
+    `<circle cx="${n(gazeX)}" cy="${n(e.gaze)}" r="3.4" fill="${css(person.iris)}"/>` +
+    `<circle cx="${n(gazeX)}" cy="${n(e.gaze)}" r="1.6" fill="#100c0a"/>` +
     `<circle cx="${n(gazeX + 0.9)}" cy="${n(e.gaze - 0.9)}" r="0.6" fill="#fff"/></g>` +
-    `<path d="${lid}" fill="none" stroke="#1e1614" stroke-width="1.1" stroke-linecap="round"/>` +
+    `<path d="${lid}" fill="none" stroke="#1e1614" stroke-width="1.4" stroke-linecap="round"/>` +
     `<path d="${under}" fill="none" stroke="${css(shade(person.skin, 0.35))}" stroke-width="0.7"/></g>`
   );
 }
@@ -70,14 +70,14 @@ export function nose(person: Person, e: Expression): string {
       const from = `${n(side * (width + 1.2))} ${n(tip - 0.5)}`;
       const bend = `${n(side * (width + 6))} ${n(tip + 2)}`;
       const to = `${n(side * (e.mouthWidth + 2.4))} ${n(mouthY - e.mouthCurve - 1)}`;
-      return stroke(`M${from}Q${bend} ${to}`, 0.9, e.folds);
+      return stroke(`M${from}Q${bend} ${to}`, 1.2, e.folds);
     })
     .join('');
   const wrinkles = [0, 2.2, 4.4]
     .map((dy) => stroke(`M-3.4 ${n(top - 2 + dy)}Q0 ${n(top - 3.6 + dy)} 3.4 ${n(top - 2 + dy)}`, 0.9, e.noseWrinkle))
     .join('');
   const furrow = [-1.6, 1.6]
-    .map((x) => stroke(`M${n(x)} -15L${n(x * 0.8)} -10`, 0.9, e.furrow))
+    .map((x) => stroke(`M${n(x)} -16L${n(x * 0.8)} -10`, 1.3, e.furrow))
     .join('');
   return stroke(wings, 1.1) + stroke(`M${n(width * 0.4)} ${n(top + 2)}L${n(width * 0.55)} ${n(tip - 2)}`, 0.7, 0.5) + fold + wrinkles + furrow;
 }
@@ -99,7 +99,7 @@ export function mouth(person: Person, e: Expression): string {
     return (
       `<path d="M${n(-w * 0.8)} ${n(cornerY + 0.5)}C${lower} ${n(w * 0.8)} ${n(cornerY + 0.5)}" ` +
       `fill="none" stroke="${lips}" stroke-width="${width}" stroke-linecap="round"/>` +
-      `<path d="${crease}" fill="none" stroke="${css(shade(person.lips, 0.45))}" stroke-width="1.4" stroke-linecap="round"/>`
+      `<path d="${crease}" fill="none" stroke="${css(shade(person.lips, 0.45))}" stroke-width="1.8" stroke-linecap="round"/>`
     );
   }
   const back = reversed(w, cornerY, lowerY, e.mouthSquare);

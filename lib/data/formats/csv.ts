@@ -142,7 +142,7 @@ class SoftTable extends Table {
       classes: this.classColumns.map(({ name }) => name),
       files: this.files,
       labels: this.labels,
-      targets: Float32Array.from(this.targets),
+      targets: new Float32Array(this.targets),
       targetKind: 'distribution',
     });
   }
