@@ -14,7 +14,7 @@
 namespace countenance {
 
 struct TrainOptions {
-  OptimizerOptions optimizer;
+  OptimizerOptions optimizer{};
   float ema_decay = 0;  // 0: no average of the weights
   float supervised_weight = 1;
   float transformation_weight = 1;
@@ -22,7 +22,7 @@ struct TrainOptions {
   Contrast contrast = Contrast::Pairwise;
   Precision precision = Precision::FP32;
   uint64_t seed = 0;  // of augmentation, dropout and drop path
-  AugmentOptions augmentation;
+  AugmentOptions augmentation{};
   bool guard = false;  // see PlanOptions
 };
 

@@ -1,0 +1,125 @@
+#include <cmath>
+
+#include "core/arena.h"
+#include "harness.h"
+#include "train_fixture.h"
+
+using namespace countenance;
+using namespace countenance::test;
+
+namespace {
+
+struct Fixture {
+  Fixture() : model(tiny_config(), fixture_text(), make_cpu_backend(2)), evaluator(model) {}
+  Model model;
+  Evaluator evaluator;
+};
+
+std::vector<float> normalised(const std::vector<uint8_t>& pixels) {
+  const Normalization n;
+  std::vector<float> values(pixels.size());
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    values[i] = (static_cast<float>(pixels[i]) / 255.0f - n.mean[i % 3]) / n.std[i % 3];
+  }
+  return values;
+}
+
+double error_of(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() ? normalised_error(a.data(), b.data(), static_cast<int64_t>(a.size()))
+                              : INFINITY;
+}
+
+}  // namespace
+
+TEST(evaluator_gives_each_image_the_same_result_in_any_batch) {
+  Fixture f;
+  const BatchData data(6, 32, 1);
+  const Prediction all = f.evaluator.run(data.images(), {});
+  CHECK(all.logits.size() == 6 * kFixtureClasses && all.expression.size() == 6 * kEmbedding &&
+        all.neutral.size() == 6 * kEmbedding);
+  std::vector<float> logits;
+  std::vector<float> neutral;
+  const size_t image = 32 * 32 * 3;
+  // More sizes than the evaluator keeps plans for.
+  for (const auto& [first, size] :
+       std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {1, 2}, {3, 3}}) {
+    const Prediction part = f.evaluator.run(
+        {size,
+         std::span(data.pixels)
+             .subspan(static_cast<size_t>(first) * image, static_cast<size_t>(size) * image),
+         {}},
+        {});
+    logits.insert(logits.end(), part.logits.begin(), part.logits.end());
+    neutral.insert(neutral.end(), part.neutral.begin(), part.neutral.end());
+  }
+  // Sums of a matrix product may be split otherwise for another number of rows.
+  CHECK(error_of(logits, all.logits) < 1e-5, error_of(logits, all.logits));
+  CHECK(error_of(neutral, all.neutral) < 1e-5, error_of(neutral, all.neutral));
+  for (int64_t size : {4, 5}) f.evaluator.run(BatchData(size, 32, 2).images(), {});
+  const Prediction again = f.evaluator.run(data.images(), {});
+  CHECK(same_bits(again.logits, all.logits), "a plan that was dropped and made anew");
+}
+
+TEST(evaluator_takes_pixels_and_normalised_images_alike) {
+  Fixture f;
+  const BatchData data(3, 32, 1);
+  const std::vector<float> floats = normalised(data.pixels);
+  const Prediction of_pixels = f.evaluator.run(data.images(), {});
+  const Prediction of_floats = f.evaluator.run({3, {}, floats}, {});
+  // The normalisation may be one multiplication and addition: a rounding of float32 an input.
+  CHECK(error_of(of_pixels.logits, of_floats.logits) < 1e-5,
+        error_of(of_pixels.logits, of_floats.logits));
+}
+
+TEST(evaluator_refuses_bad_batches) {
+  Fixture f;
+  const BatchData data(3, 32, 1);
+  std::vector<float> floats = normalised(data.pixels);
+  floats[40] = INFINITY;
+  const auto code_of = [&](const ImageBatch& batch) {
+    return error_code([&] { f.evaluator.run(batch, {}); });
+  };
+  CHECK(code_of({3, {}, floats}) == code::kNotFinite);
+  CHECK(code_of({3, {}, {}}) == code::kShapeMismatch);
+  CHECK(code_of({4, data.pixels, {}}) == code::kShapeMismatch);
+  CHECK(code_of({0, {}, {}}) == code::kInvalidArgument);
+  CHECK(code_of({kMaxBatch + 1, data.pixels, {}}) == code::kBatchTooLarge);
+  CHECK(code_of({INT64_MAX, data.pixels, {}}) == code::kBatchTooLarge);
+  const std::atomic<bool> cancel{true};
+  CHECK(error_code([&] { f.evaluator.run(data.images(), {}, &cancel); }) == code::kAborted);
+}
+
+TEST(plan_cache_makes_room_and_explains_what_does_not_fit) {
+  struct Entry {
+    explicit Entry(int64_t batch, int& alive) : batch(batch), alive(alive) { ++alive; }
+    ~Entry() { --alive; }
+    int64_t batch;
+    int& alive;
+  };
+  int alive = 0;
+  int made = 0;
+  PlanCache<Entry> cache(2);
+  const auto make = [&](int64_t batch) {
+    if (batch >= 100 || (batch == 50 && alive > 0)) {
+      fail(code::kOutOfMemory, "no memory for ", batch);
+    }
+    CHECK(alive < 2, "made room before it allocated");
+    ++made;
+    return std::make_unique<Entry>(batch, alive);
+  };
+  for (int64_t batch : {1, 2, 1, 3, 1}) CHECK(cache.get(batch, make).batch == batch);
+  CHECK(made == 3 && alive == 2, made, " ", alive);
+  cache.get(2, make);  // 3 was used less lately than 1
+  CHECK(made == 4, made);
+  CHECK(cache.get(50, make).batch == 50 && alive == 1, "the other plans make room");
+  CHECK(error_code([&] { cache.get(100, make); }) == code::kBatchTooLarge);
+  CHECK(alive == 0);
+  CHECK(error_code([&] {
+          cache.get(7, [](int64_t) -> std::unique_ptr<Entry> { fail(code::kInternal, "broken"); });
+        }) == code::kInternal);
+}
+
+TEST(host_blocks_larger_than_the_memory_are_refused) {
+  CHECK(error_code([] { HostBlock(size_t{1} << 45); }) == code::kOutOfMemory);
+  CHECK(error_code([] { HostBlock(SIZE_MAX - 100); }) == code::kOutOfMemory);
+}
