@@ -35,7 +35,7 @@ function eye(person: Person, e: Expression, side: number, gazeX: number): string
 
 /** Both brows. */
 export function brows(person: Person, e: Expression): string {
-  const colour = css(shade(person.hair, 0.25));
+  const colour = css(shade(person.hair, 0.5));
   return [-1, 1]
     .map((side) => {
       const inner = side * (person.eyeDistance - 6 - e.browTogether);
