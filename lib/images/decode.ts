@@ -97,6 +97,9 @@ async function runPipeline(pipeline: Sharp, name: string): Promise<RawImage> {
   }
   const { data, info } = result;
   checkDimensions(info.width, info.height, name);
-  if (info.channels === 3) return { data, width: info.width, height: info.height };
+  if (info.channels === 3) {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return { data: bytes, width: info.width, height: info.height };
+  }
   return toRgb(data, info.width, info.height, info.channels);
 }
