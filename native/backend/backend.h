@@ -29,7 +29,7 @@ class DeviceBlock {
 //   shape, its memory the backend's packed layout (pack_parameter). Everything else is dense.
 //   Optional tensors are absent (Tensor{}).
 //   A function named ..._workspace tells how many bytes of scratch its operation wants for these
-//   shapes; the memory plan provides them. Kernels never allocate.
+//   shapes; the memory plan provides them, as a float32 tensor. Kernels never allocate.
 //   Results depend on shapes and values only, never on the number of threads.
 //   Shapes are checked by the ops (ops/), not here.
 class Backend {

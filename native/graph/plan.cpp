@@ -72,7 +72,7 @@ class Plan::NodeRun final : public Run {
     const int buffer = backward_ ? plan_.backward_workspace_[i] : plan_.forward_workspace_[i];
     if (buffer < 0) return {};
     const size_t bytes = plan_.lifetimes_[static_cast<size_t>(buffer)].bytes;
-    return plan_.at(buffer, Shape{static_cast<int64_t>(bytes)}, DType::U8);
+    return plan_.at(buffer, Shape{static_cast<int64_t>(bytes / sizeof(float))}, DType::F32);
   }
 
   RandomKey random() const override {
