@@ -34,7 +34,7 @@ class Graph {
   DType activation() const { return activation_dtype(precision_); }
   Backend& backend() const { return *backend_; }
 
-  // Something the caller fills before each run.
+  // Something the caller fills before each run: its memory is reused after its last reader.
   Value input(const Shape& shape, DType dtype);
   // Asks that a value survive the run, for the caller to read.
   void output(Value value) { entries_[static_cast<size_t>(value.index)].is_output = true; }
