@@ -160,7 +160,9 @@ const writeReasons: Readonly<Record<string, string>> = {
 export function writeError(path: string, error: unknown): CountenanceError {
   if (error instanceof CountenanceError) return error;
   const reason = writeReasons[systemCode(error) ?? ''] ?? messageOf(error);
-  return new CountenanceError('ERR_WRITE', `Could not write '${path}': ${reason}`, { cause: error });
+  return new CountenanceError('ERR_WRITE', `Could not write '${path}': ${reason}`, {
+    cause: error,
+  });
 }
 
 /** Throws ERR_ABORTED where `signal` is aborted; its reason becomes the cause. */
@@ -173,10 +175,12 @@ export function throwIfAborted(signal: AbortSignal | undefined, what = 'The work
 /** A short description of a wrong value for "Expected ... but received ..." messages. */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
+  if (typeof value === 'string')
+    return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
   if (typeof value === 'object') return `an object of type ${value.constructor?.name ?? 'Object'}`;
   if (typeof value === 'function') return 'a function';
-  return `${String(value)} (${typeof value})`;
+  if (value === undefined || typeof value === 'symbol') return typeof value;
+  return `${String(value as number | boolean | bigint)} (${typeof value})`;
 }
 
 /**

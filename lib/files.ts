@@ -49,7 +49,10 @@ export async function checkDirectory(path: string, what: string): Promise<void> 
     throw readError(what, path, error);
   }
   if (!isDirectory) {
-    throw new CountenanceError('ERR_NOT_A_DIRECTORY', `${what} '${path}' is a file, not a directory`);
+    throw new CountenanceError(
+      'ERR_NOT_A_DIRECTORY',
+      `${what} '${path}' is a file, not a directory`,
+    );
   }
 }
 

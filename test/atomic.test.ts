@@ -65,8 +65,14 @@ describe('saveDirectory', () => {
     const directory = temporary.path('a', 'model');
     await saveDirectory(directory, version(1));
     await writeFile(`${directory}/notes.txt`, 'mine');
-    await saveDirectory(directory, new Map([['config.json', '2 ']]), { remove: ['trainer_state.json'] });
-    assert.deepEqual((await readdir(directory)).sort(), ['config.json', 'model.safetensors', 'notes.txt']);
+    await saveDirectory(directory, new Map([['config.json', '2 ']]), {
+      remove: ['trainer_state.json'],
+    });
+    assert.deepEqual((await readdir(directory)).sort(), [
+      'config.json',
+      'model.safetensors',
+      'notes.txt',
+    ]);
     assert.equal(await readFile(`${directory}/config.json`, 'utf8'), '2 ');
   });
 
@@ -113,7 +119,8 @@ describe('saveDirectory', () => {
     const directory = temporary.path('first');
     await new Promise<void>((resolve) => {
       void saveUnlocked(directory, version(1), {
-        onStep: (step) => (step === 'synced' ? (resolve(), new Promise<void>(() => undefined)) : undefined),
+        onStep: (step) =>
+          step === 'synced' ? (resolve(), new Promise<void>(() => undefined)) : undefined,
       });
     });
     await recoverDirectory(directory);
@@ -149,7 +156,10 @@ describe('saveDirectory', () => {
       await exited;
       const found = await versions(directory);
       assert.equal(new Set(found).size, 1, `mixed versions ${found.join()}`);
-      assert.ok(Number(found[0]) >= last, `version ${found[0]} is older than ${last}, which was saved`);
+      assert.ok(
+        Number(found[0]) >= last,
+        `version ${found[0]} is older than ${last}, which was saved`,
+      );
     }
     await saveDirectory(directory, version(7));
     assert.deepEqual((await readdir(directory)).sort(), names, 'what killed runs left is gone');
@@ -175,7 +185,11 @@ describe('saveDirectory', () => {
   it('says so where a file stands in the way', async () => {
     await writeFile(temporary.path('plain'), '');
     await rejectsWith(saveDirectory(temporary.path('plain'), version(1)), 'ERR_WRITE', 'plain');
-    await rejectsWith(saveDirectory(temporary.path('plain', 'x'), version(1)), 'ERR_WRITE', 'plain');
+    await rejectsWith(
+      saveDirectory(temporary.path('plain', 'x'), version(1)),
+      'ERR_WRITE',
+      'plain',
+    );
     await recoverDirectory(temporary.path('nowhere'));
   });
 
@@ -195,7 +209,12 @@ describe('saveDirectory', () => {
       assert.deepEqual(await versions(directory), ['1', '1', '1']);
       assert.deepEqual((await readdir(directory)).sort(), names);
       const file = `${directory}/single`;
-      await rejectsWith(writeFileAtomic(file, 'x'.repeat(600_000)), 'ERR_WRITE', 'single', 'no space');
+      await rejectsWith(
+        writeFileAtomic(file, 'x'.repeat(600_000)),
+        'ERR_WRITE',
+        'single',
+        'no space',
+      );
       assert.deepEqual((await readdir(directory)).sort(), names);
       await saveDirectory(directory, version(3));
       assert.deepEqual(await versions(directory), ['3', '3', '3']);

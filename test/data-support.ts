@@ -28,7 +28,10 @@ export async function rejectsWith(
   } catch (error) {
     thrown = error;
   }
-  assert.ok(thrown instanceof CountenanceError, `expected a CountenanceError, got ${String(thrown)}`);
+  assert.ok(
+    thrown instanceof CountenanceError,
+    `expected a CountenanceError, got ${String(thrown)}`,
+  );
   assert.equal(thrown.code, code, thrown.message);
   for (const part of parts) {
     assert.ok(thrown.message.includes(part), `'${thrown.message}' should mention '${part}'`);

@@ -35,7 +35,12 @@ describe('data sets', () => {
   describe('specification', () => {
     it('is format, path, split and options', () => {
       const parse = (spec: string): object => parseDataSpec(spec, ['folder', 'ferplus']);
-      assert.deepEqual(parse('folder:a/b'), { text: 'folder:a/b', format: 'folder', path: 'a/b', options: {} });
+      assert.deepEqual(parse('folder:a/b'), {
+        text: 'folder:a/b',
+        format: 'folder',
+        path: 'a/b',
+        options: {},
+      });
       assert.deepEqual(parse('FOLDER:C:\\x#1#val'), {
         text: 'FOLDER:C:\\x#1#val',
         format: 'folder',
@@ -76,7 +81,8 @@ describe('data sets', () => {
 
   describe('folder', () => {
     before(async () => {
-      for (const name of ['b.png', 'a.PNG', '.hidden.png', 'notes.txt']) await picture('plain', 'neutral', name);
+      for (const name of ['b.png', 'a.PNG', '.hidden.png', 'notes.txt'])
+        await picture('plain', 'neutral', name);
       await picture('plain', 'anger', 'deep', 'c.jpg');
       await picture('splits', 'train', 'anger', 'a.png');
       await picture('splits', 'train', 'neutral', 'a.png');
@@ -99,13 +105,19 @@ describe('data sets', () => {
       assert.deepEqual(countClasses(dataset), [1, 2]);
       assert.match(summariseDataset(dataset), /3 images \(anger 1, neutral 2\)/);
       const image = await dataset.load(0);
-      assert.deepEqual([image.width, image.height, ...image.data.subarray(0, 3)], [8, 6, 0xc0, 0x80, 0x60]);
+      assert.deepEqual(
+        [image.width, image.height, ...image.data.subarray(0, 3)],
+        [8, 6, 0xc0, 0x80, 0x60],
+      );
     });
 
     it('follows a link to a class folder', async () => {
       await mkdir(temporary.path('linked', 'anger'), { recursive: true });
       await symlink(temporary.path('plain', 'neutral'), temporary.path('linked', 'neutral'));
-      assert.deepEqual(countClasses(await openDataset(`folder:${temporary.path('linked')}`)), [0, 2]);
+      assert.deepEqual(
+        countClasses(await openDataset(`folder:${temporary.path('linked')}`)),
+        [0, 2],
+      );
     });
 
     it('finds splits by their usual names, and asks for one', async () => {
@@ -114,13 +126,26 @@ describe('data sets', () => {
         const dataset = await openDataset(`folder:${path}#${split}`);
         assert.match(dataset.describe(0), /val\/anger/);
       }
-      await rejectsWith(openDataset(`folder:${path}`), 'ERR_DATASET_FORMAT', `folder:${path}#train`, '#val');
-      await rejectsWith(openDataset(`folder:${path}#test`), 'ERR_DATASET_FORMAT', "'test'", 'train, val');
-      await rejectsWith(openDataset(`folder:${path}#..`), 'ERR_DATASET_FORMAT');
+      await rejectsWith(
+        openDataset(`folder:${path}`),
+        'ERR_DATASET_FORMAT',
+        `folder:${path}#train`,
+        '#val',
+      );
+      await rejectsWith(
+        openDataset(`folder:${path}#test`),
+        'ERR_DATASET_FORMAT',
+        "'test'",
+        'train, val',
+      );
+      for (const split of ['..', 'constructor']) {
+        await rejectsWith(openDataset(`folder:${path}#${split}`), 'ERR_DATASET_FORMAT', split);
+      }
     });
 
     it('names what is missing or empty', async () => {
-      const open = (name: string): Promise<unknown> => openDataset(`folder:${temporary.path(name)}`);
+      const open = (name: string): Promise<unknown> =>
+        openDataset(`folder:${temporary.path(name)}`);
       await rejectsWith(open('none'), 'ERR_FILE_NOT_FOUND', 'none');
       await rejectsWith(open('file.png'), 'ERR_NOT_A_DIRECTORY', 'file.png');
       await rejectsWith(open('nothing'), 'ERR_DATASET_EMPTY', 'nothing');
@@ -165,7 +190,11 @@ describe('data sets', () => {
     });
 
     it('names the line that is wrong', async () => {
-      const refuses = async (content: string, code: 'ERR_DATASET_FORMAT' | 'ERR_LABEL_RANGE', ...parts: string[]): Promise<void> => {
+      const refuses = async (
+        content: string,
+        code: 'ERR_DATASET_FORMAT' | 'ERR_LABEL_RANGE',
+        ...parts: string[]
+      ): Promise<void> => {
         const file = await text(content, 'csv', 'bad.csv');
         await rejectsWith(openDataset(`csv:${file}`), code, 'bad.csv', ...parts);
       };
@@ -182,17 +211,29 @@ describe('data sets', () => {
       await refuses('path,label\n"a.png,fear\n', 'ERR_DATASET_FORMAT', 'quoted');
       const file = await text('path,label\na.png,fear\n', 'csv', 'whole.csv');
       await rejectsWith(openDataset(`csv:${file}#train`), 'ERR_DATASET_FORMAT', "'split'");
-      await rejectsWith(openDataset(`csv:${temporary.path('none.csv')}`), 'ERR_FILE_NOT_FOUND', 'none.csv');
+      await rejectsWith(
+        openDataset(`csv:${temporary.path('none.csv')}`),
+        'ERR_FILE_NOT_FOUND',
+        'none.csv',
+      );
       await rejectsWith(openDataset(`csv:${temporary.path()}`), 'ERR_NOT_A_FILE');
     });
 
     it('is parsed the same wherever the file is cut into pieces', async () => {
       // Longer than one piece of 64 KiB, with quotes, doubled quotes and line breaks inside fields.
-      const rows = Array.from({ length: 9000 }, (_, i) => [`f${i}`, i % 3 === 0 ? `a,"${i}"\nb` : `ä${i}`, '']);
-      const quote = (field: string): string => (/[",\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
+      const rows = Array.from({ length: 9000 }, (_, i) => [
+        `f${i}`,
+        i % 3 === 0 ? `a,"${i}"\nb` : `ä${i}`,
+        '',
+      ]);
+      const quote = (field: string): string =>
+        /[",\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
       const content = rows.map((row) => row.map(quote).join(',')).join('\r\n');
       const read = await readCsvRows(await text(content, 'csv', 'long.csv'));
-      assert.deepEqual(read.map(({ fields }) => fields), rows);
+      assert.deepEqual(
+        read.map(({ fields }) => fields),
+        rows,
+      );
       assert.equal(read[3]!.line, 5); // one line break inside row 0
     });
   });
@@ -210,10 +251,15 @@ describe('data sets', () => {
         }
         await text(labels, root, ...labelPath);
         const train = await openDataset(`rafdb:${temporary.path(given)}#train`);
-        assert.deepEqual(
-          train.classes,
-          ['surprise', 'fear', 'disgust', 'happiness', 'sadness', 'anger', 'neutral'],
-        );
+        assert.deepEqual(train.classes, [
+          'surprise',
+          'fear',
+          'disgust',
+          'happiness',
+          'sadness',
+          'anger',
+          'neutral',
+        ]);
         assert.deepEqual([train.label(0), train.label(1), train.size], [4, 0, 2]);
         assert.match(train.describe(0), /train_00001_aligned\.jpg$/);
         const test = await openDataset(`rafdb:${temporary.path(given)}#test`);
@@ -223,11 +269,25 @@ describe('data sets', () => {
 
     it('says what is wrong', async () => {
       const root = temporary.path('raf1');
-      await rejectsWith(openDataset(`rafdb:${root}`), 'ERR_DATASET_FORMAT', 'choose a split', '#train');
+      await rejectsWith(
+        openDataset(`rafdb:${root}`),
+        'ERR_DATASET_FORMAT',
+        'choose a split',
+        '#train',
+      );
       await rejectsWith(openDataset(`rafdb:${root}#val`), 'ERR_DATASET_FORMAT', "'val'", '#test');
-      await rejectsWith(openDataset(`rafdb:${temporary.path()}#train`), 'ERR_DATASET_FORMAT', 'list_patition_label.txt');
+      await rejectsWith(
+        openDataset(`rafdb:${temporary.path()}#train`),
+        'ERR_DATASET_FORMAT',
+        'list_patition_label.txt',
+      );
       await text(`${labels}train_00003.jpg 2\n`, 'raf1', 'list_patition_label.txt');
-      await rejectsWith(openDataset(`rafdb:${root}#train`), 'ERR_FILE_NOT_FOUND', 'train_00003_aligned.jpg', 'line 4');
+      await rejectsWith(
+        openDataset(`rafdb:${root}#train`),
+        'ERR_FILE_NOT_FOUND',
+        'train_00003_aligned.jpg',
+        'line 4',
+      );
       await text('train_00001.jpg 8\n', 'raf1', 'list_patition_label.txt');
       await rejectsWith(openDataset(`rafdb:${root}#train`), 'ERR_LABEL_RANGE', 'line 1', '1..7');
       await text('train_00001.jpg happy\n', 'raf1', 'list_patition_label.txt');

@@ -33,7 +33,15 @@ describe('decodeImage', () => {
     await writeFile(file, png);
     const arrayBuffer = new Uint8Array(png).buffer;
     const instance = sharp(file);
-    for (const input of [file, pathToFileURL(file), png, new Uint8Array(png), arrayBuffer, instance, instance]) {
+    for (const input of [
+      file,
+      pathToFileURL(file),
+      png,
+      new Uint8Array(png),
+      arrayBuffer,
+      instance,
+      instance,
+    ]) {
       const image = await decodeImage(input);
       assert.deepEqual([image.width, image.height], [width, height]);
       assert.ok(rgb.equals(image.data));
@@ -52,7 +60,9 @@ describe('decodeImage', () => {
 
     // Colours under a transparent pixel stay: alpha is dropped, not blended.
     const rgba = noise(width * height * 4, 2);
-    const rgbaPng = await sharp(rgba, { raw: { width, height, channels: 4 } }).png().toBuffer();
+    const rgbaPng = await sharp(rgba, { raw: { width, height, channels: 4 } })
+      .png()
+      .toBuffer();
     const dropped = Buffer.from([...rgba].filter((_, i) => i % 4 !== 3));
     assert.ok(dropped.equals((await decodeImage(rgbaPng)).data));
 
@@ -77,10 +87,13 @@ describe('decodeImage', () => {
       this.skip();
     }
     const smooth = await picture().resize(101, 67, { kernel: 'cubic' }).raw().toBuffer();
-    const source = (): sharp.Sharp => sharp(smooth, { raw: { width: 101, height: 67, channels: 3 } });
+    const source = (): sharp.Sharp =>
+      sharp(smooth, { raw: { width: 101, height: 67, channels: 3 } });
     const files: Record<string, Buffer> = {
       'plain.jpg': await source().jpeg({ quality: 85 }).toBuffer(),
-      'progressive.jpg': await source().jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer(),
+      'progressive.jpg': await source()
+        .jpeg({ progressive: true, chromaSubsampling: '4:4:4' })
+        .toBuffer(),
       'gray.jpg': await source().grayscale().jpeg().toBuffer(),
       'profile.jpg': await source().withIccProfile('p3').jpeg().toBuffer(),
       'palette.png': await source().png({ palette: true }).toBuffer(),
@@ -89,7 +102,8 @@ describe('decodeImage', () => {
     for (const [name, bytes] of Object.entries(files)) {
       const file = temporary.path(name);
       await writeFile(file, bytes);
-      const program = 'import sys;from PIL import Image;sys.stdout.buffer.write(Image.open(sys.argv[1]).convert("RGB").tobytes())';
+      const program =
+        'import sys;from PIL import Image;sys.stdout.buffer.write(Image.open(sys.argv[1]).convert("RGB").tobytes())';
       const expected = execFileSync(python, ['-c', program, file]);
       assert.ok(expected.equals((await decodeImage(file)).data), name);
     }
@@ -107,10 +121,18 @@ describe('decodeImage', () => {
   it('takes pixels in memory with 1 to 4 channels, also ImageData', async () => {
     const bytes = noise(12);
     const at = (...indices: number[]): number[] => indices.map((i) => bytes[i]!);
-    const first = async (input: ImageInput): Promise<number[]> => [...(await decodeImage(input)).data];
+    const first = async (input: ImageInput): Promise<number[]> => [
+      ...(await decodeImage(input)).data,
+    ];
     assert.deepEqual(await first({ data: bytes, width: 2, height: 2, channels: 3 }), [...bytes]);
-    assert.deepEqual(await first({ data: bytes.subarray(0, 2), width: 2, height: 1 }), at(0, 0, 0, 1, 1, 1));
-    assert.deepEqual(await first({ data: bytes.subarray(0, 4), width: 2, height: 1 }), at(0, 0, 0, 2, 2, 2));
+    assert.deepEqual(
+      await first({ data: bytes.subarray(0, 2), width: 2, height: 1 }),
+      at(0, 0, 0, 1, 1, 1),
+    );
+    assert.deepEqual(
+      await first({ data: bytes.subarray(0, 4), width: 2, height: 1 }),
+      at(0, 0, 0, 2, 2, 2),
+    );
     const imageData = { data: new Uint8ClampedArray(bytes.subarray(0, 8)), width: 1, height: 2 };
     assert.deepEqual(await first(imageData), at(0, 1, 2, 4, 5, 6));
     const floats = { data: Float32Array.of(0, 254.6, 127.4), width: 1, height: 1 };
@@ -119,7 +141,10 @@ describe('decodeImage', () => {
 
   it('takes tensors by their structure', async () => {
     const values = Int32Array.from({ length: 12 }, (_, i) => i * 20);
-    for (const shape of [[2, 2, 3], [1, 2, 2, 3]]) {
+    for (const shape of [
+      [2, 2, 3],
+      [1, 2, 2, 3],
+    ]) {
       const image = await decodeImage(tensor(shape, 'int32', values));
       assert.deepEqual([...image.data], [...values]);
     }
@@ -128,10 +153,10 @@ describe('decodeImage', () => {
   });
 
   it('takes a real TensorFlow.js tensor', async function () {
-    type Core = {
+    interface Core {
       tensor3d(v: number[], s: number[], t: string): TensorLike & { dispose(): void };
       setBackend(name: string): Promise<boolean>;
-    };
+    }
     let tf: Core;
     try {
       tf = (await import('@tensorflow/tfjs-core')) as unknown as Core;
@@ -147,17 +172,45 @@ describe('decodeImage', () => {
   });
 
   it('names a missing file, a directory, an empty file and a text file', async () => {
-    await rejectsWith(decodeImage(temporary.path('none.jpg')), 'ERR_FILE_NOT_FOUND', 'none.jpg', 'does not exist');
-    await rejectsWith(decodeImage(pathToFileURL(temporary.path('none.jpg'))), 'ERR_FILE_NOT_FOUND', 'none.jpg');
+    await rejectsWith(
+      decodeImage(temporary.path('none.jpg')),
+      'ERR_FILE_NOT_FOUND',
+      'none.jpg',
+      'does not exist',
+    );
+    await rejectsWith(
+      decodeImage(pathToFileURL(temporary.path('none.jpg'))),
+      'ERR_FILE_NOT_FOUND',
+      'none.jpg',
+    );
     await mkdir(temporary.path('folder.jpg'));
-    await rejectsWith(decodeImage(temporary.path('folder.jpg')), 'ERR_NOT_A_FILE', 'folder.jpg', 'directory');
+    await rejectsWith(
+      decodeImage(temporary.path('folder.jpg')),
+      'ERR_NOT_A_FILE',
+      'folder.jpg',
+      'directory',
+    );
     await writeFile(temporary.path('empty.png'), '');
-    await rejectsWith(decodeImage(temporary.path('empty.png')), 'ERR_IMAGE_DECODE', 'empty.png', 'empty');
+    await rejectsWith(
+      decodeImage(temporary.path('empty.png')),
+      'ERR_IMAGE_DECODE',
+      'empty.png',
+      'empty',
+    );
     await writeFile(temporary.path('text.png'), 'this is no picture');
-    await rejectsWith(decodeImage(temporary.path('text.png')), 'ERR_IMAGE_DECODE', 'text.png', 'unsupported');
+    await rejectsWith(
+      decodeImage(temporary.path('text.png')),
+      'ERR_IMAGE_DECODE',
+      'text.png',
+      'unsupported',
+    );
     await rejectsWith(decodeImage(temporary.path('text.png', 'x')), 'ERR_FILE_NOT_FOUND');
     await rejectsWith(decodeImage('bad\0name'), 'ERR_READ');
-    await rejectsWith(decodeImage(new URL('https://example.org/a.jpg')), 'ERR_INVALID_ARGUMENT', 'file:');
+    await rejectsWith(
+      decodeImage(new URL('https://example.org/a.jpg')),
+      'ERR_INVALID_ARGUMENT',
+      'file:',
+    );
   });
 
   it('does not hang on a named pipe', async function () {
@@ -201,32 +254,63 @@ describe('decodeImage', () => {
       chunk('IDAT', deflateSync(Buffer.alloc(1000))),
       chunk('IEND', Buffer.alloc(0)),
     ]);
-    await rejectsWith(decodeImage(bomb, { name: 'bomb' }), 'ERR_IMAGE_SIZE', "'bomb'", 'pixel limit');
+    await rejectsWith(
+      decodeImage(bomb, { name: 'bomb' }),
+      'ERR_IMAGE_SIZE',
+      "'bomb'",
+      'pixel limit',
+    );
   });
 
   it('refuses pixels that do not fit', async () => {
     const data = new Uint8Array(12);
-    const refuses = (input: object, ...rest: Parameters<typeof rejectsWith> extends [unknown, ...infer R] ? R : never): Promise<unknown> =>
-      rejectsWith(decodeImage(input as ImageInput), ...rest);
+    const refuses = (
+      input: object,
+      ...rest: Parameters<typeof rejectsWith> extends [unknown, ...infer R] ? R : never
+    ): Promise<unknown> => rejectsWith(decodeImage(input as ImageInput), ...rest);
     await refuses({ data, width: 2, height: 2, channels: 5 }, 'ERR_IMAGE_CHANNELS', '5');
     await refuses({ data, width: 1, height: 2 }, 'ERR_IMAGE_CHANNELS', '6');
     await refuses({ data, width: 2, height: 1, channels: 3 }, 'ERR_IMAGE_SIZE', '12');
     await refuses({ data, width: 0, height: 2 }, 'ERR_IMAGE_SIZE', '0 x 2');
     await refuses({ data, width: 1e9, height: 1e9, channels: 3 }, 'ERR_IMAGE_SIZE', 'limit');
     await refuses({ data, width: 2.5, height: 2, channels: 3 }, 'ERR_IMAGE_SIZE', '2.5');
-    await refuses({ data: Float32Array.of(1, NaN, 3), width: 1, height: 1 }, 'ERR_NOT_FINITE', 'NaN');
-    await refuses({ data: Float32Array.of(1, -2, 3), width: 1, height: 1 }, 'ERR_INVALID_ARGUMENT', '-2');
-    await refuses({ data: Float32Array.of(0, 0.5, 1), width: 1, height: 1 }, 'ERR_INVALID_ARGUMENT', '0..255');
-    await refuses({ data: new Int16Array(3), width: 1, height: 1 }, 'ERR_INVALID_ARGUMENT', 'Int16Array');
+    await refuses(
+      { data: Float32Array.of(1, NaN, 3), width: 1, height: 1 },
+      'ERR_NOT_FINITE',
+      'NaN',
+    );
+    await refuses(
+      { data: Float32Array.of(1, -2, 3), width: 1, height: 1 },
+      'ERR_INVALID_ARGUMENT',
+      '-2',
+    );
+    await refuses(
+      { data: Float32Array.of(0, 0.5, 1), width: 1, height: 1 },
+      'ERR_INVALID_ARGUMENT',
+      '0..255',
+    );
+    await refuses(
+      { data: new Int16Array(3), width: 1, height: 1 },
+      'ERR_INVALID_ARGUMENT',
+      'Int16Array',
+    );
     await refuses(tensor([2, 2], 'int32', data), 'ERR_IMAGE_SIZE', '[2, 2]');
     await refuses(tensor([2, 2, 2, 3], 'int32', data), 'ERR_IMAGE_SIZE', '[2, 2, 2, 3]');
     await refuses(tensor([1, 1, 7], 'int32', data), 'ERR_IMAGE_CHANNELS', '7');
     await refuses(tensor([1, 2, 3], 'bool', data), 'ERR_INVALID_ARGUMENT', 'bool');
-    await refuses(tensor([1, 1, 3], 'float32', Float32Array.of(1, Infinity, 0)), 'ERR_NOT_FINITE', 'Infinity');
+    await refuses(
+      tensor([1, 1, 3], 'float32', Float32Array.of(1, Infinity, 0)),
+      'ERR_NOT_FINITE',
+      'Infinity',
+    );
     await refuses(tensor([1, 2, 3], 'int32', Int32Array.of(1, 2)), 'ERR_IMAGE_SIZE', '2 values');
     await refuses({}, 'ERR_INVALID_ARGUMENT', 'Object');
     for (const input of [null, undefined, 7, () => 7]) {
-      await rejectsWith(decodeImage(input as unknown as ImageInput), 'ERR_INVALID_ARGUMENT', 'image');
+      await rejectsWith(
+        decodeImage(input as unknown as ImageInput),
+        'ERR_INVALID_ARGUMENT',
+        'image',
+      );
     }
   });
 

@@ -24,7 +24,12 @@ describe('drawn faces', () => {
   it('differ between indices, seeds and splits', () => {
     const texts = new Set<string>();
     for (let index = 0; index < 40; index++) {
-      for (const [seed, split] of [[0, 0], [0, 1], [0, 2], [1, 0]] as const) {
+      for (const [seed, split] of [
+        [0, 0],
+        [0, 1],
+        [0, 2],
+        [1, 0],
+      ] as const) {
         texts.add(drawFace('fear', seed, split, index).svg);
       }
     }
@@ -86,12 +91,14 @@ describe('drawn faces', () => {
   });
 
   it('take a split or a seed', async () => {
-    const svg = async (spec: string): Promise<Uint8Array> => (await (await openDataset(spec)).load(3)).data;
+    const svg = async (spec: string): Promise<Uint8Array> =>
+      (await (await openDataset(spec)).load(3)).data;
     assert.deepEqual(await svg('synthetic:9#valid'), await svg('synthetic:9#validation'));
     assert.deepEqual(await svg('synthetic:9#7'), await svg('synthetic:9#train,seed=7'));
     assert.notDeepEqual(await svg('synthetic:9#7'), await svg('synthetic:9#test,seed=7'));
     await rejectsWith(openDataset('synthetic:many'), 'ERR_DATASET_FORMAT', 'many');
     await rejectsWith(openDataset('synthetic:0'), 'ERR_DATASET_FORMAT', '0');
+    await rejectsWith(openDataset('synthetic:9#toString'), 'ERR_DATASET_FORMAT', 'toString');
     await rejectsWith(openDataset('synthetic:9#dev'), 'ERR_DATASET_FORMAT', "'dev'", 'train');
     await rejectsWith(openDataset('synthetic:9#train,seed=x'), 'ERR_DATASET_FORMAT', 'seed');
   });

@@ -30,7 +30,16 @@ describe('FER+ votes', () => {
   it('distributions: leading classes up to three quarters of the votes, at most three', () => {
     for (const mode of ['probability', 'crossentropy'] as const) {
       assert.deepEqual(target(mode, 4, 0, 0, 4, 2), [0.5, 0, 0, 0.5, 0, 0, 0, 0]); // 8 of 10 reached
-      assert.deepEqual(target(mode, 6, 0, 0, 0, 4), [Math.fround(0.6), 0, 0, 0, Math.fround(0.4), 0, 0, 0]);
+      assert.deepEqual(target(mode, 6, 0, 0, 0, 4), [
+        Math.fround(0.6),
+        0,
+        0,
+        0,
+        Math.fround(0.4),
+        0,
+        0,
+        0,
+      ]);
       assert.deepEqual(target(mode, 10), [1, 0, 0, 0, 0, 0, 0, 0]);
       assert.deepEqual(target(mode, 2, 2, 2, 2, 2), undefined); // five equals: too many
       assert.deepEqual(target(mode, 3, 3, 2, 2), undefined); // the last two tie: four
@@ -46,7 +55,8 @@ describe('FER+ layouts', () => {
   const temporary = temporaryDirectory();
   const names = ['fer0.png', 'fer1.png', 'fer2.png'];
   const votes = ['6,2,0,0,0,0,0,0,2,0', '0,0,0,0,5,5,0,0,0,0', '0,0,0,0,1,0,9,0,0,0'];
-  const header = 'Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF';
+  const header =
+    'Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF';
 
   /** Gray picture i: its pixels are (x + y + 50 i) mod 256. */
   const gray = (i: number): Uint8Array =>
@@ -84,7 +94,10 @@ describe('FER+ layouts', () => {
       assert.equal(dataset.size, 2, layout);
       assert.deepEqual([dataset.label(0), dataset.label(1)], [0, 6]);
       assert.equal(dataset.target(0), undefined);
-      for (const [index, i] of [[0, 0], [1, 2]] as const) {
+      for (const [index, i] of [
+        [0, 0],
+        [1, 2],
+      ] as const) {
         const { data, width, height } = await dataset.load(index);
         assert.deepEqual([width, height], [48, 48]);
         const red = data.filter((_, k) => k % 3 === 0);
@@ -103,15 +116,37 @@ describe('FER+ layouts', () => {
     assert.deepEqual([...soft.target(1)!], [0, 0, 0, 0, 0.5, 0.5, 0, 0]);
     assert.equal(soft.label(1), 4);
     assert.equal((await openDataset(`ferplus:${path}#train,mode=probability`)).targetKind, 'drawn');
-    assert.match((await openDataset(`ferplus:${path}#train`)).notes.join(), /1 images without a majority/);
+    assert.match(
+      (await openDataset(`ferplus:${path}#train`)).notes.join(),
+      /1 images without a majority/,
+    );
   });
 
   it('say what is wrong', async () => {
     const path = temporary.path('own');
-    await rejectsWith(openDataset(`ferplus:${path}`), 'ERR_DATASET_FORMAT', '#train', '#valid', '#test');
-    await rejectsWith(openDataset(`ferplus:${path}#train,mode=soft`), 'ERR_DATASET_FORMAT', 'majority');
-    await rejectsWith(openDataset(`ferplus:${path}#test`), 'ERR_DATASET_FORMAT', 'FER2013Test', 'fer2013new.csv');
-    await rejectsWith(openDataset(`ferplus:${temporary.path('none')}#train`), 'ERR_FILE_NOT_FOUND', 'none');
+    await rejectsWith(
+      openDataset(`ferplus:${path}`),
+      'ERR_DATASET_FORMAT',
+      '#train',
+      '#valid',
+      '#test',
+    );
+    await rejectsWith(
+      openDataset(`ferplus:${path}#train,mode=soft`),
+      'ERR_DATASET_FORMAT',
+      'majority',
+    );
+    await rejectsWith(
+      openDataset(`ferplus:${path}#test`),
+      'ERR_DATASET_FORMAT',
+      'FER2013Test',
+      'fer2013new.csv',
+    );
+    await rejectsWith(
+      openDataset(`ferplus:${temporary.path('none')}#train`),
+      'ERR_FILE_NOT_FOUND',
+      'none',
+    );
 
     const folder = temporary.path('bad/FER2013Train');
     await mkdir(folder, { recursive: true });
@@ -121,7 +156,12 @@ describe('FER+ layouts', () => {
     };
     await rejectsWith(() => open('a.png,box,1,2\n'), 'ERR_DATASET_FORMAT', 'label.csv', 'line 1');
     await rejectsWith(() => open(`a.png,box,x,0,0,0,0,0,0,0,0,0\n`), 'ERR_LABEL_RANGE', 'line 1');
-    await rejectsWith(() => open(`a.png,box,10,0,0,0,0,0,0,0,0,0\n`), 'ERR_FILE_NOT_FOUND', 'a.png', '1 of 1');
+    await rejectsWith(
+      () => open(`a.png,box,10,0,0,0,0,0,0,0,0,0\n`),
+      'ERR_FILE_NOT_FOUND',
+      'a.png',
+      '1 of 1',
+    );
 
     const pixels = temporary.path('pixels/fer2013.csv');
     const train = `ferplus:${temporary.path('pixels')}#train`;
@@ -129,7 +169,10 @@ describe('FER+ layouts', () => {
     await rejectsWith(openDataset(train), 'ERR_DATASET_FORMAT', 'fer2013.csv', 'line 2', '2304');
     await writeFile(pixels, `emotion,pixels,Usage\n0,${gray(0).join(' ')},Training\n`);
     await rejectsWith(openDataset(train), 'ERR_DATASET_FORMAT', 'row 3');
-    await writeFile(pixels, `emotion,pixels,Usage\n0,${gray(0).fill(1).join(' ').replace('1', '256')},Training\n`);
+    await writeFile(
+      pixels,
+      `emotion,pixels,Usage\n0,${gray(0).fill(1).join(' ').replace('1', '256')},Training\n`,
+    );
     await rejectsWith(openDataset(train), 'ERR_DATASET_FORMAT', 'line 2');
   });
 });

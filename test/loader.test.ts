@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dataset, TargetKind } from '../lib/data/dataset.js';
-import { DataLoader, defaultCacheBytes, type Batch, type DataLoaderOptions } from '../lib/data/loader.js';
+import {
+  DataLoader,
+  defaultCacheBytes,
+  type Batch,
+  type DataLoaderOptions,
+} from '../lib/data/loader.js';
 import { CountenanceError } from '../lib/errors.js';
 import { ImageCache } from '../lib/images/cache.js';
 import type { ResizeImage } from '../lib/types.js';
@@ -31,7 +36,12 @@ function countedDataset(size: number, targetKind: TargetKind = 'label', slow = 0
     mostRunning: 0,
     label: (index) => index % 3,
     target: (index) =>
-      targetKind === 'label' ? undefined : Float32Array.from([0.5, 0.25, 0.25], (_, i, a = [0.5, 0.25, 0.25]) => a[(i + index) % 3]!),
+      targetKind === 'label'
+        ? undefined
+        : Float32Array.from(
+            [0.5, 0.25, 0.25],
+            (_, i, a = [0.5, 0.25, 0.25]) => a[(i + index) % 3]!,
+          ),
     load: async (index) => {
       dataset.loads += 1;
       dataset.running += 1;
@@ -61,11 +71,24 @@ describe('DataLoader', () => {
     const loader = loaderOf(countedDataset(10));
     const batches = await collect(loader.epoch(0));
     assert.equal(loader.batchesPerEpoch, 3);
-    assert.deepEqual(batches.map(({ indices }) => [...indices]), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]);
-    assert.deepEqual(batches.map(({ position }) => position), [0, 4, 8]);
+    assert.deepEqual(
+      batches.map(({ indices }) => [...indices]),
+      [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+      ],
+    );
+    assert.deepEqual(
+      batches.map(({ position }) => position),
+      [0, 4, 8],
+    );
     for (const batch of batches) {
       assert.deepEqual(pixels(batch), [...batch.indices]);
-      assert.deepEqual([...batch.labels], [...batch.indices].map((index) => index % 3));
+      assert.deepEqual(
+        [...batch.labels],
+        [...batch.indices].map((index) => index % 3),
+      );
       assert.equal(batch.targets, undefined);
     }
   });
@@ -88,7 +111,9 @@ describe('DataLoader', () => {
     for (const kind of ['label', 'distribution', 'drawn'] as const) {
       const options = { shuffle: true, seed: 3 };
       const whole = await collect(loaderOf(countedDataset(23, kind), options).epoch(4));
-      const resumed = await collect(loaderOf(countedDataset(23, kind), options).epoch(4, { position: 8 }));
+      const resumed = await collect(
+        loaderOf(countedDataset(23, kind), options).epoch(4, { position: 8 }),
+      );
       assert.deepEqual(resumed, whole.slice(2));
       assert.deepEqual(await collect(loaderOf(countedDataset(23)).epoch(0, { position: 23 })), []);
     }
@@ -106,7 +131,10 @@ describe('DataLoader', () => {
       }
     }
     // Image 0 has 0.5, 0.25, 0.25; five standard errors of 800 draws are 0.088.
-    assert.ok(Math.abs(counts[0]! / 800 - 0.5) < 0.088 && Math.abs(counts[1]! / 800 - 0.25) < 0.088, counts.join());
+    assert.ok(
+      Math.abs(counts[0]! / 800 - 0.5) < 0.088 && Math.abs(counts[1]! / 800 - 0.25) < 0.088,
+      counts.join(),
+    );
   });
 
   it('decodes each image once while the cache has room, and never more at a time than allowed', async () => {
@@ -137,7 +165,8 @@ describe('DataLoader', () => {
 
   it('stops decoding when the caller leaves', async () => {
     const dataset = countedDataset(400);
-    for await (const _ of loaderOf(dataset, { prefetch: 50, concurrency: 2 }).epoch(0)) break;
+    const batches = loaderOf(dataset, { prefetch: 50, concurrency: 2 }).epoch(0);
+    for await (const { position } of batches) if (position >= 0) break;
     const loads = dataset.loads;
     await delay(30);
     assert.equal(dataset.loads, loads);
@@ -146,7 +175,10 @@ describe('DataLoader', () => {
 
   it('stops when aborted, before and in between', async () => {
     const dataset = countedDataset(40);
-    await rejectsWith(collect(loaderOf(dataset).epoch(0, { signal: AbortSignal.abort() })), 'ERR_ABORTED');
+    await rejectsWith(
+      collect(loaderOf(dataset).epoch(0, { signal: AbortSignal.abort() })),
+      'ERR_ABORTED',
+    );
     assert.equal(dataset.loads, 0);
     const controller = new AbortController();
     const work = (async () => {
@@ -182,11 +214,21 @@ describe('DataLoader', () => {
 
   it('checks its options', async () => {
     const dataset = countedDataset(3);
-    for (const [name, value] of [['batchSize', 0], ['inputSize', 0], ['seed', -1], ['prefetch', 0], ['concurrency', 1.5]] as const) {
+    for (const [name, value] of [
+      ['batchSize', 0],
+      ['inputSize', 0],
+      ['seed', -1],
+      ['prefetch', 0],
+      ['concurrency', 1.5],
+    ] as const) {
       await rejectsWith(() => loaderOf(dataset, { [name]: value }), 'ERR_INVALID_ARGUMENT', name);
     }
     await rejectsWith(collect(loaderOf(dataset).epoch(-1)), 'ERR_INVALID_ARGUMENT', 'epoch');
-    await rejectsWith(collect(loaderOf(dataset).epoch(0, { position: -1 })), 'ERR_INVALID_ARGUMENT', 'position');
+    await rejectsWith(
+      collect(loaderOf(dataset).epoch(0, { position: -1 })),
+      'ERR_INVALID_ARGUMENT',
+      'position',
+    );
     assert.ok(defaultCacheBytes() > 0 && defaultCacheBytes() <= 8 * 2 ** 30);
   });
 });

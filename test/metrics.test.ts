@@ -11,12 +11,28 @@ describe('metrics', () => {
     const confusion = new ConfusionMatrix(['a', 'b', 'c']);
     confusion.addAll([0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1]);
     const metrics = confusion.metrics();
-    assert.deepEqual(metrics.confusion, [[2, 0, 0], [1, 0, 1], [0, 2, 0]]);
+    assert.deepEqual(metrics.confusion, [
+      [2, 0, 0],
+      [1, 0, 1],
+      [0, 2, 0],
+    ]);
     close(metrics.accuracy, 2 / 6);
     close(metrics.meanClassAccuracy, (1 + 0 + 0) / 3);
     close(metrics.macroF1, 0.8 / 3); // 0.26 in the documentation
-    assert.deepEqual(metrics.perClass['a'], { support: 2, predicted: 3, recall: 1, precision: 2 / 3, f1: 0.8 });
-    assert.deepEqual(metrics.perClass['b'], { support: 2, predicted: 2, recall: 0, precision: 0, f1: 0 });
+    assert.deepEqual(metrics.perClass['a'], {
+      support: 2,
+      predicted: 3,
+      recall: 1,
+      precision: 2 / 3,
+      f1: 0.8,
+    });
+    assert.deepEqual(metrics.perClass['b'], {
+      support: 2,
+      predicted: 2,
+      recall: 0,
+      precision: 0,
+      f1: 0,
+    });
     assert.equal(metrics.count, 6);
   });
 
@@ -33,7 +49,10 @@ describe('metrics', () => {
   });
 
   it('of nothing are 0', () => {
-    const { count, accuracy, meanClassAccuracy, macroF1 } = new ConfusionMatrix(['a', 'b']).metrics();
+    const { count, accuracy, meanClassAccuracy, macroF1 } = new ConfusionMatrix([
+      'a',
+      'b',
+    ]).metrics();
     assert.deepEqual([count, accuracy, meanClassAccuracy, macroF1], [0, 0, 0, 0]);
   });
 
@@ -43,7 +62,10 @@ describe('metrics', () => {
     whole.addAll(Int32Array.of(0, 1), Uint8Array.of(1, 1));
     part.add(0, 0);
     whole.merge(part);
-    assert.deepEqual(whole.metrics().confusion, [[1, 1], [0, 1]]);
+    assert.deepEqual(whole.metrics().confusion, [
+      [1, 1],
+      [0, 1],
+    ]);
   });
 
   it('refuse labels that are no class', async () => {

@@ -16,10 +16,17 @@ describe('Philox4x32-10', () => {
   });
 
   it('makes streams that depend on every coordinate and on 53 bits of the seed', () => {
-    const first = (...args: ConstructorParameters<typeof Random>): number => new Random(...args).uint32();
+    const first = (...args: ConstructorParameters<typeof Random>): number =>
+      new Random(...args).uint32();
     const base = first(1, 2, 3, 4);
     assert.equal(first(1, 2, 3, 4), base);
-    const others = [first(2, 2, 3, 4), first(1, 3, 3, 4), first(1, 2, 4, 4), first(1, 2, 3, 5), first(1 + 2 ** 32, 2, 3, 4)];
+    const others = [
+      first(2, 2, 3, 4),
+      first(1, 3, 3, 4),
+      first(1, 2, 4, 4),
+      first(1, 2, 3, 5),
+      first(1 + 2 ** 32, 2, 3, 4),
+    ];
     assert.equal(new Set([base, ...others]).size, 6);
   });
 
@@ -46,7 +53,10 @@ describe('permutation', () => {
   it('holds every index once, and follows seed and epoch', async () => {
     for (const count of [0, 1, 2, 1000, 70_000]) {
       const order = await permutation(count, 5, 1, 0);
-      assert.deepEqual(order.slice().sort(), Uint32Array.from({ length: count }, (_, i) => i));
+      assert.deepEqual(
+        order.slice().sort(),
+        Uint32Array.from({ length: count }, (_, i) => i),
+      );
     }
     const order = await permutation(1000, 5, 1, 0);
     assert.deepEqual(await permutation(1000, 5, 1, 0), order);

@@ -3,7 +3,11 @@ import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import type { TensorData } from '../lib/types.js';
 import { findDuplicateKey } from '../lib/weights/json-keys.js';
 import { halfToFloat } from '../lib/weights/half.js';
-import { encodeSafetensors, readSafetensors, writeSafetensors } from '../lib/weights/safetensors.js';
+import {
+  encodeSafetensors,
+  readSafetensors,
+  writeSafetensors,
+} from '../lib/weights/safetensors.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 
 /** A safetensors file with any header text and any data. */
@@ -35,7 +39,10 @@ describe('safetensors', () => {
 
   it('writes and reads tensors and metadata bit for bit', async () => {
     const tensors = new Map<string, TensorData>([
-      ['encoder.conv1.weight', { shape: [2, 3], data: Float32Array.of(1, -0, 1e-45, 3e38, NaN, 0.1) }],
+      [
+        'encoder.conv1.weight',
+        { shape: [2, 3], data: Float32Array.of(1, -0, 1e-45, 3e38, NaN, 0.1) },
+      ],
       ['scalar', { shape: [], data: Float32Array.of(7) }],
       ['empty', { shape: [0, 4], data: new Float32Array(0) }],
       ['name with "quotes" and ümlaut', { shape: [1], data: Float32Array.of(2) }],
@@ -55,7 +62,9 @@ describe('safetensors', () => {
 
   it('starts the data at a multiple of 8 bytes', () => {
     for (const name of ['a', 'ab', 'abc', 'ä']) {
-      const [start] = encodeSafetensors(new Map([[name, { shape: [1], data: new Float32Array(1) }]]));
+      const [start] = encodeSafetensors(
+        new Map([[name, { shape: [1], data: new Float32Array(1) }]]),
+      );
       assert.equal(start!.length % 8, 0);
     }
   });
@@ -88,7 +97,13 @@ describe('safetensors', () => {
   it('reads only the tensors asked for', async () => {
     const file = temporary.path('some.safetensors');
     const one = { shape: [1], data: Float32Array.of(1) };
-    await writeSafetensors(file, new Map([['a', one], ['b', one]]));
+    await writeSafetensors(
+      file,
+      new Map([
+        ['a', one],
+        ['b', one],
+      ]),
+    );
     const { tensors } = await readSafetensors(file, { names: new Set(['b']) });
     assert.deepEqual([...tensors.keys()], ['b']);
   });
@@ -119,19 +134,43 @@ describe('safetensors', () => {
   });
 
   it('refuses wrong and unsupported dtypes', async () => {
-    await refuses(rawFile('{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}', new Uint8Array(4)), 'F33');
-    await refuses(rawFile('{"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}}', new Uint8Array(4)), 'dtype 7');
-    await refuses(rawFile('{"a":{"dtype":"toString","shape":[1],"data_offsets":[0,4]}}', new Uint8Array(4)));
-    await refuses(rawFile(JSON.stringify({ a: entry('I32', [1], 0, 4) }), new Uint8Array(4)), 'I32', 'supported are');
+    await refuses(
+      rawFile('{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}', new Uint8Array(4)),
+      'F33',
+    );
+    await refuses(
+      rawFile('{"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}}', new Uint8Array(4)),
+      'dtype 7',
+    );
+    await refuses(
+      rawFile('{"a":{"dtype":"toString","shape":[1],"data_offsets":[0,4]}}', new Uint8Array(4)),
+    );
+    await refuses(
+      rawFile(JSON.stringify({ a: entry('I32', [1], 0, 4) }), new Uint8Array(4)),
+      'I32',
+      'supported are',
+    );
   });
 
   it('refuses shapes that do not fit their bytes', async () => {
-    await refuses(rawFile(JSON.stringify({ a: entry('F32', [3], 0, 8) }), new Uint8Array(8)), '[3]');
+    await refuses(
+      rawFile(JSON.stringify({ a: entry('F32', [3], 0, 8) }), new Uint8Array(8)),
+      '[3]',
+    );
     const overflow = { a: entry('F32', [2 ** 31, 2 ** 31], 0, 0) };
     await refuses(rawFile(JSON.stringify(overflow)), 'Infinity');
-    await refuses(rawFile('{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', new Uint8Array(4)), 'shape');
-    await refuses(rawFile('{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,6]}}', new Uint8Array(6)), 'shape');
-    await refuses(rawFile('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', new Uint8Array(4)), 'data_offsets');
+    await refuses(
+      rawFile('{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', new Uint8Array(4)),
+      'shape',
+    );
+    await refuses(
+      rawFile('{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,6]}}', new Uint8Array(6)),
+      'shape',
+    );
+    await refuses(
+      rawFile('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', new Uint8Array(4)),
+      'data_offsets',
+    );
   });
 
   it('refuses headers that are no such object', async () => {
@@ -181,7 +220,11 @@ describe('safetensors', () => {
     await writeSafetensors(file, tensors);
     const before = await readFile(file);
     await rejectsWith(writeSafetensors(temporary.path('folder'), tensors), 'ERR_WRITE', 'folder');
-    await rejectsWith(writeSafetensors(temporary.path('no', 'x'), tensors), 'ERR_WRITE', 'does not exist');
+    await rejectsWith(
+      writeSafetensors(temporary.path('no', 'x'), tensors),
+      'ERR_WRITE',
+      'does not exist',
+    );
     assert.deepEqual(await readFile(file), before);
     assert.deepEqual(await readdir(temporary.path('folder')), ['kept.safetensors']);
     await truncate(file, 20);

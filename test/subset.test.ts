@@ -43,7 +43,11 @@ describe('parts of a data set', () => {
   });
 
   it('class subsets of soft targets sum to 1 again', () => {
-    const soft = numbered(['a', 'b', 'c'], [1, 1, 0], Float32Array.of(0.6, 0.2, 0.2, 0.25, 0.5, 0.25));
+    const soft = numbered(
+      ['a', 'b', 'c'],
+      [1, 1, 0],
+      Float32Array.of(0.6, 0.2, 0.2, 0.25, 0.5, 0.25),
+    );
     const chosen = selectClasses(soft, ['c', 'a']);
     assert.equal(chosen.size, 1);
     assert.deepEqual([...chosen.target(0)!], [Math.fround(0.25), Math.fround(0.75)]);
@@ -56,7 +60,11 @@ describe('parts of a data set', () => {
     assert.deepEqual(countClasses(aligned), [0, 4, 2, 3]);
     assert.equal(aligned.neutral, 'neutral');
     assert.equal(alignClasses(dataset, ['neutral', 'happy', 'fear']), dataset);
-    await rejectsWith(() => alignClasses(dataset, ['neutral', 'fear']), 'ERR_DATASET_FORMAT', 'happy');
+    await rejectsWith(
+      () => alignClasses(dataset, ['neutral', 'fear']),
+      'ERR_DATASET_FORMAT',
+      'happy',
+    );
     const unused = numbered(['neutral', 'contempt'], [2, 0]);
     assert.deepEqual(countClasses(alignClasses(unused, model)), [0, 0, 0, 2]);
   });
@@ -107,7 +115,10 @@ describe('parts of a data set', () => {
     };
     const { dataset: good, broken } = await withoutBrokenImages(flaky);
     assert.equal(good.size, 8);
-    assert.deepEqual(broken.map(({ file, error }) => [file, error.code]), [['image 4', 'ERR_IMAGE_DECODE']]);
+    assert.deepEqual(
+      broken.map(({ file, error }) => [file, error.code]),
+      [['image 4', 'ERR_IMAGE_DECODE']],
+    );
     assert.ok(!names(good).includes('image 4'));
     const aborting: Dataset = {
       ...dataset,

@@ -45,7 +45,11 @@ export function selectClasses(dataset: Dataset, classes: readonly string[]): Dat
         `but received ${classes.join(', ')}`,
     );
   }
-  return relabel(dataset, classes, dataset.classes.map((name) => classes.indexOf(name)));
+  return relabel(
+    dataset,
+    classes,
+    dataset.classes.map((name) => classes.indexOf(name)),
+  );
 }
 
 /**
@@ -127,8 +131,7 @@ export async function stratifiedSplit(
   const isValidation = new Uint8Array(dataset.size);
   for (const members of byClass) {
     const wanted = Math.round(members.length * fraction);
-    const count =
-      members.length < 2 ? 0 : Math.min(Math.max(wanted, 1), members.length - 1);
+    const count = members.length < 2 ? 0 : Math.min(Math.max(wanted, 1), members.length - 1);
     for (const index of members.slice(0, count)) isValidation[index] = 1;
   }
   const train: number[] = [];

@@ -52,7 +52,8 @@ export async function fromPixels(pixels: PixelData, name: string): Promise<RawIm
 
 /** A TensorFlow.js tensor as 8-bit RGB. The tensor is not disposed. */
 export async function fromTensor(tensor: TensorLike, name: string): Promise<RawImage> {
-  const shape = tensor.shape.length === 4 && tensor.shape[0] === 1 ? tensor.shape.slice(1) : tensor.shape;
+  const shape =
+    tensor.shape.length === 4 && tensor.shape[0] === 1 ? tensor.shape.slice(1) : tensor.shape;
   const [height, width, channels] = shape;
   if (shape.length !== 3 || height === undefined || width === undefined || channels === undefined) {
     throw new CountenanceError(

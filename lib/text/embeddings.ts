@@ -83,7 +83,10 @@ export function validateTextEmbeddings(
       );
     }
     if (squares === 0) {
-      throw new CountenanceError('ERR_ZERO_NORM', `Text embedding ${rowName(row)} of ${name} is zero`);
+      throw new CountenanceError(
+        'ERR_ZERO_NORM',
+        `Text embedding ${rowName(row)} of ${name} is zero`,
+      );
     }
   }
   if (logitScale !== undefined && !(Number.isFinite(logitScale) && logitScale > 0)) {

@@ -26,7 +26,8 @@ interface Manifest {
 }
 
 /** The moments between which a crash is simulated by the tests. */
-export type SaveStep = 'staging' | 'staged' | 'synced' | 'committed' | 'applied' | 'removed' | 'clean';
+export type SaveStep =
+  'staging' | 'staged' | 'synced' | 'committed' | 'applied' | 'removed' | 'clean';
 
 /** Options of {@link saveDirectory}. */
 export interface SaveDirectoryOptions {
@@ -194,7 +195,8 @@ async function removeStaleStaging(directory: string): Promise<void> {
     if (Number.isNaN(pid)) continue;
     const path = join(directory, name);
     const status = await stat(path).catch(() => undefined);
-    const stale = pid === process.pid ? (status?.mtimeMs ?? startedAt) < startedAt : !isRunning(pid);
+    const stale =
+      pid === process.pid ? (status?.mtimeMs ?? startedAt) < startedAt : !isRunning(pid);
     if (stale) await rm(path, { recursive: true, force: true });
   }
 }

@@ -60,13 +60,16 @@ export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorD
     .split(',')
     .filter((part) => part.trim() !== '')
     .map(Number);
-  if (order === 'True' && shape.length > 1) throw fail('it is in Fortran order; save it in C order');
+  if (order === 'True' && shape.length > 1)
+    throw fail('it is in Fortran order; save it in C order');
 
   const elementBytes = Number(descr.slice(2));
   const needed = elementCount(shape) * elementBytes;
   const present = bytes.length - dataStart;
   if (needed !== present) {
-    throw fail(`shape [${shape.join(', ')}] of ${descr} needs ${needed} bytes, but ${present} follow`);
+    throw fail(
+      `shape [${shape.join(', ')}] of ${descr} needs ${needed} bytes, but ${present} follow`,
+    );
   }
   // slice() copies, so the elements are aligned whatever the header's length.
   const data = await toFloat32(bytes.slice(dataStart), type);

@@ -102,8 +102,12 @@ function parseEntry(
       throw fail(`tensor '${name}' has the unknown field '${key}'`);
     }
   }
-  const size = typeof dtype === 'string' && Object.hasOwn(elementBytes, dtype) && elementBytes[dtype];
-  if (!size) throw fail(`tensor '${name}' has the unknown dtype ${JSON.stringify(dtype)}`);
+  const size =
+    typeof dtype === 'string' && Object.hasOwn(elementBytes, dtype)
+      ? elementBytes[dtype]
+      : undefined;
+  if (typeof dtype !== 'string' || size === undefined)
+    throw fail(`tensor '${name}' has the unknown dtype ${JSON.stringify(dtype)}`);
   if (!isSizes(shape)) throw fail(`tensor '${name}' has no valid shape`);
   if (!isSizes(offsets) || offsets.length !== 2) {
     throw fail(`tensor '${name}' has no valid data_offsets`);
@@ -111,10 +115,10 @@ function parseEntry(
   const [begin, end] = offsets as [number, number];
   const needed = byteLength(shape, size);
   if (end - begin !== needed) {
-    const what = `[${shape.join(', ')}] of ${String(dtype)} needs ${needed} bytes`;
+    const what = `[${shape.join(', ')}] of ${dtype} needs ${needed} bytes`;
     throw fail(`tensor '${name}' ${what}, but its offsets span ${end - begin}`);
   }
-  return { name, dtype: dtype as string, shape, begin, end };
+  return { name, dtype, shape, begin, end };
 }
 
 /** Bytes of a tensor; Infinity where the product leaves the exact integers, which no offset equals. */

@@ -74,12 +74,24 @@ export function nose(person: Person, e: Expression): string {
     })
     .join('');
   const wrinkles = [0, 2.2, 4.4]
-    .map((dy) => stroke(`M-3.4 ${n(top - 2 + dy)}Q0 ${n(top - 3.6 + dy)} 3.4 ${n(top - 2 + dy)}`, 0.9, e.noseWrinkle))
+    .map((dy) =>
+      stroke(
+        `M-3.4 ${n(top - 2 + dy)}Q0 ${n(top - 3.6 + dy)} 3.4 ${n(top - 2 + dy)}`,
+        0.9,
+        e.noseWrinkle,
+      ),
+    )
     .join('');
   const furrow = [-1.6, 1.6]
     .map((x) => stroke(`M${n(x)} -16L${n(x * 0.8)} -10`, 1.3, e.furrow))
     .join('');
-  return stroke(wings, 1.1) + stroke(`M${n(width * 0.4)} ${n(top + 2)}L${n(width * 0.55)} ${n(tip - 2)}`, 0.7, 0.5) + fold + wrinkles + furrow;
+  return (
+    stroke(wings, 1.1) +
+    stroke(`M${n(width * 0.4)} ${n(top + 2)}L${n(width * 0.55)} ${n(tip - 2)}`, 0.7, 0.5) +
+    fold +
+    wrinkles +
+    furrow
+  );
 }
 
 /** Mouth: a line of lips when closed, a filled shape with teeth and tongue when open. */

@@ -72,7 +72,15 @@ export function drawPerson(random: Random): Person {
     skin,
     hair: jitter(random.pick(hairs), 12, random),
     iris: jitter(random.pick(irises), 10, random),
-    lips: mix(skin, random.pick([[168, 60, 64], [190, 84, 84], [150, 70, 66]] as Colour[]), random.between(0.45, 0.85)),
+    lips: mix(
+      skin,
+      random.pick([
+        [168, 60, 64],
+        [190, 84, 84],
+        [150, 70, 66],
+      ] as Colour[]),
+      random.between(0.45, 0.85),
+    ),
     clothes: [random.below(256), random.below(256), random.below(256)],
     faceWidth: random.between(26, 31.5),
     faceHeight: random.between(34, 39.5),
@@ -101,11 +109,7 @@ function jitter(colour: Colour, amount: number, random: Random): Colour {
 
 /** `share` of b in a. */
 export function mix(a: Colour, b: Colour, share: number): Colour {
-  return [
-    a[0] + share * (b[0] - a[0]),
-    a[1] + share * (b[1] - a[1]),
-    a[2] + share * (b[2] - a[2]),
-  ];
+  return [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]), a[2] + share * (b[2] - a[2])];
 }
 
 /** A colour darkened (share above 0) or lightened (below 0). */

@@ -11,7 +11,7 @@ import { badFile, canonicalSplit, type DataFormat } from './format.js';
  */
 export const csvFormat: DataFormat = {
   name: 'csv',
-  summary: "a CSV file with columns path,label[,split], or path and one column a class",
+  summary: 'a CSV file with columns path,label[,split], or path and one column a class',
   example: 'csv:faces.csv#train',
   options: [],
   open: openCsv,

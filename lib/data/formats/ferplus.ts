@@ -7,12 +7,7 @@ import { readCsv, type CsvRow } from '../csv-reader.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 import { readFer2013Pixels, type Fer2013Pixels } from './fer2013-pixels.js';
-import {
-  ferplusModes,
-  targetFromVotes,
-  targetKindOf,
-  type FerplusMode,
-} from './ferplus-votes.js';
+import { ferplusModes, targetFromVotes, targetKindOf, type FerplusMode } from './ferplus-votes.js';
 import { badFile, requireSplit, type DataFormat, type OpenOptions } from './format.js';
 
 const folders = { train: 'FER2013Train', valid: 'FER2013Valid', test: 'FER2013Test' } as const;
@@ -119,7 +114,10 @@ async function readOwnLabels(
     throwIfAborted(options.signal, `Reading '${file}'`);
     for (const { line, fields } of rows) {
       if (fields.length !== 12 && fields.length !== 11) {
-        throw badFile(file, `line ${line} has ${fields.length} fields; expected image, box, 10 votes`);
+        throw badFile(
+          file,
+          `line ${line} has ${fields.length} fields; expected image, box, 10 votes`,
+        );
       }
       collector.add(fields[0]!, line, row++, parseVotes(file, line, fields.slice(-10)));
     }
@@ -145,7 +143,10 @@ async function readSharedLabels(
         header = entry;
         const names = fields.map((name) => name.trim().toLowerCase());
         if (names.join() !== sharedHeader.join()) {
-          throw badFile(file, `its header is ${fields.join(',')}; expected ${sharedHeader.join(',')}`);
+          throw badFile(
+            file,
+            `its header is ${fields.join(',')}; expected ${sharedHeader.join(',')}`,
+          );
         }
         continue;
       }

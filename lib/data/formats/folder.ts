@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CountenanceError, readError, throwIfAborted } from '../../errors.js';
@@ -7,11 +8,11 @@ import { badSpec, type DataSpec } from '../spec.js';
 import { canonicalSplit, isImageName, type DataFormat, type OpenOptions } from './format.js';
 
 /** Folder names a split may have. */
-const splitFolders: Readonly<Record<string, readonly string[]>> = {
-  train: ['train', 'training'],
-  valid: ['valid', 'val', 'validation'],
-  test: ['test', 'testing'],
-};
+const splitFolders: ReadonlyMap<string, readonly string[]> = new Map([
+  ['train', ['train', 'training']],
+  ['valid', ['valid', 'val', 'validation']],
+  ['test', ['test', 'testing']],
+]);
 
 /** One folder a class: `DIR/happiness/*.jpg`, or with splits `DIR/train/happiness/*.jpg`. */
 export const folderFormat: DataFormat = {
@@ -50,7 +51,7 @@ async function openFolder(spec: DataSpec, options: OpenOptions): Promise<Dataset
 
 async function splitRoot(spec: DataSpec): Promise<string> {
   if (spec.split === undefined) return spec.path;
-  const names = splitFolders[canonicalSplit(spec.split)] ?? [spec.split];
+  const names = splitFolders.get(canonicalSplit(spec.split)) ?? [spec.split];
   for (const name of [spec.split, ...names]) {
     if (name.includes('/') || name === '..') break;
     const root = join(spec.path, name);
@@ -61,7 +62,7 @@ async function splitRoot(spec: DataSpec): Promise<string> {
 }
 
 function isSplitFolder(name: string): boolean {
-  return Object.hasOwn(splitFolders, canonicalSplit(name));
+  return splitFolders.has(canonicalSplit(name));
 }
 
 /** Names of the folders in `path`, sorted by code point: the same order on every machine. */
@@ -88,7 +89,7 @@ async function imagesBelow(path: string): Promise<string[]> {
   return files.sort();
 }
 
-async function list(path: string): Promise<import('node:fs').Dirent[]> {
+async function list(path: string): Promise<Dirent[]> {
   try {
     return await readdir(path, { withFileTypes: true });
   } catch (error) {

@@ -19,17 +19,17 @@ export interface DataFormat {
   open(spec: DataSpec, options: OpenOptions): Promise<Dataset>;
 }
 
-const splitAliases: Readonly<Record<string, string>> = {
-  training: 'train',
-  val: 'valid',
-  validation: 'valid',
-  testing: 'test',
-};
+const splitAliases: ReadonlyMap<string, string> = new Map([
+  ['training', 'train'],
+  ['val', 'valid'],
+  ['validation', 'valid'],
+  ['testing', 'test'],
+]);
 
 /** `val` and `validation` are `valid`, and so on. */
 export function canonicalSplit(split: string): string {
   const lower = split.toLowerCase();
-  return splitAliases[lower] ?? lower;
+  return splitAliases.get(lower) ?? lower;
 }
 
 /**

@@ -35,7 +35,8 @@ async function openRafdb(spec: DataSpec): Promise<Dataset> {
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const match = /^(\S+)\.jpg\s+(-?\d+)\s*$/.exec(line.trim());
-    if (!match) throw badFile(list, `line ${i + 1} is not like 'train_00001.jpg 5': '${line.trim()}'`);
+    if (!match)
+      throw badFile(list, `line ${i + 1} is not like 'train_00001.jpg 5': '${line.trim()}'`);
     const [, name, label] = match;
     if (!name!.startsWith(`${split}_`)) continue;
     const file = `${name!}_aligned.jpg`;
@@ -47,7 +48,10 @@ async function openRafdb(spec: DataSpec): Promise<Dataset> {
     }
     const value = Number(label);
     if (value < 1 || value > rafdbClasses.length) {
-      throw new CountenanceError('ERR_LABEL_RANGE', `'${list}', line ${i + 1}: label ${value} is not in 1..7`);
+      throw new CountenanceError(
+        'ERR_LABEL_RANGE',
+        `'${list}', line ${i + 1}: label ${value} is not in 1..7`,
+      );
     }
     files.push(join(images, file));
     labels.push(value - 1);

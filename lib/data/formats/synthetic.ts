@@ -6,7 +6,11 @@ import { canonicalSplit, type DataFormat } from './format.js';
 import { throwIfAborted } from '../../errors.js';
 
 /** Numbers of the splits: part of every face's random numbers, so that no two splits share a face. */
-const splits: Readonly<Record<string, number>> = { train: 0, valid: 1, test: 2 };
+const splits: ReadonlyMap<string, number> = new Map([
+  ['train', 0],
+  ['valid', 1],
+  ['test', 2],
+]);
 
 /** `synthetic:N[#split-or-seed][,seed=S]`: N drawn faces of the seven classes of RAF-DB in turn. */
 export const syntheticFormat: DataFormat = {
@@ -14,7 +18,7 @@ export const syntheticFormat: DataFormat = {
   summary: 'N drawn faces with seven expressions, made on the fly; #train, #valid, #test or a seed',
   example: 'synthetic:1500#train',
   options: ['seed'],
-  open: async (spec) => openSynthetic(spec),
+  open: (spec) => new Promise((resolve) => resolve(openSynthetic(spec))),
 };
 
 function openSynthetic(spec: DataSpec): Dataset {
@@ -26,7 +30,9 @@ function openSynthetic(spec: DataSpec): Dataset {
   const optionSeed = spec.options['seed'];
   const seed = optionSeed === undefined ? (splitSeed ?? 0) : wholeNumber(optionSeed);
   if (seed === undefined) throw badSpec(spec.text, `'${optionSeed}' is no seed`);
-  const split = splits[splitSeed === undefined ? canonicalSplit(spec.split ?? 'train') : 'train'];
+  const split = splits.get(
+    splitSeed === undefined ? canonicalSplit(spec.split ?? 'train') : 'train',
+  );
   if (split === undefined) {
     throw badSpec(spec.text, `no split '${spec.split}'; choose train, valid, test or a number`);
   }
