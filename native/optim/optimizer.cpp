@@ -42,7 +42,8 @@ Optimizer::Optimizer(Backend& backend, const ParameterTable& table, const Optimi
   const size_t bytes = backend.clip_workspace(table.trained_elements());
   if (bytes) {
     workspace_block_ = backend.allocate(bytes);
-    workspace_ = {workspace_block_->data(), Shape{static_cast<int64_t>(bytes)}, DType::U8};
+    workspace_ = {workspace_block_->data(), Shape{static_cast<int64_t>(bytes / sizeof(float))},
+                  DType::F32};
   }
 }
 
