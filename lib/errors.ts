@@ -179,8 +179,10 @@ export function describeValue(value: unknown): string {
     return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
   if (typeof value === 'object') return `an object of type ${value.constructor?.name ?? 'Object'}`;
   if (typeof value === 'function') return 'a function';
-  if (value === undefined || typeof value === 'symbol') return typeof value;
-  return `${String(value as number | boolean | bigint)} (${typeof value})`;
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') {
+    return `${value.toString()} (${typeof value})`;
+  }
+  return typeof value;
 }
 
 /**
