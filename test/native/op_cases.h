@@ -128,6 +128,9 @@ class OpCase {
   // default is 16 roundings of float: elementwise operations and short sums.
   double forward_tolerance = 1e-6;
   double backward_tolerance = 2e-6;
+  // Added to what is allowed, for results that nearly cancel: the rounding error of their terms.
+  double forward_noise = 0;
+  double backward_noise = 0;
 };
 
 // Runs the case on every backend of this machine.

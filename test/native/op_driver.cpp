@@ -240,7 +240,8 @@ void check_outputs(const OpCase& c, const Expected& expected, const Outcome& out
     double worst = 0;
     size_t place = 0;
     for (size_t i = 0; i < want.size(); ++i) {
-      const double allowed = c.forward_tolerance * (std::fabs(want[i]) + rms) + 1e-30;
+      const double allowed =
+          c.forward_tolerance * (std::fabs(want[i]) + rms) + c.forward_noise + 1e-30;
       const double error = std::fabs(got[i] - want[i]) / allowed;
       if (!(error <= worst)) {
         worst = error;
@@ -263,7 +264,9 @@ void check_gradients(const OpCase& c, const Expected& expected, const Outcome& o
     // A direction sums the errors of all elements, as independent ones.
     const double size = d.coordinate ? std::fabs(d.value) + rms
                                      : 4 * rms * std::sqrt(static_cast<double>(gradient.size()));
-    const double noise = 1e-9 * (1 + std::fabs(d.value));  // of the finite difference
+    const double terms = d.coordinate ? 1 : 2 * std::sqrt(static_cast<double>(gradient.size()));
+    // The last term is the finite difference's own error.
+    const double noise = c.backward_noise * terms + 1e-9 * (1 + std::fabs(d.value));
     CHECK(std::fabs(value - d.value) <= c.backward_tolerance * size + noise, where, ": d", d.input,
           d.coordinate ? " in a coordinate: " : " in a direction: ", value,
           " but finite differences give ", d.value);

@@ -7,25 +7,54 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// Sum over the channels of a row: four running vectors, so a lane adds up channels / 64 numbers.
-template <class F>
-float sum_over(int64_t channels, F&& f) {
-  Vec s[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
-  constexpr int64_t kStep = 4 * Vec::kWidth;
-  int64_t c = 0;
-  for (; c + kStep <= channels; c += kStep) {
-    for (int j = 0; j < 4; ++j) s[j] = s[j] + f(WholeVector{}, c + j * Vec::kWidth);
-  }
-  for_each_vector(c, channels, [&](auto lanes, int64_t i) { s[0] = s[0] + f(lanes, i); });
-  return sum((s[0] + s[1]) + (s[2] + s[3]));
-}
-
 // x - mean in the first n lanes, 0 behind them: what a sum of squares may add up.
 Vec centred(WholeVector lanes, const float* x, Vec mean) { return lanes.load(x) - mean; }
 Vec centred(PartialVector lanes, const float* x, Vec mean) {
   float values[Vec::kWidth] = {};
   lanes.store(values, lanes.load(x) - mean);
   return Vec::load(values);
+}
+
+// f(lanes, c, j) over the channels; j counts 0, 1, 2, 3, 0, ...: four sums that need not wait for
+// each other.
+template <class F>
+void for_each_vector_of_row(int64_t channels, F&& f) {
+  constexpr int64_t kStep = 4 * Vec::kWidth;
+  int64_t c = 0;
+  for (; c + kStep <= channels; c += kStep) {
+    for (int j = 0; j < 4; ++j) f(WholeVector{}, c + j * Vec::kWidth, j);
+  }
+  for_each_vector(c, channels, [&](auto lanes, int64_t i) { f(lanes, i, 0); });
+}
+
+struct Sums {
+  Vec v[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+  float total() const { return sum((v[0] + v[1]) + (v[2] + v[3])); }
+};
+
+struct Moments {
+  float mean;
+  float variance;
+};
+
+// The variance about a first mean, whose rounding error the second pass finds and takes out.
+Moments moments_of(const float* row, int64_t channels) {
+  const float share = 1.0f / static_cast<float>(channels);
+  Sums sums;
+  for_each_vector_of_row(channels, [&](auto lanes, int64_t c, int j) {
+    sums.v[j] = sums.v[j] + lanes.load(row + c);
+  });
+  const float mean = share * sums.total();
+  const Vec centre = Vec::all(mean);
+  Sums offsets;
+  Sums squares;
+  for_each_vector_of_row(channels, [&](auto lanes, int64_t c, int j) {
+    const Vec d = centred(lanes, row + c, centre);
+    offsets.v[j] = offsets.v[j] + d;
+    squares.v[j] = fma(d, d, squares.v[j]);
+  });
+  const float offset = share * offsets.total();
+  return {mean + offset, std::max(0.0f, share * squares.total() - offset * offset)};
 }
 
 }  // namespace
@@ -46,18 +75,11 @@ void CpuBackend::layer_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor x
   float* out = y.f32();
   float* means = mean ? mean.f32() : nullptr;
   float* rstds = rstd ? rstd.f32() : nullptr;
-  const float share = 1.0f / static_cast<float>(channels);
   pool_.parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const float* row = in + r * channels;
-      const float m = share * sum_over(channels, [&](auto lanes, int64_t c) {
-        return lanes.load(row + c);
-      });
+      const auto [m, variance] = moments_of(row, channels);
       const Vec centre = Vec::all(m);
-      const float variance = share * sum_over(channels, [&](auto lanes, int64_t c) {
-        const Vec d = centred(lanes, row + c, centre);
-        return d * d;
-      });
       const float inverse = 1.0f / std::sqrt(variance + eps);
       if (means) means[r] = m;
       if (rstds) rstds[r] = inverse;
