@@ -49,6 +49,9 @@ export function syntheticTextEmbeddings(
     shape: [classes.length, dimension],
     data,
     classes: [...classes],
+    // Orthonormal rows are as far apart as can be: CLIP's 100, made for rows that are nearly parallel,
+    // saturates the softmax. 30 trains better.
+    logitScale: 30,
     source:
       `synthetic (seed ${seed}): random orthonormal vectors that hold no knowledge of language; ` +
       'for demos, tests and training without a text encoder',

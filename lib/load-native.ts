@@ -1,0 +1,99 @@
+import { loadBinding } from './binding.cjs';
+import { CountenanceError, isErrorCode, messageOf, systemCode, toCountenanceError } from './errors.js';
+import type { NativeAddon, NativeInfo } from './native.js';
+import { version } from './version.js';
+
+let loaded: NativeAddon | undefined;
+
+/**
+ * The native addon, opened at its first use, so that importing the package never fails.
+ *
+ * @throws CountenanceError ERR_NATIVE_LOAD that says how to get it
+ */
+export function nativeAddon(): NativeAddon {
+  loaded ??= open();
+  return loaded;
+}
+
+function open(): NativeAddon {
+  try {
+    return loadBinding() as NativeAddon;
+  } catch (error) {
+    const where = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
+    const fix = process.env['COUNTENANCE_ADDON']
+      ? 'COUNTENANCE_ADDON names the file to load: correct or unset it'
+      : systemCode(error) === 'MODULE_NOT_FOUND'
+        ? 'Build it in the package with `npm run build:native` (needs cmake and a C++20 compiler)'
+        : 'It was built for another system or is damaged: build it here with `npm run build:native`';
+    throw new CountenanceError(
+      'ERR_NATIVE_LOAD',
+      `Could not load the native addon (${where}): ${messageOf(error)}. ${fix}`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Calls the addon: its errors, plain objects with a code, come out as CountenanceErrors whose stack is
+ * the caller's.
+ */
+export function callNative<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+/** {@link callNative} for the addon's promises. */
+export async function awaitNative<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+function fromNative(error: unknown): CountenanceError {
+  const converted = toCountenanceError(error);
+  // Messages of the native code start in lower case where they continue a sentence.
+  if (isErrorCode(systemCode(error)) && /^[a-z]/.test(converted.message)) {
+    const message = converted.message.charAt(0).toUpperCase() + converted.message.slice(1);
+    return new CountenanceError(converted.code, message, { cause: error });
+  }
+  return converted;
+}
+
+/** What this installation is and can use. */
+export interface Info {
+  /** Version of the package. */
+  readonly version: string;
+  readonly platform: string;
+  readonly node: string;
+  readonly cpu: {
+    /** Instruction set of the kernels that were chosen: `avx512`, `avx2` or `portable`. */
+    readonly instructionSet: NativeInfo['isa'];
+    /** Cores this process may use: the default number of threads. */
+    readonly threads: number;
+  };
+  /** Whether `device: 'cuda'` works, and if not, why. */
+  readonly cuda: { readonly available: boolean; readonly reason: string };
+}
+
+/**
+ * Tells what this installation can use.
+ *
+ * @throws CountenanceError ERR_NATIVE_LOAD
+ * @example
+ * info().cpu; // { instructionSet: 'avx512', threads: 8 }
+ */
+export function info(): Info {
+  const { isa, threads, cuda } = callNative(() => nativeAddon().info());
+  return {
+    version,
+    platform: `${process.platform}-${process.arch}`,
+    node: process.versions.node,
+    cpu: { instructionSet: isa, threads },
+    cuda,
+  };
+}

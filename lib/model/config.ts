@@ -1,0 +1,159 @@
+import { CountenanceError, checkInteger, describeValue, invalidArgument } from '../errors.js';
+import type { TextEmbeddings } from '../text/embeddings.js';
+import { findNeutral } from '../data/dataset.js';
+
+/** The networks that turn a picture into a representation. */
+export const backbones = ['resnet18', 'swin-t'] as const;
+/** One of {@link backbones}. */
+export type Backbone = (typeof backbones)[number];
+
+/** Where a model runs. `auto` takes a GPU where one can be used, else the CPU. */
+export const devices = ['auto', 'cpu', 'cuda'] as const;
+/** One of {@link devices}. */
+export type Device = (typeof devices)[number];
+
+/** Width D of the representations and of the text embeddings. */
+export const embeddingWidth = 512;
+
+/** Mean and standard deviation of ImageNet's RGB in 0..1, with which the published encoders were trained. */
+const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
+
+/** Where and how a model runs; not part of what it is. */
+export interface RunOptions {
+  /** Default `auto`. */
+  readonly device?: Device;
+  /** CPU threads; default 0, every core this process may use. Results do not depend on it. */
+  readonly threads?: number;
+}
+
+/** Options of {@link Model.create}. */
+export interface ModelOptions extends RunOptions {
+  readonly backbone: Backbone;
+  /** Side of the square input in pixels, at least 32 (Swin-T: 112 or 224). Default 112. */
+  readonly inputSize?: number;
+  /** Swin-T only: side of a patch. Default 2, for 224 pixels 4. */
+  readonly patchSize?: 2 | 4;
+  /** Swin-T only: stochastic depth rate of the last block (0 for the first), 0..1. Default 0.1. */
+  readonly dropPath?: number;
+  /** Class names in the order of the logits. Default: those of the text embeddings. */
+  readonly classes?: readonly string[];
+  /** The class without expression. Default: the one called `neutral`. */
+  readonly neutral?: string;
+  /** Raw text embeddings, one row of 512 a class, in the order of the classes or with their names. */
+  readonly textEmbeddings: Pick<TextEmbeddings, 'shape' | 'data'> & Partial<TextEmbeddings>;
+  /** What cosines are multiplied by. Default: what the text embeddings tell, else CLIP's 100. */
+  readonly logitScale?: number;
+  /** Seed of the initial weights, an integer. Default 0. */
+  readonly seed?: number;
+  /** RGB mean in 0..1 taken off uint8 images. Default ImageNet's. */
+  readonly imageMean?: readonly [number, number, number];
+  /** RGB standard deviation that uint8 images are divided by. Default ImageNet's. */
+  readonly imageStd?: readonly [number, number, number];
+}
+
+/** What a model is: everything but its weights and its text embeddings. */
+export interface ModelConfig {
+  readonly backbone: Backbone;
+  readonly inputSize: number;
+  /** Swin-T only (2 for others, unused). */
+  readonly patchSize: number;
+  /** Swin-T only (0 for others). */
+  readonly dropPath: number;
+  readonly classes: readonly string[];
+  readonly neutral: string;
+  readonly logitScale: number;
+  readonly imageMean: readonly [number, number, number];
+  readonly imageStd: readonly [number, number, number];
+}
+
+/** Options with their defaults, checked. The addon checks the sizes of the chosen backbone again. */
+export function resolveConfig(options: ModelOptions): ModelConfig {
+  if (typeof options !== 'object' || options === null) {
+    throw invalidArgument('an object', 'the options of a model', options);
+  }
+  const { textEmbeddings } = options;
+  if (typeof textEmbeddings !== 'object' || textEmbeddings === null) {
+    throw new CountenanceError(
+      'ERR_TEXT_EMBEDDINGS',
+      'Expected { shape: [classes, 512], data: Float32Array } for textEmbeddings but received ' +
+        `${describeValue(textEmbeddings)}; read a file with loadTextEmbeddings, or make a ` +
+        'stand-in with syntheticTextEmbeddings',
+    );
+  }
+  const backbone = checkChoice(options.backbone, backbones, 'backbone');
+  const isSwin = backbone === 'swin-t';
+  const inputSize = checkInteger(options.inputSize ?? 112, 'inputSize', 32, 4096);
+  const classes = checkClasses(options.classes ?? textEmbeddings.classes);
+  const neutral = options.neutral ?? findNeutral(classes);
+  if (neutral === null || !classes.includes(neutral)) {
+    throw invalidArgument(`one of the classes (${classes.join(', ')})`, 'neutral', neutral);
+  }
+  return {
+    backbone,
+    inputSize,
+    patchSize: checkChoice(options.patchSize ?? (inputSize >= 224 ? 4 : 2), [2, 4], 'patchSize'),
+    dropPath: isSwin ? checkNumber(options.dropPath ?? 0.1, 'dropPath', 0, 1) : 0,
+    classes,
+    neutral,
+    logitScale: checkPositive(options.logitScale ?? textEmbeddings.logitScale ?? 100, 'logitScale'),
+    imageMean: checkTriple(options.imageMean ?? imagenet.mean, 'imageMean'),
+    imageStd: checkTriple(options.imageStd ?? imagenet.std, 'imageStd', true),
+  };
+}
+
+function checkClasses(classes: unknown): readonly string[] {
+  const isList = Array.isArray(classes) && classes.every((name) => typeof name === 'string');
+  if (!isList || classes.length < 2 || classes.includes('')) {
+    throw invalidArgument('a list of two or more class names', 'classes', classes);
+  }
+  const names = classes as string[];
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw invalidArgument('distinct names', 'classes', twice);
+  return [...names];
+}
+
+/** Checks that a value is one of a list, and returns it. */
+export function checkChoice<T extends string | number>(
+  value: unknown,
+  choices: readonly T[],
+  name: string,
+): T {
+  const found = choices.find((choice) => choice === value);
+  if (found === undefined) throw invalidArgument(`one of ${choices.join(', ')}`, name, value);
+  return found;
+}
+
+/** Checks that a number lies in [minimum, maximum], and returns it. */
+export function checkNumber(
+  value: unknown,
+  name: string,
+  minimum: number,
+  maximum = Number.MAX_VALUE,
+): number {
+  if (typeof value === 'number' && value >= minimum && value <= maximum) return value;
+  const range =
+    maximum === Number.MAX_VALUE
+      ? `a finite number of at least ${minimum}`
+      : `a number from ${minimum} to ${maximum}`;
+  throw invalidArgument(range, name, value);
+}
+
+/** Checks that a number is finite and above 0, and returns it. */
+export function checkPositive(value: unknown, name: string): number {
+  if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value;
+  throw invalidArgument('a finite number above 0', name, value);
+}
+
+function checkTriple(
+  values: unknown,
+  name: string,
+  positive = false,
+): readonly [number, number, number] {
+  const isTriple =
+    Array.isArray(values) &&
+    values.length === 3 &&
+    values.every((value) => Number.isFinite(value) && (!positive || value > 0));
+  if (!isTriple) throw invalidArgument(`three finite${positive ? ', positive' : ''} numbers`, name, values);
+  const [r, g, b] = values as [number, number, number];
+  return [r, g, b];
+}

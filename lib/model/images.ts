@@ -1,0 +1,73 @@
+import { CountenanceError, describeValue } from '../errors.js';
+
+/** Images in NCHW order: (B, 3, S, S), already normalised. */
+export interface PlanarImages {
+  readonly data: Float32Array;
+  readonly layout: 'NCHW';
+}
+
+/**
+ * A batch for a network of input size S: uint8 RGB (B, S, S, 3), or float32 of the same order already
+ * normalised, or float32 in PyTorch's NCHW order.
+ */
+export type ImageBatch = Uint8Array | Uint8ClampedArray | Float32Array | PlanarImages;
+
+/**
+ * A batch as the addon takes it, NHWC, and its size.
+ *
+ * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH
+ */
+export function toBatch(
+  images: ImageBatch,
+  inputSize: number,
+): { readonly images: Uint8Array | Float32Array; readonly size: number } {
+  const values = isPlanar(images) ? images.data : images;
+  const isBytes = values instanceof Uint8Array || values instanceof Uint8ClampedArray;
+  if (!isBytes && !(values instanceof Float32Array)) {
+    throw new CountenanceError(
+      'ERR_INVALID_ARGUMENT',
+      "Expected a Uint8Array, a Float32Array or { data: Float32Array, layout: 'NCHW' } for images " +
+        `but received ${describeValue(values)}`,
+    );
+  }
+  const perImage = inputSize * inputSize * 3;
+  const size = values.length / perImage;
+  if (size === 0 || !Number.isInteger(size)) {
+    throw new CountenanceError(
+      'ERR_SHAPE_MISMATCH',
+      `Expected one or more images of ${inputSize} x ${inputSize} x 3 = ${perImage} values ` +
+        `but received ${values.length} values`,
+    );
+  }
+  if (isPlanar(images)) return { images: interleave(images.data, size, inputSize), size };
+  return { images: isBytes ? bytesOf(values) : values, size };
+}
+
+function isPlanar(images: ImageBatch): images is PlanarImages {
+  if (ArrayBuffer.isView(images) || typeof images !== 'object' || images === null) return false;
+  const { layout } = images as { layout: unknown };
+  if (layout === 'NCHW') return true;
+  throw new CountenanceError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected 'NCHW' for the layout of images but received ${describeValue(layout)}`,
+  );
+}
+
+function bytesOf(values: Uint8Array | Uint8ClampedArray): Uint8Array {
+  if (values instanceof Uint8Array) return values;
+  return new Uint8Array(values.buffer, values.byteOffset, values.length);
+}
+
+/** (B, 3, S, S) -> (B, S, S, 3) */
+function interleave(planar: Float32Array, size: number, inputSize: number): Float32Array {
+  const plane = inputSize * inputSize;
+  const out = new Float32Array(planar.length);
+  for (let b = 0; b < size; b++) {
+    for (let c = 0; c < 3; c++) {
+      const from = (b * 3 + c) * plane;
+      const to = b * plane * 3 + c;
+      for (let i = 0; i < plane; i++) out[to + i * 3] = planar[from + i]!;
+    }
+  }
+  return out;
+}

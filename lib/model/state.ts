@@ -1,0 +1,129 @@
+import { setImmediate } from 'node:timers/promises';
+import { CountenanceError, describeValue, invalidArgument } from '../errors.js';
+import { callNative } from '../load-native.js';
+import type { NativeModel, NativeTensorInfo } from '../native.js';
+import { elementCount, type StateDict, type TensorData } from '../types.js';
+
+/** A tensor whose shape is not the model's. */
+export interface ShapeMismatch {
+  readonly name: string;
+  readonly expected: readonly number[];
+  readonly received: readonly number[];
+}
+
+/** How the names and shapes of a state dict differ from a model's. */
+export interface StateDifference {
+  /** Names of the model that the state dict lacks. */
+  readonly missing: readonly string[];
+  /** Names that the model does not know. */
+  readonly unexpected: readonly string[];
+  readonly mismatched: readonly ShapeMismatch[];
+}
+
+/** Elements copied between two turns of the event loop: about 1 ms of work. */
+const elementsPerTurn = 1 << 20;
+
+/** PyTorch's count of batches seen by a batch norm: of no use here, passed over in every state dict. */
+export function isIgnored(name: string): boolean {
+  return name === 'num_batches_tracked' || name.endsWith('.num_batches_tracked');
+}
+
+/** Compares a state dict with a model; also says which tensors fit. */
+export function compareState(
+  tensors: readonly NativeTensorInfo[],
+  state: ReadonlyMap<string, TensorData>,
+): StateDifference & { readonly fitting: readonly string[] } {
+  const known = new Set(tensors.map(({ name }) => name));
+  const missing: string[] = [];
+  const mismatched: ShapeMismatch[] = [];
+  const fitting: string[] = [];
+  for (const { name, shape } of tensors) {
+    const tensor = state.get(name);
+    if (!tensor) missing.push(name);
+    else if (tensor.shape.join() === shape.join()) fitting.push(name);
+    else mismatched.push({ name, expected: shape, received: tensor.shape });
+  }
+  const unexpected = [...state.keys()].filter((name) => !known.has(name) && !isIgnored(name));
+  return { missing, unexpected, mismatched, fitting };
+}
+
+/** ERR_SHAPE_MISMATCH that lists every name, or undefined where all is well. */
+export function differenceError(
+  difference: StateDifference,
+  what: string,
+): CountenanceError | undefined {
+  const { missing, unexpected, mismatched } = difference;
+  const shapes = mismatched.map(
+    ({ name, expected, received }) => `${name} ([${expected.join(', ')}] but [${received.join(', ')}])`,
+  );
+  const parts = [
+    missing.length > 0 ? `missing: ${missing.join(', ')}` : '',
+    unexpected.length > 0 ? `unexpected: ${unexpected.join(', ')}` : '',
+    shapes.length > 0 ? `other shapes: ${shapes.join(', ')}` : '',
+  ].filter((part) => part !== '');
+  if (parts.length === 0) return undefined;
+  return new CountenanceError('ERR_SHAPE_MISMATCH', `${what} does not fit the model. ${parts.join('; ')}`);
+}
+
+/** Checks that a value is a map of tensors with as many finite values as their shapes say. */
+export function* checkState(state: unknown, what: string): Generator<number> {
+  if (!(state instanceof Map)) throw invalidArgument('a Map of tensors by name', what, state);
+  for (const [name, tensor] of state as Map<string, Partial<TensorData> | null>) {
+    const { shape, data } = tensor ?? {};
+    if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
+      throw new CountenanceError(
+        'ERR_INVALID_ARGUMENT',
+        `Expected { shape, data: Float32Array } for '${name}' of ${what} ` +
+          `but received ${describeValue(tensor)}`,
+      );
+    }
+    if (elementCount(shape as number[]) !== data.length) {
+      throw new CountenanceError(
+        'ERR_SHAPE_MISMATCH',
+        `Tensor '${name}' of ${what} has shape [${shape.join(', ')}] but ${data.length} values`,
+      );
+    }
+    if (!isIgnored(name) && !data.every(Number.isFinite)) {
+      throw new CountenanceError('ERR_NOT_FINITE', `Tensor '${name}' of ${what} holds NaN or infinity`);
+    }
+    yield data.length;
+  }
+}
+
+/** Copies tensors into the model; yields the elements of each. */
+export function* writeState(
+  native: NativeModel,
+  state: ReadonlyMap<string, TensorData>,
+  names: Iterable<string>,
+): Generator<number> {
+  for (const name of names) {
+    const { data } = state.get(name)!;
+    callNative(() => native.writeTensor(name, data));
+    yield data.length;
+  }
+}
+
+/** Copies all tensors out of the model, into `state`; yields the elements of each. */
+export function* readState(native: NativeModel, state: StateDict): Generator<number> {
+  for (const { name, shape } of callNative(() => native.tensors())) {
+    const data = callNative(() => native.readTensor(name));
+    state.set(name, { shape, data });
+    yield data.length;
+  }
+}
+
+/** Runs work that yields how much it did, all at once. */
+export function atOnce(work: Iterable<number>): void {
+  for (const done of work) void done;
+}
+
+/** Runs work that yields how much it did, letting the event loop run in between. */
+export async function inTurns(work: Iterable<number>): Promise<void> {
+  let sinceTurn = 0;
+  for (const done of work) {
+    sinceTurn += done;
+    if (sinceTurn < elementsPerTurn) continue;
+    sinceTurn = 0;
+    await setImmediate();
+  }
+}
