@@ -1,9 +1,11 @@
 #pragma once
 
-#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
+
+#include "core/host_device.h"
 
 namespace countenance {
 
@@ -11,9 +13,13 @@ namespace countenance {
 // counter-based generator. The i-th number is a function of (key, counter) only, so any thread
 // can draw any number and a resumed run draws the same ones.
 struct Philox {
-  using Block = std::array<uint32_t, 4>;
+  struct Block {
+    uint32_t words[4];
+    COUNTENANCE_HOST_DEVICE constexpr uint32_t operator[](size_t i) const { return words[i]; }
+  };
 
-  static constexpr Block generate(Block counter, uint32_t key0, uint32_t key1) {
+  COUNTENANCE_HOST_DEVICE static constexpr Block generate(Block counter, uint32_t key0,
+                                                          uint32_t key1) {
     for (int round = 0; round < 10; ++round) {
       const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
       const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
@@ -32,17 +38,18 @@ struct Philox {
 // sample's augmentation), `index` the place in the stream.
 class RandomStream {
  public:
-  RandomStream(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
+  COUNTENANCE_HOST_DEVICE RandomStream(uint64_t seed, uint64_t stream)
+      : seed_(seed), stream_(stream) {}
 
-  Philox::Block block(uint64_t index) const {
+  COUNTENANCE_HOST_DEVICE Philox::Block block(uint64_t index) const {
     return Philox::generate({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
                              static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)},
                             static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32));
   }
   // The i-th 32-bit number of the stream; four consecutive ones share a block.
-  uint32_t bits(uint64_t i) const { return block(i / 4)[i % 4]; }
+  COUNTENANCE_HOST_DEVICE uint32_t bits(uint64_t i) const { return block(i / 4)[i % 4]; }
   // Uniform in [0, 1) with 24 bits: exactly representable in float.
-  float uniform(uint64_t i) const { return to_uniform(bits(i)); }
+  COUNTENANCE_HOST_DEVICE float uniform(uint64_t i) const { return to_uniform(bits(i)); }
   // Standard normal (Box-Muller on blocks of their own).
   double normal(uint64_t i) const {
     const Philox::Block b = block(i);
@@ -51,7 +58,7 @@ class RandomStream {
     return std::sqrt(-2.0 * std::log(u)) * std::cos(6.283185307179586 * v);
   }
 
-  static float to_uniform(uint32_t bits) {
+  COUNTENANCE_HOST_DEVICE static float to_uniform(uint32_t bits) {
     return static_cast<float>(bits >> 8) * (1.0f / 16777216.0f);
   }
 
