@@ -1,0 +1,111 @@
+#pragma once
+
+#include "backend/cpu/simd.h"
+
+// The matrix engine under convolutions and linear layers. Both kernels keep a tile of R rows by
+// P panels of 16 columns in registers and go through memory with one broadcast a row.
+//
+// Packed layout of a matrix parameter (out, in, kh, kw), the same for every instruction set:
+//   [ceil(out / 16)][kh][kw][in][16], lanes behind the last output zero.
+// A panel is one of the outermost slices; its depth is kh kw in.
+
+namespace countenance::COUNTENANCE_CPU {
+
+inline constexpr int64_t kPanel = 16;
+
+// Tiles that fit the registers: R P (16 / width) accumulators, P (16 / width) columns of the
+// second operand and one broadcast.
+#if defined(COUNTENANCE_ISA_AVX512)
+inline constexpr int kMaxPanels = 4;
+inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 12, 12, 8, 6};
+#elif defined(COUNTENANCE_ISA_AVX2) || defined(__aarch64__)
+inline constexpr int kMaxPanels = 1;
+inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 6};
+#else
+inline constexpr int kMaxPanels = 1;
+inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 2};
+#endif
+
+// The most floats of one row that a kernel reads through one pointer: the length of kZeros.
+inline constexpr int64_t kMaxDepth = 1536;
+// What a pointer to a row outside of the image points to.
+alignas(64) inline constexpr float kZeros[kMaxDepth] = {};
+
+constexpr int64_t panels_of(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
+constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// y[r][column] = activation(scale (sum + y if add) + shift + residual),
+// sum = sum over taps t and depth k of a[t][r][k] b[t depth + k][column].
+struct Tile {
+  const float* const* a;  // row r of tap t: a[t * a_stride + r], `depth` floats
+  int64_t a_stride;       // pointers from one tap to the next
+  int64_t taps;
+  int64_t depth;
+  const float* b;    // P panels of [taps * depth][16]
+  int64_t b_stride;  // floats from one panel to the next
+  float* y;          // row r starts at y + y_offsets[r]
+  const int64_t* y_offsets;
+  int64_t columns;                  // that exist, at most 16 P
+  const float* scale = nullptr;     // (columns), absent: 1
+  const float* shift = nullptr;     // (columns), absent: 0
+  const float* residual = nullptr;  // rows at the offsets of y
+  bool add = false;
+  bool relu = false;
+};
+using TileKernel = void (*)(const Tile&);
+// 1 <= panels <= kMaxPanels, 1 <= rows <= kMaxRows[panels].
+TileKernel tile_kernel(int64_t rows, int64_t panels);
+
+// c[panel][r][16] = (c if add) + sum over i of a[i][a_offset + r] b[i][panel][16].
+struct OuterTile {
+  const float* const* a;
+  int64_t a_offset;
+  int64_t count;   // of summands
+  const float* b;  // row i starts at b + i * b_stride: P panels of 16 floats
+  int64_t b_stride;
+  float* c;  // row r of a panel: 16 floats at c + panel * c_stride + 16 r
+  int64_t c_stride;
+  bool add;
+};
+using OuterKernel = void (*)(const OuterTile&);
+OuterKernel outer_kernel(int64_t rows, int64_t panels);
+
+// The threads and each one's scratch memory.
+struct Workers {
+  ThreadPool& pool;
+  float* scratch;
+  int64_t scratch_floats;  // of each worker
+
+  float* scratch_of(int worker) const { return scratch + worker * scratch_floats; }
+};
+
+// Panels in groups of at most kMaxPanels, as even as possible.
+struct PanelGroups {
+  explicit PanelGroups(int64_t columns)
+      : panels(panels_of(columns)), count(divide_up(panels, kMaxPanels)) {}
+  int64_t begin(int64_t group) const { return panels * group / count; }
+  int64_t size(int64_t group) const { return begin(group + 1) - begin(group); }
+
+  int64_t panels;
+  int64_t count;
+};
+
+// The taps of a strided convolution that reach an input pixel depend on the pixel's place modulo
+// the stride. Taps first, first + stride, ...: one class in one dimension.
+struct TapClass {
+  TapClass(int64_t first_tap, int64_t stride, int64_t kernel)
+      : first(first_tap), count(first_tap < kernel ? divide_up(kernel - first_tap, stride) : 0) {}
+  int64_t first;
+  int64_t count;
+};
+
+// The weight (out, in, kh, kw) with inputs and outputs exchanged, for the gradient of the data:
+// for each class of taps (y outer, x inner) [ceil(in / 16)][taps of the class][out][16].
+int64_t transposed_elements(const Shape& weight);
+void transpose_weight(const Workers& workers, float* transposed, Tensor weight, int64_t stride);
+
+// kh, kw of a matrix parameter: 1 for a linear layer.
+inline int64_t kernel_height(const Shape& weight) { return weight.rank() == 4 ? weight[2] : 1; }
+inline int64_t kernel_width(const Shape& weight) { return weight.rank() == 4 ? weight[3] : 1; }
+
+}  // namespace countenance::COUNTENANCE_CPU
