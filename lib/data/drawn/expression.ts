@@ -160,7 +160,7 @@ const variants: Readonly<Record<ExpressionName, readonly Partial<Expression>[]>>
       lidOpen: 0.85,
       lidLower: 0.35,
       mouthWidth: 12.5,
-      mouthCurve: 7,
+      mouthCurve: 8,
       folds: 0.5,
       cheeks: 0.8,
     },
@@ -169,7 +169,7 @@ const variants: Readonly<Record<ExpressionName, readonly Partial<Expression>[]>>
       lidOpen: 0.75,
       lidLower: 0.5,
       mouthWidth: 13.5,
-      mouthCurve: 6.5,
+      mouthCurve: 7.5,
       mouthOpen: 8,
       mouthSquare: 0.2,
       teethUpper: 0.6,
@@ -252,12 +252,12 @@ const scatter: Partial<Record<keyof Expression, number>> = {
 };
 
 /**
- * Draws an expression: one of its variants at an intensity of 0.8 to 1.2 between rest and the full
+ * Draws an expression: one of its variants at an intensity of 0.85 to 1.2 between rest and the full
  * expression, plus the scatter between people.
  */
 export function drawExpression(name: ExpressionName, random: Random): Expression {
   const full = { ...rest, ...random.pick(variants[name]) };
-  const intensity = random.between(0.8, 1.2);
+  const intensity = random.between(0.85, 1.2);
   const mixed = { ...rest };
   for (const key of Object.keys(rest) as (keyof Expression)[]) {
     const value = rest[key] + intensity * (full[key] - rest[key]);

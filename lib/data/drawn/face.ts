@@ -64,7 +64,7 @@ export function drawFace(
     head +
     light(random) +
     '</svg>';
-  return { svg, side, noise: random.between(0, 9), gray: random.chance(0.12) };
+  return { svg, side, noise: random.between(0, 8), gray: random.chance(0.12) };
 }
 
 /** A colour of a wall or a thing in front of it: any hue, not glaring. */
