@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { loadBinding } from '../lib/binding.cjs';
-import { Random } from '../lib/data/philox.js';
+import { Random } from '../lib/philox.js';
 import { isErrorCode } from '../lib/errors.js';
 import type {
   NativeAddon,

@@ -6,7 +6,7 @@ import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { decodeImage } from '../lib/images/decode.js';
 import type { ImageInput, TensorLike } from '../lib/images/input.js';
-import { Random } from '../lib/data/philox.js';
+import { Random } from '../lib/philox.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 
 /** Noise pixels: `count` bytes. */

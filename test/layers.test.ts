@@ -20,14 +20,14 @@ const nativeLayers = [
  * lines above it; names joined by `+` are one module.
  */
 const libLayers = [
-  ['errors'],
+  ['errors', 'version'],
   ['types', 'philox'],
   ['files', 'slices', 'binding'],
   ['native'],
+  ['load-native'],
   ['weights', 'metrics'],
-  ['images'],
+  ['images', 'text'],
   ['data'],
-  ['text'],
   ['model'],
   ['predict+predictor', 'train+trainer'],
   ['index'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { permutation } from '../lib/data/permutation.js';
-import { philox4x32, Random } from '../lib/data/philox.js';
+import { philox4x32, Random } from '../lib/philox.js';
 
 describe('Philox4x32-10', () => {
   it('gives the known answers of the Random123 library', () => {

@@ -5,7 +5,7 @@ import type { ResizeImage } from '../types.js';
 import type { Dataset } from './dataset.js';
 import { Limiter } from './limiter.js';
 import { permutation } from './permutation.js';
-import { Random, randomDomain } from './philox.js';
+import { Random, randomDomain } from '../philox.js';
 
 /** One batch of images with their targets. */
 export interface Batch {

@@ -1,5 +1,5 @@
 import { inSlices } from '../slices.js';
-import { Random } from './philox.js';
+import { Random } from '../philox.js';
 
 /** Swaps between two turns of the event loop: about 1 ms of work. */
 const swapsPerSlice = 1 << 15;

@@ -3,7 +3,7 @@ import { CountenanceError, checkInteger, invalidArgument } from '../errors.js';
 import { canonicalClass } from './classes.js';
 import { checkDataset, findNeutral, type Dataset } from './dataset.js';
 import { permutation } from './permutation.js';
-import { randomDomain } from './philox.js';
+import { randomDomain } from '../philox.js';
 
 /** The images `indices` of a data set, in that order, with the same classes. */
 export function subset(dataset: Dataset, indices: ArrayLike<number>, name = dataset.name): Dataset {

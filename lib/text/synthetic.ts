@@ -1,4 +1,4 @@
-import { Random, randomDomain } from '../data/philox.js';
+import { Random, randomDomain } from '../philox.js';
 import { CountenanceError, checkInteger } from '../errors.js';
 import type { TextEmbeddings } from './embeddings.js';
 

@@ -1,4 +1,4 @@
-import type { Random } from '../philox.js';
+import type { Random } from '../../philox.js';
 import type { rafdbClasses } from '../classes.js';
 
 export type ExpressionName = (typeof rafdbClasses)[number];

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { rafdbClasses } from '../classes.js';
-import { Random, randomDomain } from '../philox.js';
+import { Random, randomDomain } from '../../philox.js';
 import { toRgb } from '../../images/pixels.js';
 import type { RawImage } from '../../types.js';
 import { drawExpression, type ExpressionName } from './expression.js';

@@ -1,6 +1,6 @@
 import { n } from './features.js';
 import { css, shade, type Person } from './person.js';
-import type { Random } from '../philox.js';
+import type { Random } from '../../philox.js';
 
 /** Everything behind the face: hair that falls behind it, neck, shoulders, ears. */
 export function behindFace(person: Person): string {

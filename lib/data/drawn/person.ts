@@ -1,4 +1,4 @@
-import type { Random } from '../philox.js';
+import type { Random } from '../../philox.js';
 
 /** An RGB colour, 0..255. */
 export type Colour = readonly [number, number, number];
