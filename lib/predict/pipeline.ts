@@ -1,0 +1,238 @@
+import { CountenanceError, throwIfAborted, toCountenanceError } from '../errors.js';
+import { Limiter } from '../data/limiter.js';
+import { decodeImage } from '../images/decode.js';
+import type { ImageInput } from '../images/input.js';
+import type { Model } from '../model.js';
+import { embeddingWidth } from '../model/config.js';
+import { resizeImage } from '../model/resize.js';
+import type { Embedding } from './prediction.js';
+
+/** Images decoded at a time: sharp decodes each on one of libuv's threads. */
+const decodersAtOnce = 8;
+
+/** What became of one image of a pipeline. */
+export type Outcome = { readonly index: number; readonly image: ImageInput } & (
+  | { readonly logits: Float32Array; readonly embedding: Embedding; readonly error?: undefined }
+  | { readonly error: CountenanceError }
+);
+
+/** Options of {@link runPipeline}. */
+export interface PipelineOptions {
+  /** Most images of a forward pass. */
+  readonly maxBatch: number;
+  readonly signal?: AbortSignal | undefined;
+  /** What messages call an image that has no path. */
+  readonly nameOf: (index: number) => string;
+}
+
+/**
+ * Runs images through a model and yields what became of each, in order. While the model works on one
+ * batch, the next images are read from the source and decoded; at most four batches of images are held.
+ * A source that gives images slowly (a camera) is not waited for: what there is goes at once.
+ *
+ * An image that cannot be decoded is an outcome. An error of the source, of the model or an abort is
+ * thrown.
+ */
+export async function* runPipeline(
+  model: Model,
+  source: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+  options: PipelineOptions,
+): AsyncGenerator<Outcome, void, undefined> {
+  const { signal } = options;
+  throwIfAborted(signal, 'The prediction');
+  const pipeline = new Pipeline(model, source, options);
+  const onAbort = (): void => pipeline.wake();
+  signal?.addEventListener('abort', onAbort);
+  try {
+    for (;;) {
+      throwIfAborted(signal, 'The prediction');
+      const outcome = pipeline.take();
+      if (outcome) yield outcome;
+      else if (pipeline.ended) return;
+      else await pipeline.changed();
+    }
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    pipeline.stop();
+  }
+}
+
+/** An image on its way. */
+interface Slot {
+  readonly index: number;
+  readonly image: ImageInput;
+  /** (S, S, 3) once decoded. */
+  pixels?: Uint8Array;
+  outcome?: Outcome;
+  running: boolean;
+}
+
+class Pipeline {
+  private readonly iterator: AsyncIterator<ImageInput> | Iterator<ImageInput>;
+  private readonly limiter = new Limiter(decodersAtOnce);
+  private readonly abandon = new AbortController();
+  private readonly slots: Slot[] = [];
+  private readonly capacity: number;
+  private count = 0;
+  private reading = false;
+  private sourceEnded = false;
+  /** True while the source takes longer than a turn of the event loop for its next image. */
+  private sourceSlow = false;
+  private passes = 0;
+  private failure: { readonly error: unknown } | undefined;
+  private listener: (() => void) | undefined;
+
+  constructor(
+    private readonly model: Model,
+    source: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    private readonly options: PipelineOptions,
+  ) {
+    this.iterator =
+      Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+    this.capacity = 4 * options.maxBatch;
+    this.pump();
+  }
+
+  /** True when every image of the source has been taken. */
+  get ended(): boolean {
+    return this.sourceEnded && this.slots.length === 0;
+  }
+
+  /** The outcome of the next image in order, where it is known. */
+  take(): Outcome | undefined {
+    const outcome = this.slots[0]?.outcome;
+    if (outcome) {
+      this.slots.shift();
+      this.pump();
+    } else if (this.failure) {
+      throw this.failure.error;
+    }
+    return outcome;
+  }
+
+  /** Settles at the next change. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => (this.listener = resolve));
+  }
+
+  wake(): void {
+    this.listener?.();
+    this.listener = undefined;
+  }
+
+  /** Nothing more is read; what is under way ends by itself. */
+  stop(): void {
+    this.abandon.abort();
+    // A source that is waiting for its next image may never answer: it is told, not waited for.
+    if (!this.sourceEnded) void Promise.resolve(this.iterator.return?.()).catch(() => undefined);
+    this.sourceEnded = true;
+  }
+
+  /** Starts whatever can be started. */
+  private pump(): void {
+    if (this.abandon.signal.aborted) return;
+    if (!this.failure && !this.reading && !this.sourceEnded && this.slots.length < this.capacity) {
+      this.reading = true;
+      void this.read();
+    }
+    for (let batch = this.nextBatch(); batch.length > 0; batch = this.nextBatch()) {
+      void this.forward(batch);
+    }
+    this.wake();
+  }
+
+  private async read(): Promise<void> {
+    const timer = setImmediate(() => {
+      this.sourceSlow = true;
+      this.pump();
+    });
+    try {
+      const { done, value } = await this.iterator.next();
+      if (done) {
+        this.sourceEnded = true;
+      } else {
+        const slot: Slot = { index: this.count++, image: value, running: false };
+        this.slots.push(slot);
+        void this.decode(slot);
+      }
+    } catch (error) {
+      this.sourceEnded = true;
+      this.failure ??= { error };
+    }
+    clearImmediate(timer);
+    this.sourceSlow = false;
+    this.reading = false;
+    this.pump();
+  }
+
+  private async decode(slot: Slot): Promise<void> {
+    const { index, image } = slot;
+    const name = this.options.nameOf(index);
+    try {
+      slot.pixels = await this.limiter.run(async () => {
+        const { signal } = this.abandon;
+        const decoded = await decodeImage(image, { name, signal });
+        try {
+          return await resizeImage(decoded, this.model.config.inputSize);
+        } catch (error) {
+          const { code, message } = toCountenanceError(error);
+          const called = typeof image === 'string' ? image : name;
+          throw new CountenanceError(code, `Image '${called}': ${message}`, { cause: error });
+        }
+      });
+    } catch (error) {
+      slot.outcome = { index, image, error: toCountenanceError(error) };
+    }
+    this.pump();
+  }
+
+  /**
+   * The images of a forward pass that should start now. A full batch, and the last one, may wait behind
+   * the running one. A smaller one starts only where the source is slow, the model idle and nothing
+   * more being decoded; every batch size has a plan of its own in the addon, so that its size is a
+   * power of two.
+   */
+  private nextBatch(): Slot[] {
+    const { maxBatch } = this.options;
+    if (this.failure || this.passes > 1) return [];
+    const waiting = this.slots.filter((slot) => !slot.outcome && !slot.running);
+    const undecoded = waiting.findIndex((slot) => !slot.pixels);
+    const ready = undecoded < 0 ? waiting : waiting.slice(0, undecoded);
+    if (ready.length >= maxBatch) return ready.slice(0, maxBatch);
+    if (undecoded >= 0 || ready.length === 0) return [];
+    if (this.sourceEnded) return ready;
+    if (!this.sourceSlow || this.passes > 0) return [];
+    return ready.slice(0, 2 ** Math.floor(Math.log2(ready.length)));
+  }
+
+  private async forward(batch: readonly Slot[]): Promise<void> {
+    this.passes += 1;
+    try {
+      const itemBytes = batch[0]!.pixels!.length;
+      const images = new Uint8Array(batch.length * itemBytes);
+      batch.forEach((slot, i) => {
+        slot.running = true;
+        images.set(slot.pixels!, i * itemBytes);
+        delete slot.pixels;
+      });
+      const { logits, expression, neutral } = await this.model.forward({ images });
+      const classes = this.model.config.classes.length;
+      batch.forEach((slot, i) => {
+        const { index, image } = slot;
+        slot.outcome = {
+          index,
+          image,
+          logits: logits.data.slice(i * classes, (i + 1) * classes),
+          embedding: {
+            expression: expression.data.slice(i * embeddingWidth, (i + 1) * embeddingWidth),
+            neutral: neutral.data.slice(i * embeddingWidth, (i + 1) * embeddingWidth),
+          },
+        };
+      });
+    } catch (error) {
+      this.failure ??= { error };
+    }
+    this.passes -= 1;
+    this.pump();
+  }
+}

@@ -1,0 +1,94 @@
+import { CountenanceError } from '../errors.js';
+
+/** What a model says of one image. */
+export interface Prediction {
+  /** The most probable class. */
+  readonly label: string;
+  /** Its probability, 0..1. */
+  readonly score: number;
+  /** Probability of each class by name, in the order of the model's classes; they sum to 1. */
+  readonly scores: Readonly<Record<string, number>>;
+  /**
+   * How far the face is from its own neutral face, 0..1:
+   * |f_e - f_n| / (|f_e| + |f_n|), where f_e is the representation of the picture and f_n what the
+   * model takes this face to be without expression. 0 where they are equal, 1 where they point in
+   * opposite directions. Compare it between pictures of one model; it is no probability.
+   */
+  readonly intensity: number;
+  /** |f_e - f_n|, at least 0, in the units of the model's representation. */
+  readonly neutralDistance: number;
+  /** cos(f_e, f_n), -1..1; 1 where the face has the direction of its own neutral. */
+  readonly neutralSimilarity: number;
+}
+
+/** The two representations of one image, 512 values each. */
+export interface Embedding {
+  /** f_e, the facial expression representation: its cosines with the text embeddings classify. */
+  readonly expression: Float32Array;
+  /** f_n, the representation of the same face made neutral. */
+  readonly neutral: Float32Array;
+}
+
+/** Guard of the norms, as in torch's cosine_similarity. */
+const epsilon = 1e-8;
+
+/** A prediction from the logits (K) and the representations (D) of one image. */
+export function toPrediction(
+  logits: Float32Array,
+  { expression, neutral }: Embedding,
+  classes: readonly string[],
+): Prediction {
+  const probabilities = softmax(logits);
+  const best = probabilities.indexOf(Math.max(...probabilities));
+  const { distance, similarity, expressionNorm, neutralNorm } = compare(expression, neutral);
+  const score = probabilities[best];
+  if (score === undefined || !Number.isFinite(distance)) {
+    throw new CountenanceError(
+      'ERR_NOT_FINITE',
+      'The model computed NaN or infinity: its weights are unusable',
+    );
+  }
+  return {
+    label: classes[best]!,
+    score,
+    scores: Object.fromEntries(classes.map((name, i) => [name, probabilities[i]!])),
+    // The triangle inequality bounds it by 1 but for rounding.
+    intensity: Math.min(1, distance / Math.max(expressionNorm + neutralNorm, epsilon)),
+    neutralDistance: distance,
+    neutralSimilarity: similarity,
+  };
+}
+
+function softmax(logits: Float32Array): number[] {
+  const largest = Math.max(...logits);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}
+
+/** |a - b|, cos(a, b), |a| and |b| in double precision. */
+function compare(
+  a: Float32Array,
+  b: Float32Array,
+): { distance: number; similarity: number; expressionNorm: number; neutralNorm: number } {
+  let aa = 0;
+  let bb = 0;
+  let ab = 0;
+  let dd = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = a[i]! - b[i]!;
+    aa += a[i]! * a[i]!;
+    bb += b[i]! * b[i]!;
+    ab += a[i]! * b[i]!;
+    dd += difference * difference;
+  }
+  const expressionNorm = Math.sqrt(aa);
+  const neutralNorm = Math.sqrt(bb);
+  const cosine = ab / Math.max(expressionNorm * neutralNorm, epsilon);
+  return {
+    distance: Math.sqrt(dd),
+    similarity: Math.min(1, Math.max(-1, cosine)),
+    expressionNorm,
+    neutralNorm,
+  };
+}

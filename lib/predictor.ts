@@ -1,0 +1,232 @@
+import { CountenanceError, checkInteger, invalidArgument } from './errors.js';
+import { describeImage } from './images/decode.js';
+import type { ImageInput } from './images/input.js';
+import { Model } from './model.js';
+import type { ModelConfig, RunOptions } from './model/config.js';
+import { runPipeline, type Outcome } from './predict/pipeline.js';
+import { toPrediction, type Embedding, type Prediction } from './predict/prediction.js';
+
+/** Options of {@link Predictor}. */
+export interface PredictorOptions {
+  /** Most images of a forward pass; larger inputs are cut. Default 32, at most 4096. */
+  readonly maxBatch?: number;
+}
+
+/** Options of {@link Predictor.load}. */
+export interface PredictorLoadOptions extends PredictorOptions, RunOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of one call. */
+export interface PredictOptions {
+  /** Stops the work: ERR_ABORTED. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of {@link Predictor.predictStream}. */
+export interface StreamOptions extends PredictOptions {
+  /**
+   * Told of each image that could not be decoded; the stream goes on without it. Where it is left out,
+   * the first such image ends the stream with its error.
+   */
+  readonly onError?: (error: CountenanceError, image: ImageInput, index: number) => void;
+}
+
+/** A prediction of {@link Predictor.predictStream}. */
+export interface StreamedPrediction extends Prediction {
+  /** The image as the source gave it. */
+  readonly image: ImageInput;
+  /** Its place in the source, counted from 0. */
+  readonly index: number;
+}
+
+/**
+ * Tells the expressions of faces. Pictures are decoded and resized beside the network's work, all of it
+ * off the main thread; any number of calls may run at once.
+ *
+ * A predictor that was loaded holds memory outside JavaScript's: `close()` it, or declare it with
+ * `await using`.
+ *
+ * @example
+ * await using predictor = await Predictor.load('my-model');
+ * const { label, score, intensity } = await predictor.predict('face.jpg');
+ * // 'happiness', 0.98, 0.61
+ */
+export class Predictor {
+  /** The model it asks. */
+  readonly model: Model;
+  /** Most images of a forward pass. */
+  readonly maxBatch: number;
+  #ownsModel = false;
+  #closed = false;
+
+  /**
+   * Uses a model that is open already and stays the caller's: `close()` leaves it open.
+   *
+   * @throws CountenanceError ERR_INVALID_ARGUMENT
+   * @example
+   * const predictor = new Predictor(model);
+   */
+  constructor(model: Model, options: PredictorOptions = {}) {
+    if (!(model instanceof Model)) throw invalidArgument('a Model', 'model', model);
+    this.model = model;
+    this.maxBatch = checkMaxBatch(options);
+  }
+
+  /**
+   * Opens a model directory for predictions.
+   *
+   * @throws CountenanceError what {@link Model.load} throws
+   * @example
+   * const predictor = await Predictor.load('my-model', { device: 'cpu', maxBatch: 64 });
+   */
+  static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
+    checkMaxBatch(options);
+    const predictor = new Predictor(await Model.load(directory, options), options);
+    predictor.#ownsModel = true;
+    return predictor;
+  }
+
+  /** What the model is: classes, input size, ... */
+  get config(): ModelConfig {
+    return this.model.config;
+  }
+
+  /**
+   * Predicts one image, or several in order.
+   *
+   * @param images a path, file URL, encoded bytes, sharp instance, pixels or tensor; or an array of them
+   * @returns one prediction for one image, an array for an array
+   * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
+   *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT: each names the file or
+   *   the place in the array; ERR_ABORTED, ERR_CLOSED
+   * @example
+   * const [first, second] = await predictor.predict(['a.jpg', 'b.png']);
+   * first.scores.happiness; // 0.98
+   */
+  predict(image: ImageInput, options?: PredictOptions): Promise<Prediction>;
+  predict(images: readonly ImageInput[], options?: PredictOptions): Promise<Prediction[]>;
+  predict(
+    images: ImageInput | readonly ImageInput[],
+    options?: PredictOptions,
+  ): Promise<Prediction | Prediction[]>;
+  async predict(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions = {},
+  ): Promise<Prediction | Prediction[]> {
+    return this.#all(images, options, ({ logits, embedding }) =>
+      toPrediction(logits, embedding, this.config.classes),
+    );
+  }
+
+  /**
+   * The representations of one image, or of several in order: 512 numbers each for the face as it is
+   * and for the same face made neutral.
+   *
+   * @throws CountenanceError as {@link predict}
+   * @example
+   * const { expression, neutral } = await predictor.embed('face.jpg');
+   * expression.length; // 512
+   */
+  embed(image: ImageInput, options?: PredictOptions): Promise<Embedding>;
+  embed(images: readonly ImageInput[], options?: PredictOptions): Promise<Embedding[]>;
+  async embed(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions = {},
+  ): Promise<Embedding | Embedding[]> {
+    return this.#all(images, options, ({ embedding }) => embedding);
+  }
+
+  /**
+   * Predicts images as they come, in order, holding few of them at a time. Leaving the loop stops
+   * reading the source.
+   *
+   * @throws CountenanceError as {@link predict}, and whatever the source throws
+   * @example
+   * for await (const { image, label } of predictor.predictStream(paths)) console.log(image, label);
+   */
+  async *predictStream(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: StreamOptions = {},
+  ): AsyncGenerator<StreamedPrediction, void, undefined> {
+    if (!isIterable(images)) throw invalidArgument('an iterable of images', 'images', images);
+    for await (const outcome of this.#run(images, options, (index) => `images[${index}]`)) {
+      const { image, index, error } = outcome;
+      if (!error) {
+        const prediction = toPrediction(outcome.logits, outcome.embedding, this.config.classes);
+        yield { ...prediction, image, index };
+      } else if (options.onError) {
+        options.onError(error, image, index);
+      } else {
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Frees the memory of a model that {@link load} opened. Work under way rejects with ERR_ABORTED, later
+   * calls with ERR_CLOSED. May be called again.
+   */
+  close(): void {
+    this.#closed = true;
+    if (this.#ownsModel) this.model.close();
+  }
+
+  /** {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** {@link close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    if (this.#ownsModel) await this.model[Symbol.asyncDispose]();
+  }
+
+  async #all<T>(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions,
+    convert: (outcome: Extract<Outcome, { logits: Float32Array }>) => T,
+  ): Promise<T | T[]> {
+    const isList = Array.isArray(images);
+    const list = (isList ? images : [images]) as readonly ImageInput[];
+    const nameOf = (index: number): string =>
+      isList ? `images[${index}]` : describeImage(list[0]!);
+    const results: T[] = [];
+    for await (const outcome of this.#run(list, options, nameOf)) {
+      if (outcome.error) throw outcome.error;
+      results.push(convert(outcome));
+    }
+    return isList ? results : results[0]!;
+  }
+
+  async *#run(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    { signal }: PredictOptions,
+    nameOf: (index: number) => string,
+  ): AsyncGenerator<Outcome, void, undefined> {
+    this.#requireOpen();
+    const { maxBatch } = this;
+    for await (const outcome of runPipeline(this.model, images, { maxBatch, signal, nameOf })) {
+      this.#requireOpen();
+      yield outcome;
+    }
+  }
+
+  #requireOpen(): void {
+    if (!this.#closed) return;
+    throw new CountenanceError('ERR_CLOSED', 'The predictor was used after close()');
+  }
+}
+
+function checkMaxBatch(options: PredictorOptions): number {
+  return checkInteger(options.maxBatch ?? 32, 'maxBatch', 1, 4096);
+}
+
+function isIterable(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (Symbol.asyncIterator in value || Symbol.iterator in value)
+  );
+}
