@@ -1,0 +1,118 @@
+import { checkInteger, invalidArgument } from '../errors.js';
+import type { Dataset } from '../data/dataset.js';
+import { checkBoolean, checkObject } from './options.js';
+import { checkSchedule, type ScheduleName } from './schedule.js';
+
+/** Where and when {@link Trainer.fit} saves. */
+export interface CheckpointOptions {
+  /**
+   * The best model so far is kept in this directory, and the newest checkpoint (that model directory
+   * plus the trainer's state) in its folder `last`. Both are replaced whole or not at all.
+   */
+  readonly directory: string;
+  /** Also every so many steps; default only after each epoch. */
+  readonly everySteps?: number;
+  /** Also when the signal aborts. Default false. */
+  readonly onAbort?: boolean;
+  /** Kept in the checkpoint as it is: JSON values. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+/** Options of {@link Trainer.fit}. */
+export interface FitOptions {
+  /** Default 10. */
+  readonly epochs?: number;
+  /** Default 64; the number of images where that is less. */
+  readonly batchSize?: number;
+  /**
+   * What the best epoch is chosen by: a data set, its specification, or a share (between 0 and 1) to
+   * split off the training set, class by class. Default: none, the last epoch counts.
+   */
+  readonly validation?: Dataset | string | number | null | undefined;
+  /** Default `cosine`. */
+  readonly schedule?: ScheduleName;
+  /** Default 200, at most a fifth of the run. */
+  readonly warmupSteps?: number | undefined;
+  /** Leave out an epoch's last batch where it is not full. Default true. */
+  readonly dropLast?: boolean;
+  readonly checkpoint?: string | CheckpointOptions | undefined;
+  /** Continue a checkpoint with the bits of a run that was never interrupted. */
+  readonly resume?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Memory for decoded images in bytes. Default: a quarter of the machine's, at most 8 GiB. */
+  readonly cacheBytes?: number | undefined;
+}
+
+/** {@link FitOptions} with their defaults. */
+export interface ResolvedFitOptions {
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly validation: Dataset | string | number | null;
+  readonly schedule: ScheduleName;
+  readonly warmupSteps: number | undefined;
+  readonly dropLast: boolean;
+  readonly checkpoint: CheckpointOptions | null;
+  readonly resume: string | null;
+  readonly signal: AbortSignal | undefined;
+  readonly cacheBytes: number | undefined;
+}
+
+/**
+ * The one place of fit's defaults and checks.
+ *
+ * @throws CountenanceError ERR_INVALID_ARGUMENT that names the option
+ */
+export function resolveFitOptions(options: FitOptions): ResolvedFitOptions {
+  checkObject(options, 'the options of fit');
+  const { signal, cacheBytes } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalidArgument('an AbortSignal', 'signal', signal);
+  }
+  return {
+    epochs: checkInteger(options.epochs ?? 10, 'epochs', 1, 1_000_000),
+    batchSize: checkInteger(options.batchSize ?? 64, 'batchSize', 1, 4096),
+    validation: checkValidation(options.validation ?? null),
+    schedule: checkSchedule(options.schedule ?? 'cosine'),
+    warmupSteps: options.warmupSteps,
+    dropLast: checkBoolean(options.dropLast ?? true, 'dropLast'),
+    checkpoint: checkCheckpoint(options.checkpoint),
+    resume: options.resume === undefined ? null : checkPath(options.resume, 'resume'),
+    signal,
+    cacheBytes: cacheBytes === undefined ? undefined : checkInteger(cacheBytes, 'cacheBytes', 0),
+  };
+}
+
+function checkValidation(value: unknown): Dataset | string | number | null {
+  if (typeof value === 'number' && !(value > 0 && value < 1)) {
+    throw invalidArgument('a share between 0 and 1', 'validation', value);
+  }
+  if (typeof value === 'string' || typeof value === 'number' || value === null) return value;
+  return checkDatasetArgument(value, 'validation');
+}
+
+/** Checks that a value looks like a data set, and returns it. */
+export function checkDatasetArgument(value: unknown, name: string): Dataset {
+  const looksRight =
+    typeof value === 'object' &&
+    value !== null &&
+    'size' in value &&
+    'classes' in value &&
+    typeof (value as Partial<Dataset>).load === 'function';
+  if (looksRight) return value as Dataset;
+  throw invalidArgument("a data set or a specification such as 'folder:faces#train'", name, value);
+}
+
+function checkCheckpoint(value: FitOptions['checkpoint']): CheckpointOptions | null {
+  if (value === undefined) return null;
+  if (typeof value === 'string') return { directory: checkPath(value, 'checkpoint') };
+  checkObject(value, 'checkpoint');
+  checkPath(value.directory, 'checkpoint.directory');
+  checkInteger(value.everySteps ?? 1, 'checkpoint.everySteps', 1);
+  checkBoolean(value.onAbort ?? false, 'checkpoint.onAbort');
+  return value;
+}
+
+function checkPath(value: unknown, name: string): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw invalidArgument('a path', name, value);
+}

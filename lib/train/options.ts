@@ -1,0 +1,213 @@
+import { checkInteger, invalidArgument } from '../errors.js';
+import {
+  checkChoice,
+  checkNumber,
+  checkPositive,
+  type Backbone,
+} from '../model/config.js';
+import type { NativeTrainerOptions } from '../native.js';
+
+/** What the optimizer is. */
+export const optimizers = ['sgd', 'adamw'] as const;
+/** One of {@link optimizers}. */
+export type OptimizerName = (typeof optimizers)[number];
+
+/** Reductions of the contrast loss. */
+export const contrasts = ['pairwise', 'diagonal'] as const;
+/** `pairwise`: every text with every image (the authors' code); `diagonal`: each image with its own text. */
+export type Contrast = (typeof contrasts)[number];
+
+/** Number formats of a training step. */
+export const precisions = ['fp32', 'bf16'] as const;
+/** One of {@link precisions}. */
+export type Precision = (typeof precisions)[number];
+
+/** Random changes of a training image, in this order, with torchvision's rules. */
+export interface Augmentation {
+  /** Probability of a random crop out of the image with a black border. */
+  readonly cropProbability?: number;
+  /** Width of that border in pixels. */
+  readonly cropPadding?: number;
+  /** Probability of a horizontal flip. */
+  readonly flipProbability?: number;
+  /** Probability of erasing a rectangle (after normalisation, with 0). */
+  readonly eraseProbability?: number;
+  /** Share of the image's area that is erased, smallest and largest. */
+  readonly eraseArea?: readonly [number, number];
+  /** Height / width of the erased rectangle, smallest and largest. */
+  readonly eraseAspect?: readonly [number, number];
+}
+
+/** Weights of the three parts of the loss. */
+export interface LossWeights {
+  /** Cross entropy of the class. Default 1. */
+  readonly supervised?: number;
+  /** Emotional-to-neutral transformation. Default 1. */
+  readonly transformation?: number;
+  /** Self-contrast. Default 1. */
+  readonly contrast?: number;
+}
+
+/** Options of a {@link Trainer}. Names and meanings are PyTorch's. */
+export interface TrainerOptions {
+  /** Default `sgd` for ResNet-18, `adamw` for Swin-T. */
+  readonly optimizer?: OptimizerName;
+  /**
+   * Highest learning rate of the schedule. Default for SGD 0.1, or 0.05 where the model's logit scale
+   * is above 50 (its gradients are that much larger); for AdamW 0.0005.
+   */
+  readonly learningRate?: number;
+  /** SGD only. Default 0.9. */
+  readonly momentum?: number;
+  /** SGD only. Default false. */
+  readonly nesterov?: boolean;
+  /** Default 0.0005 for SGD (added to the gradient), 0.05 for AdamW (decoupled). */
+  readonly weightDecay?: number;
+  /** AdamW only. Default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number];
+  /** AdamW only. Default 1e-8. */
+  readonly eps?: number;
+  /** Gradients longer than this are scaled down to it; 0 for no clipping. Default 0, for AdamW 5. */
+  readonly maxGradientNorm?: number;
+  /** Decay of a moving average of the weights that is evaluated and saved; 0 for none. Default 0. */
+  readonly emaDecay?: number;
+  readonly lossWeights?: LossWeights;
+  /** Default `pairwise`. */
+  readonly contrast?: Contrast;
+  /** Default `fp32`; ERR_UNSUPPORTED where the device lacks it. */
+  readonly precision?: Precision;
+  /** CPU threads; default 0, the model's. Results do not depend on it. */
+  readonly threads?: number;
+  /** Seed of the order of images, their augmentation, dropout and drop path. Default 0. */
+  readonly seed?: number;
+  /**
+   * Of uint8 images in {@link Trainer.fit}. Default: a crop (probability 0.5, border 4) and a flip
+   * (0.5). Erasing (0.5 in the paper's recipe, for encoders trained before) is off.
+   */
+  readonly augmentation?: Augmentation;
+  /** Every tensor in a buffer of its own, filled with NaN: slow, finds mistakes of the memory plan. */
+  readonly guard?: boolean;
+}
+
+/** {@link TrainerOptions} with every default filled in. */
+export interface ResolvedTrainerOptions extends Required<Omit<TrainerOptions, 'lossWeights' | 'augmentation'>> {
+  readonly lossWeights: Required<LossWeights>;
+  readonly augmentation: Required<Augmentation>;
+}
+
+/** What the defaults depend on. */
+interface ModelTraits {
+  readonly backbone: Backbone;
+  readonly logitScale: number;
+}
+
+/**
+ * The one place of the trainer's defaults and checks.
+ *
+ * @throws CountenanceError ERR_INVALID_ARGUMENT that names the option
+ */
+export function resolveTrainerOptions(
+  options: TrainerOptions,
+  model: ModelTraits,
+): ResolvedTrainerOptions {
+  checkObject(options, 'the options of a trainer');
+  const optimizer = checkChoice(
+    options.optimizer ?? (model.backbone === 'swin-t' ? 'adamw' : 'sgd'),
+    optimizers,
+    'optimizer',
+  );
+  const isSgd = optimizer === 'sgd';
+  const sgdRate = model.logitScale > 50 ? 0.05 : 0.1;
+  const weights = options.lossWeights ?? {};
+  checkObject(weights, 'lossWeights');
+  const [beta1, beta2] = checkPair(options.betas ?? [0.9, 0.999], 'betas');
+  return {
+    optimizer,
+    learningRate: checkPositive(options.learningRate ?? (isSgd ? sgdRate : 5e-4), 'learningRate'),
+    momentum: checkBelowOne(options.momentum ?? 0.9, 'momentum'),
+    nesterov: checkBoolean(options.nesterov ?? false, 'nesterov'),
+    weightDecay: checkNumber(options.weightDecay ?? (isSgd ? 5e-4 : 0.05), 'weightDecay', 0),
+    betas: [checkBelowOne(beta1, 'betas'), checkBelowOne(beta2, 'betas')],
+    eps: checkPositive(options.eps ?? 1e-8, 'eps'),
+    maxGradientNorm: checkNumber(options.maxGradientNorm ?? (isSgd ? 0 : 5), 'maxGradientNorm', 0),
+    emaDecay: checkBelowOne(options.emaDecay ?? 0, 'emaDecay'),
+    lossWeights: {
+      supervised: checkNumber(weights.supervised ?? 1, 'lossWeights.supervised', 0),
+      transformation: checkNumber(weights.transformation ?? 1, 'lossWeights.transformation', 0),
+      contrast: checkNumber(weights.contrast ?? 1, 'lossWeights.contrast', 0),
+    },
+    contrast: checkChoice(options.contrast ?? 'pairwise', contrasts, 'contrast'),
+    precision: checkChoice(options.precision ?? 'fp32', precisions, 'precision'),
+    threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
+    seed: checkInteger(options.seed ?? 0, 'seed', 0),
+    augmentation: resolveAugmentation(options.augmentation ?? {}),
+    guard: checkBoolean(options.guard ?? false, 'guard'),
+  };
+}
+
+function resolveAugmentation(options: Augmentation): Required<Augmentation> {
+  checkObject(options, 'augmentation');
+  const probability = (value: number, name: string): number =>
+    checkNumber(value, `augmentation.${name}`, 0, 1);
+  const [leastArea, mostArea] = checkPair(options.eraseArea ?? [0.02, 0.25], 'augmentation.eraseArea');
+  const aspect = checkPair(options.eraseAspect ?? [0.3, 3.3], 'augmentation.eraseAspect');
+  return {
+    cropProbability: probability(options.cropProbability ?? 0.5, 'cropProbability'),
+    cropPadding: checkInteger(options.cropPadding ?? 4, 'augmentation.cropPadding', 0, 4096),
+    flipProbability: probability(options.flipProbability ?? 0.5, 'flipProbability'),
+    eraseProbability: probability(options.eraseProbability ?? 0, 'eraseProbability'),
+    eraseArea: [probability(leastArea, 'eraseArea'), probability(mostArea, 'eraseArea')],
+    eraseAspect: [
+      checkPositive(aspect[0], 'augmentation.eraseAspect'),
+      checkPositive(aspect[1], 'augmentation.eraseAspect'),
+    ],
+  };
+}
+
+/** The options as the addon takes them. */
+export function toNativeOptions(options: ResolvedTrainerOptions): NativeTrainerOptions {
+  const { betas, lossWeights, augmentation, ...rest } = options;
+  return {
+    optimizer: rest.optimizer,
+    momentum: rest.momentum,
+    nesterov: rest.nesterov,
+    weightDecay: rest.weightDecay,
+    beta1: betas[0],
+    beta2: betas[1],
+    eps: rest.eps,
+    maxGradientNorm: rest.maxGradientNorm,
+    emaDecay: rest.emaDecay,
+    supervisedWeight: lossWeights.supervised,
+    transformationWeight: lossWeights.transformation,
+    contrastWeight: lossWeights.contrast,
+    contrast: rest.contrast,
+    precision: rest.precision,
+    threads: rest.threads,
+    seed: rest.seed,
+    augmentation,
+    guard: rest.guard,
+  };
+}
+
+/** Refuses what is no object. */
+export function checkObject(value: unknown, name: string): void {
+  if (typeof value !== 'object' || value === null) throw invalidArgument('an object', name, value);
+}
+
+/** Checks that a value is true or false, and returns it. */
+export function checkBoolean(value: unknown, name: string): boolean {
+  if (typeof value === 'boolean') return value;
+  throw invalidArgument('true or false', name, value);
+}
+
+function checkBelowOne(value: unknown, name: string): number {
+  if (typeof value === 'number' && value >= 0 && value < 1) return value;
+  throw invalidArgument('a number of at least 0 and below 1', name, value);
+}
+
+function checkPair(value: unknown, name: string): readonly [number, number] {
+  const isPair =
+    Array.isArray(value) && value.length === 2 && value.every((item) => Number.isFinite(item));
+  if (!isPair) throw invalidArgument('two numbers', name, value);
+  return value as unknown as readonly [number, number];
+}

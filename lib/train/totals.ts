@@ -1,0 +1,65 @@
+import type { NativeStepResult } from '../native.js';
+import type { Losses } from './events.js';
+
+/** Sums over the images of an epoch so far; kept in checkpoints. */
+export interface EpochTotals {
+  images: number;
+  loss: number;
+  supervised: number;
+  transformation: number;
+  contrast: number;
+  correct: number;
+}
+
+/** Totals of no image. */
+export function noTotals(): EpochTotals {
+  return { images: 0, loss: 0, supervised: 0, transformation: 0, contrast: 0, correct: 0 };
+}
+
+/** Adds a step of `images` images. */
+export function addStep(totals: EpochTotals, result: NativeStepResult, images: number): void {
+  totals.images += images;
+  totals.loss += result.loss * images;
+  totals.supervised += result.supervised * images;
+  totals.transformation += result.transformation * images;
+  totals.contrast += result.contrast * images;
+  totals.correct += result.correct;
+}
+
+/** Means over the images. */
+export function meansOf(totals: EpochTotals): Losses {
+  const count = Math.max(totals.images, 1);
+  return {
+    loss: totals.loss / count,
+    supervised: totals.supervised / count,
+    transformation: totals.transformation / count,
+    contrast: totals.contrast / count,
+    accuracy: totals.correct / count,
+  };
+}
+
+/** The figures of one step of `images` images. */
+export function lossesOf(result: NativeStepResult, images: number): Losses {
+  const { loss, supervised, transformation, contrast, correct } = result;
+  return { loss, supervised, transformation, contrast, accuracy: correct / images };
+}
+
+/** Images a second, smoothed over about ten steps. */
+export class Throughput {
+  private rate = 0;
+  private last = performance.now();
+
+  /** Starts the next interval without counting the time since the last. */
+  restart(): void {
+    this.last = performance.now();
+  }
+
+  /** Counts images of one step and returns the smoothed rate. */
+  add(images: number): number {
+    const now = performance.now();
+    const rate = (1000 * images) / Math.max(now - this.last, 1e-3);
+    this.last = now;
+    this.rate = this.rate === 0 ? rate : 0.9 * this.rate + 0.1 * rate;
+    return this.rate;
+  }
+}
