@@ -95,10 +95,9 @@ async function survives(work: () => unknown): Promise<void> {
 }
 
 /** An object that is right but for one property. */
-function* spoiled(right: object): Generator<[string, object]> {
+function* spoiled(right: object): Generator<object> {
   for (const name of Object.keys(right)) {
-    const wrong: unknown[] = hostile;
-    for (const value of wrong) yield [`${name} = ${typeof value}`, { ...right, [name]: value }];
+    for (const value of hostile) yield { ...right, [name]: value };
   }
 }
 
@@ -147,12 +146,9 @@ describe('addon: hostile calls', () => {
   it('survives any option of createModel', async function () {
     this.timeout(120_000);
     for (const value of hostile) await survives(() => call(addon, 'createModel', value));
-    for (const [name, options] of spoiled(modelOptions)) {
-      // A seed of any kind that is one makes a model, which takes a while; once is enough.
-      if (name === 'seed = number' || name === 'threads = number') continue;
-      await survives(async () => {
-        ((await call(addon, 'createModel', options)) as NativeModel).close();
-      });
+    // Embeddings that are too short end it before weights are drawn, which takes a while.
+    for (const options of spoiled({ ...modelOptions, text: floats(8) })) {
+      await survives(() => call(addon, 'createModel', options));
     }
     for (const seed of [-1, 0.5, NaN, Infinity, 2 ** 53, '1', 1n]) {
       await failsWith('ERR_INVALID_ARGUMENT', () =>
@@ -176,19 +172,19 @@ describe('addon: hostile calls', () => {
 
   it('survives any option of createTrainer and any part of a batch', async function () {
     this.timeout(120_000);
-    for (const [, options] of spoiled(trainerOptions)) {
+    for (const options of spoiled(trainerOptions)) {
       await survives(() => {
         (call(addon, 'createTrainer', model, options) as NativeTrainer).close();
       });
     }
-    for (const [, augmentation] of spoiled(trainerOptions.augmentation)) {
+    for (const augmentation of spoiled(trainerOptions.augmentation)) {
       await survives(() => {
         (
           call(addon, 'createTrainer', model, { ...trainerOptions, augmentation }) as NativeTrainer
         ).close();
       });
     }
-    for (const [, spoiledBatch] of spoiled(batch()))
+    for (const spoiledBatch of spoiled(batch()))
       await survives(() => call(trainer, 'step', spoiledBatch));
   });
 
@@ -282,10 +278,10 @@ describe('addon: hostile calls', () => {
         return batch().targets;
       },
     });
-    assert.ok((await trainer.step(spoilt)).loss > 0);
-    assert.equal(taken.length, 0);
     const closing = await makeModel();
     const closer = addon.createTrainer(closing, trainerOptions);
+    assert.ok((await closer.step(spoilt)).loss > 0);
+    assert.equal(taken.length, 0);
     const last = Object.defineProperty({ ...batch() }, 'samples', {
       get() {
         closing.close();
