@@ -10,7 +10,11 @@ ModelState::ModelState(Napi::Env env, std::unique_ptr<Model> made, int thread_co
       evaluator(std::make_unique<Evaluator>(*model)),
       threads(thread_count),
       isa(instruction_set),
-      queue(env, [this] { free_closed(); }) {}
+      queue(env, [this] { free_closed(); }) {
+  const ParameterTable& table = model->table();
+  memory.emplace(env, (table.trained_elements() + table.statistic_elements()) *
+                          static_cast<int64_t>(sizeof(float)));
+}
 
 void ModelState::close() {
   if (closed) return;
@@ -22,12 +26,16 @@ void ModelState::close() {
 void ModelState::free_closed() {
   std::erase_if(trainers, [this](const std::weak_ptr<TrainerState>& weak) {
     const auto state = weak.lock();
-    if (state && (closed || state->closed)) state->trainer.reset();
+    if (state && (closed || state->closed)) {
+      state->trainer.reset();
+      state->memory.reset();
+    }
     return !state || !state->trainer;
   });
   if (!closed) return;
   evaluator.reset();
   model.reset();
+  memory.reset();
 }
 
 void ModelState::require_open(const char* what) const {

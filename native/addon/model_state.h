@@ -1,8 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "addon/external_memory.h"
 #include "addon/job_queue.h"
 #include "backend/cpu/cpu_backend.h"
 #include "infer/evaluator.h"
@@ -16,6 +18,7 @@ struct ModelState;
 struct TrainerState {
   std::shared_ptr<ModelState> model;
   std::unique_ptr<Trainer> trainer;  // null once closed and idle
+  std::optional<ExternalMemory> memory;
   bool closed = false;
 };
 
@@ -35,6 +38,7 @@ struct ModelState {
 
   std::unique_ptr<Model> model;  // null once closed and idle
   std::unique_ptr<Evaluator> evaluator;
+  std::optional<ExternalMemory> memory;
   Normalization normalization;
   std::vector<std::weak_ptr<TrainerState>> trainers;
   int threads;

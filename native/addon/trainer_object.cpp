@@ -91,6 +91,9 @@ Napi::Value TrainerObject::create(const Napi::CallbackInfo& info) {
     auto state = std::make_shared<TrainerState>();
     state->model = model;
     state->trainer = std::make_unique<Trainer>(*model->model, options, std::move(backend));
+    const auto arenas = static_cast<int64_t>(state->trainer->slots().size()) + 1;  // gradients
+    state->memory.emplace(info.Env(), arenas * model->model->table().trained_elements() *
+                                          static_cast<int64_t>(sizeof(float)));
     model->trainers.push_back(state);
     return instance_of(info.Env()).trainer_class.New({Payload::New(info.Env(), &state)});
   });
