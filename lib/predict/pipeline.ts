@@ -147,7 +147,7 @@ class Pipeline {
       this.pump();
     });
     try {
-      const { done, value } = await this.iterator.next();
+      const { done, value } = (await this.iterator.next()) as IteratorResult<ImageInput, unknown>;
       if (done) {
         this.sourceEnded = true;
       } else {

@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { dataFormats } from '../data/registry.js';
+import { info } from '../load-native.js';
+import { backbones } from '../model/config.js';
+import { addJsonOption, examples, exitStatus } from './options.js';
+import { Output, type Context } from './output.js';
+import { table } from './table.js';
+
+/** `countenance info`. */
+export function addInfoCommand(program: Command, { streams, finish }: Context): void {
+  addJsonOption(program.command('info'))
+    .summary('tell what this installation is and can use')
+    .description('Tells the version, the machine, and whether a GPU can be used (and if not, why).')
+    .addHelpText('after', examples('countenance info', 'countenance info --json'))
+    .action((options: { json?: boolean }) => {
+      const output = new Output(streams, options.json ?? false);
+      const { version, platform, node, cpu, cuda } = info();
+      const formats = dataFormats.map(({ name }) => name);
+      output.record({ version, platform, node, cpu, cuda, backbones, formats });
+      output.text(
+        table(
+          ['countenance', version],
+          [
+            ['platform', platform],
+            ['node', node],
+            ['cpu', `${cpu.instructionSet}, ${cpu.threads} threads`],
+            ['cuda', cuda.available ? 'available' : `not available: ${cuda.reason}`],
+            ['backbones', backbones.join(', ')],
+            ['data formats', formats.join(', ')],
+          ],
+          [0, 1],
+        ),
+      );
+      finish(exitStatus.done);
+    });
+}

@@ -1,0 +1,85 @@
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { dataFormats } from '../data/registry.js';
+import { devices, type Device, type RunOptions } from '../model/config.js';
+
+/** Exit statuses of the command. */
+export const exitStatus = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+/** A parser of whole numbers in [minimum, maximum], for commander. */
+export function wholeNumber(
+  minimum: number,
+  maximum = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value;
+    const range =
+      maximum === Number.MAX_SAFE_INTEGER
+        ? `of at least ${minimum}`
+        : `from ${minimum} to ${maximum}`;
+    throw new InvalidArgumentError(`Expected a whole number ${range}.`);
+  };
+}
+
+/** A parser of numbers that `accepts` holds for; `expected` says which. */
+export function realNumber(
+  expected: string,
+  accepts: (value: number) => boolean,
+): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? NaN : Number(text);
+    if (Number.isFinite(value) && accepts(value)) return value;
+    throw new InvalidArgumentError(`Expected ${expected}.`);
+  };
+}
+
+/** A parser of names separated by commas. */
+export function nameList(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('')) throw new InvalidArgumentError('Expected names separated by commas.');
+  return names;
+}
+
+/** Options of every command that runs a model. */
+export interface DeviceArguments {
+  readonly device?: Device;
+  readonly threads?: number;
+}
+
+/** The same as a model takes it. */
+export function runOptions({ device, threads }: DeviceArguments): RunOptions {
+  return { ...(device && { device }), ...(threads !== undefined && { threads }) };
+}
+
+/** Adds `--device` and `--threads`. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--device <name>', 'where to run (default: auto)').choices(devices))
+    .option('--threads <n>', 'CPU threads (default: every core)', wholeNumber(1, 1024));
+}
+
+/** Adds `--json`. */
+export function addJsonOption(command: Command): Command {
+  return command.option(
+    '--json',
+    'print one JSON object a line and nothing else on standard output',
+  );
+}
+
+/** What a data set specification may be, for the help of the commands that take one. */
+export function specHelp(): string {
+  const width = Math.max(...dataFormats.map(({ example }) => example.length));
+  const lines = dataFormats.map(({ example, summary }) => `  ${example.padEnd(width)}  ${summary}`);
+  return `\nA SPEC is format:path[#split][,option=value]:\n${lines.join('\n')}`;
+}
+
+/** Examples under a command's help. */
+export function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
+}

@@ -1,0 +1,62 @@
+import { CountenanceError, messageOf, toCountenanceError } from '../errors.js';
+import { ProgressLine, type TextStream } from './progress.js';
+
+/** Where a command writes. */
+export interface Streams {
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+}
+
+/** What a command gets from whoever runs it. */
+export interface Context {
+  readonly streams: Streams;
+  /** Called once with the exit status. */
+  readonly finish: (status: number) => void;
+}
+
+/**
+ * What a command says: results on standard output, everything else on standard error, and the progress
+ * line out of the way of both.
+ */
+export class Output {
+  readonly progress: ProgressLine;
+
+  /** @param json results are JSON, an object a line, and {@link text} says nothing */
+  constructor(
+    private readonly streams: Streams,
+    readonly json: boolean,
+  ) {
+    this.progress = new ProgressLine(streams.stderr);
+  }
+
+  /** A result for people. */
+  text(lines: string): void {
+    if (this.json) return;
+    this.progress.clear();
+    this.streams.stdout.write(`${lines}\n`);
+  }
+
+  /** A result for programs. */
+  record(value: Readonly<Record<string, unknown>>): void {
+    if (!this.json) return;
+    this.progress.clear();
+    this.streams.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** Something to know that is no result. */
+  note(line: string): void {
+    this.progress.clear();
+    this.streams.stderr.write(`${line}\n`);
+  }
+
+  /** One line that says what went wrong. */
+  error(error: unknown): void {
+    this.note(errorLine(error));
+  }
+}
+
+/** `countenance: <message> (ERR_CODE)`. */
+export function errorLine(error: unknown): string {
+  const known = error instanceof CountenanceError ? error : toCountenanceError(error);
+  return `countenance: ${messageOf(known)} (${known.code})`;
+}

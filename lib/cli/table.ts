@@ -1,0 +1,49 @@
+import type { Metrics } from '../metrics.js';
+
+/** Columns of text: the first and those named in `left` are flush left, the others flush right. */
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  left: readonly number[] = [0],
+): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          left.includes(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** A share with four decimals. */
+export function figure(value: number): string {
+  return value.toFixed(4);
+}
+
+/** The figures of an evaluation, a row a class. */
+export function classTable({ classes, perClass }: Metrics): string {
+  const rows = classes.map((name) => {
+    const { support, recall, precision, f1 } = perClass[name]!;
+    return [name, String(support), figure(recall), figure(precision), figure(f1)];
+  });
+  return table(['class', 'images', 'recall', 'precision', 'F1'], rows);
+}
+
+/** The confusion matrix, a row a true class. */
+export function confusionTable({ classes, confusion }: Metrics): string {
+  const rows = classes.map((name, row) => [name, ...confusion[row]!.map(String)]);
+  return table(['true \\ predicted', ...classes], rows);
+}
+
+/** `accuracy 0.8082, mean class accuracy 0.5801`. */
+export function accuracies(metrics: Pick<Metrics, 'accuracy' | 'meanClassAccuracy'>): string {
+  return (
+    `accuracy ${figure(metrics.accuracy)}, ` +
+    `mean class accuracy ${figure(metrics.meanClassAccuracy)}`
+  );
+}

@@ -1,0 +1,143 @@
+import { basename, dirname, join, resolve } from 'node:path';
+import { canonicalClass } from '../data/classes.js';
+import type { Dataset } from '../data/dataset.js';
+import { openDataset } from '../data/registry.js';
+import { limitDataset, selectClasses } from '../data/subset.js';
+import { CountenanceError } from '../errors.js';
+import { kindOf, readRegularFile } from '../files.js';
+import { Model } from '../model.js';
+import { modelFiles, readModelDirectory } from '../model/directory.js';
+import type { TextEmbeddings } from '../text/embeddings.js';
+import { loadTextEmbeddings } from '../text/file.js';
+import { syntheticTextEmbeddings } from '../text/synthetic.js';
+import { findCheckpoint, lastFolder, readCheckpointState } from '../train/checkpoint.js';
+import type { FileContent } from '../weights/atomic.js';
+import { saveDirectory } from '../weights/directory.js';
+import { runOptions } from './options.js';
+import type { Output } from './output.js';
+import { defined, presetOf, type RunArguments, type TrainArguments } from './train-settings.js';
+
+/** A checkpoint that a run continues. */
+export interface Resumed {
+  /** The checkpoint. */
+  readonly checkpoint: string;
+  /** The directory of its run, where there is one. */
+  readonly run: string | undefined;
+  /** What the interrupted command was told. */
+  readonly options: RunArguments;
+}
+
+/** Finds the checkpoint of `--resume`. */
+export async function openCheckpoint(directory: string): Promise<Resumed> {
+  const checkpoint = await findCheckpoint(directory);
+  const { metadata } = await readCheckpointState(checkpoint);
+  const inRun = basename(resolve(checkpoint)) === lastFolder;
+  return {
+    checkpoint,
+    run: inRun ? dirname(checkpoint) : undefined,
+    options: (metadata['run'] ?? {}),
+  };
+}
+
+/** Opens a data set with the command's choice of classes and its limit. */
+export async function openLimited(
+  spec: string,
+  { classes, limit, seed = 0 }: RunArguments,
+  signal: AbortSignal,
+  purpose: 'training' | 'validation',
+): Promise<Dataset> {
+  let dataset = await openDataset(spec, { signal });
+  if (classes) {
+    // A validation set may lack a class; a training set may not.
+    const present = classes.filter((name) => dataset.classes.includes(name));
+    dataset = selectClasses(dataset, purpose === 'training' ? classes : present);
+  }
+  return limit === undefined ? dataset : limitDataset(dataset, limit, seed);
+}
+
+/** Makes the model of a new run. */
+export async function createModel(
+  options: TrainArguments,
+  dataset: Dataset,
+  output: Output,
+): Promise<Model> {
+  const { preset, backbone, size, patchSize, dropPath, logitScale, seed, init } = options;
+  const neutral = options.neutral ?? dataset.neutral ?? undefined;
+  const textEmbeddings = await readText(options.text!, dataset.classes);
+  output.note(`text embeddings: ${textEmbeddings.source}`);
+  const presetSeed = presetOf(options).trainer?.seed;
+  const model = await Model.create({
+    ...presetOf(options).model,
+    backbone: backbone ?? (preset === undefined ? 'resnet18' : 'swin-t'),
+    classes: dataset.classes,
+    textEmbeddings,
+    ...defined({ neutral, inputSize: size, patchSize, dropPath, logitScale }),
+    ...defined({ seed: seed ?? presetSeed }),
+    ...runOptions(options),
+  });
+  if (init === undefined) return model;
+  try {
+    const prefix = options.initPrefix ?? '';
+    const { loaded, missing, mismatched } = await model.initialize(init, { prefix });
+    output.note(
+      `${init}: ${loaded.length} tensors taken, ${missing.length} not in it` +
+        (mismatched.length > 0 ? `, ${mismatched.length} of another shape` : ''),
+    );
+    return model;
+  } catch (error) {
+    model.close();
+    throw error;
+  }
+}
+
+/** Text embeddings whose classes are called as the data set calls them. */
+async function readText(source: string, classes: readonly string[]): Promise<TextEmbeddings> {
+  if (source === 'synthetic') return syntheticTextEmbeddings(classes);
+  const embeddings = await loadTextEmbeddings(source);
+  if (!embeddings.classes) return embeddings;
+  const renamed = embeddings.classes.map((name) => {
+    if (classes.includes(name)) return name;
+    return classes.find((wanted) => canonicalClass(wanted) === canonicalClass(name)) ?? name;
+  });
+  return { ...embeddings, classes: renamed };
+}
+
+/**
+ * Opens the model of a checkpoint.
+ *
+ * @throws CountenanceError ERR_CHECKPOINT where the command asks for another one
+ */
+export async function loadCheckpointModel(
+  options: TrainArguments,
+  checkpoint: string,
+): Promise<Model> {
+  const { options: config } = await readModelDirectory(checkpoint);
+  const asked = {
+    backbone: options.backbone,
+    inputSize: options.size,
+    patchSize: options.patchSize,
+    dropPath: options.dropPath,
+    logitScale: options.logitScale,
+    neutral: options.neutral,
+  };
+  for (const [name, value] of Object.entries(asked)) {
+    const stored = config[name as keyof typeof asked];
+    if (value === undefined || value === stored) continue;
+    throw new CountenanceError(
+      'ERR_CHECKPOINT',
+      `Checkpoint '${checkpoint}' is of a model with ${name} ${stored} (now ${value})`,
+    );
+  }
+  return Model.load(checkpoint, runOptions(options));
+}
+
+/** Copies the best model so far into another run's directory, where it has none. */
+export async function copyBestModel(from: string, to: string): Promise<void> {
+  if (resolve(from) === resolve(to)) return;
+  if ((await kindOf(join(from, modelFiles.config))) !== 'file') return;
+  const files = new Map<string, FileContent>();
+  for (const name of Object.values(modelFiles)) {
+    files.set(name, await readRegularFile(join(from, name), 'File'));
+  }
+  await saveDirectory(to, files);
+}

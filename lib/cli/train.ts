@@ -1,0 +1,221 @@
+import { Option, type Command } from 'commander';
+import type { Dataset } from '../data/dataset.js';
+import { CountenanceError } from '../errors.js';
+import { backbones } from '../model/config.js';
+import { contrasts, optimizers, precisions } from '../train/options.js';
+import { presets } from '../train/presets.js';
+import { schedules } from '../train/schedule.js';
+import { Trainer } from '../trainer.js';
+import { Interrupt } from './interrupt.js';
+import {
+  addDeviceOptions,
+  addJsonOption,
+  examples,
+  exitStatus,
+  nameList,
+  realNumber,
+  specHelp,
+  wholeNumber,
+} from './options.js';
+import { Output, type Context } from './output.js';
+import { TrainLog, shellWord } from './train-log.js';
+import {
+  copyBestModel,
+  createModel,
+  loadCheckpointModel,
+  openCheckpoint,
+  openLimited,
+} from './train-model.js';
+import {
+  checkpointSteps,
+  defaultValidationFraction,
+  fitOptions,
+  pickRunArguments,
+  trainerOptions,
+  type TrainArguments,
+} from './train-settings.js';
+import { checkWritableDirectory } from './writable.js';
+
+const positive = realNumber('a number above 0', (value) => value > 0);
+const notNegative = realNumber('a number of at least 0', (value) => value >= 0);
+const share = realNumber('a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
+const probability = realNumber('a number from 0 to 1', (value) => value >= 0 && value <= 1);
+
+/** `countenance train`. */
+export function addTrainCommand(program: Command, { streams, finish }: Context): void {
+  const command = program
+    .command('train')
+    .summary('train a model on labelled pictures')
+    .description(
+      'Trains a model and writes the best one, by accuracy on the validation set, to --out.\n' +
+        'Ctrl-C finishes the running step, saves and tells how to go on; so does a checkpoint after a ' +
+        'crash.',
+    )
+    .option('--data <spec>', 'labelled pictures to train on')
+    .option('--validation <spec>', 'labelled pictures to choose the best epoch by')
+    .addOption(
+      new Option(
+        '--validation-fraction <x>',
+        `share of the training pictures split off for it (default: ${defaultValidationFraction}; 0: none)`,
+      )
+        .argParser(share)
+        .conflicts('validation'),
+    )
+    .option('--classes <a,b,..>', 'train on these classes only', nameList)
+    .option('--neutral <name>', 'the class without expression (default: the one called neutral)')
+    .option('--limit <n>', 'use at most this many pictures of each data set', wholeNumber(1))
+    .option('--out <dir>', 'directory for the model; its folder "last" holds the newest checkpoint')
+    .option('--resume <dir>', 'continue an interrupted run; its options need not be repeated')
+    .option('--checkpoint-steps <n>', 'steps between checkpoints (default: 500)', wholeNumber(1))
+    .optionsGroup('Model:')
+    .addOption(new Option('--backbone <name>', 'encoder (default: resnet18)').choices(backbones))
+    .option('--size <n>', 'side of the input in pixels (default: 112)', wholeNumber(32, 4096))
+    .addOption(
+      new Option('--patch-size <n>', 'Swin-T: side of a patch (default: 2, for 224 pixels 4)')
+        .choices(['2', '4'])
+        .argParser(Number),
+    )
+    .option('--drop-path <x>', 'Swin-T: stochastic depth (default: 0.1)', probability)
+    .option('--text <file>', 'text embeddings (.safetensors, .npy, .json), or "synthetic"')
+    .option('--logit-scale <x>', "factor of the cosines (default: the text's, else 100)", positive)
+    .option('--init <weights>', 'start from these weights (.safetensors or a model directory)')
+    .option('--init-prefix <text>', 'take only names that start with this, and take it off')
+    .optionsGroup('Training:')
+    .addOption(
+      new Option('--preset <name>', "all settings of the authors' script, where not given").choices(
+        Object.keys(presets),
+      ),
+    )
+    .option('--epochs <n>', '(default: 10)', wholeNumber(1, 1_000_000))
+    .option('--batch <n>', 'pictures of one step (default: 64)', wholeNumber(1, 4096))
+    .addOption(
+      new Option('--optimizer <name>', '(default: sgd, for Swin-T adamw)').choices(optimizers),
+    )
+    .option('--lr <x>', 'highest learning rate', positive)
+    .addOption(new Option('--schedule <name>', '(default: cosine)').choices(schedules))
+    .option('--momentum <x>', 'SGD only (default: 0.9)', share)
+    .option('--weight-decay <x>', '(default: 0.0005, for adamw 0.05)', notNegative)
+    .option('--clip <x>', 'longest gradient (default: none, for adamw 5; 0: none)', notNegative)
+    .option('--ema <x>', 'decay of a moving average of the weights (default: none)', share)
+    .addOption(
+      new Option('--contrast <name>', 'reduction of the contrast loss (default: pairwise)').choices(
+        contrasts,
+      ),
+    )
+    .option('--erase <x>', 'probability of erasing a rectangle (default: 0)', probability)
+    .addOption(new Option('--precision <name>', '(default: fp32)').choices(precisions))
+    .option('--seed <n>', 'of weights, order, augmentation (default: 0)', wholeNumber(0))
+    .optionsGroup('Options:');
+  addJsonOption(addDeviceOptions(command))
+    .addHelpText('after', specHelp())
+    .addHelpText(
+      'after',
+      examples(
+        'countenance train --data folder:faces#train --text clip.safetensors --out my-model',
+        'countenance train --data ferplus:DIR#train --validation ferplus:DIR#valid --size 48 \\',
+        '      --text synthetic --epochs 10 --out my-model',
+        'countenance train --preset paper-code --data rafdb:RAF-DB#train --text clip.safetensors \\',
+        '      --init start.safetensors --out my-model',
+        'countenance train --resume my-model',
+      ).replaceAll('$       ', '        '),
+    );
+  command.action(async (options: TrainArguments) => {
+    checkUsage(command, options);
+    finish(await train(options, new Output(streams, options.json ?? false)));
+  });
+}
+
+/** What commander cannot say: which options need each other. */
+function checkUsage(command: Command, options: TrainArguments): void {
+  const { resume, init } = options;
+  if (resume !== undefined && init !== undefined) {
+    command.error("error: option '--init' cannot be used with option '--resume'");
+  }
+  if (resume !== undefined) return;
+  for (const name of ['data', 'text', 'out'] as const) {
+    if (options[name] !== undefined) continue;
+    const hint = name === 'text' ? ' (a file of text embeddings, or synthetic)' : '';
+    command.error(`error: required option '--${name}' not specified${hint}`);
+  }
+}
+
+async function train(given: TrainArguments, output: Output): Promise<number> {
+  using interrupt = new Interrupt(() => {
+    output.note('stopping after this step (once more to quit at once) ...');
+  });
+  const { signal } = interrupt;
+  const log = new TrainLog(output);
+  let out = given.out ?? '';
+  try {
+    const resumed = given.resume === undefined ? undefined : await openCheckpoint(given.resume);
+    const options: TrainArguments = { ...resumed?.options, ...given };
+    const spec = options.data;
+    out = given.out ?? resumed?.run ?? '';
+    if (spec === undefined || out === '') {
+      const missing = spec === undefined ? '--data' : '--out';
+      throw new CountenanceError(
+        'ERR_CHECKPOINT',
+        `Checkpoint '${given.resume}' does not tell its ${missing.slice(2)}: give ${missing}`,
+      );
+    }
+    const data = await openLimited(spec, options, signal, 'training');
+    const validation = await openValidation(options, signal, output);
+    await checkWritableDirectory(out);
+    await using model = resumed
+      ? await loadCheckpointModel(given, resumed.checkpoint)
+      : await createModel(options, data, output);
+    if (resumed?.run !== undefined) await copyBestModel(resumed.run, out);
+    await using trainer = new Trainer(model, trainerOptions(options));
+    const events = trainer.fit(data, {
+      ...fitOptions(options),
+      validation,
+      signal,
+      checkpoint: {
+        directory: out,
+        everySteps: checkpointSteps(options),
+        onAbort: true,
+        metadata: { run: pickRunArguments(options) },
+      },
+      ...(resumed && { resume: resumed.checkpoint }),
+    });
+    for await (const event of events) log.report(event);
+    return exitStatus.done;
+  } catch (error) {
+    const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
+    if (!aborted || !signal.aborted) throw error;
+    reportInterrupt(log, out, output);
+    return interrupt.status;
+  }
+}
+
+async function openValidation(
+  options: TrainArguments,
+  signal: AbortSignal,
+  output: Output,
+): Promise<Dataset | number | null> {
+  if (options.validation !== undefined) {
+    return openLimited(options.validation, options, signal, 'validation');
+  }
+  const fraction = options.validationFraction ?? defaultValidationFraction;
+  if (fraction === 0) return null;
+  output.note(
+    `no validation set: ${+(fraction * 100).toFixed(2)} % of the training pictures are split off, ` +
+      'class by class, and the best epoch is chosen by them',
+  );
+  return fraction;
+}
+
+function reportInterrupt(log: TrainLog, out: string, output: Output): void {
+  const { checkpoint } = log;
+  if (!checkpoint) {
+    output.record({ event: 'interrupted', checkpoint: null });
+    output.note('stopped before the first step; there is nothing to continue');
+    return;
+  }
+  const { directory, epoch, step } = checkpoint;
+  output.record({ event: 'interrupted', checkpoint: directory, epoch, step });
+  output.note(
+    `stopped in epoch ${epoch} after step ${step}; saved in ${directory}\n` +
+      `continue with: countenance train --resume ${shellWord(out)}`,
+  );
+}
