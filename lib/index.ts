@@ -69,12 +69,7 @@ export { decodeImage } from './images/decode.js';
 export type { ImageInput, PixelData, TensorLike } from './images/input.js';
 
 export { ferplusClasses, rafdbClasses } from './data/classes.js';
-export {
-  countClasses,
-  summariseDataset,
-  type Dataset,
-  type TargetKind,
-} from './data/dataset.js';
+export { countClasses, summariseDataset, type Dataset, type TargetKind } from './data/dataset.js';
 export { DataLoader, type Batch, type DataLoaderOptions } from './data/loader.js';
 export { openDataset } from './data/registry.js';
 export {

@@ -1,5 +1,11 @@
 import { loadBinding } from './binding.cjs';
-import { CountenanceError, isErrorCode, messageOf, systemCode, toCountenanceError } from './errors.js';
+import {
+  CountenanceError,
+  isErrorCode,
+  messageOf,
+  systemCode,
+  toCountenanceError,
+} from './errors.js';
 import type { NativeAddon, NativeInfo } from './native.js';
 import { version } from './version.js';
 

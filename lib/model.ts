@@ -290,7 +290,7 @@ export class Model {
   /** {@link close}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
-    await this.#gate.alone(async () => undefined);
+    await this.#gate.idle();
   }
 
   #requireOpen(): void {
@@ -342,4 +342,3 @@ function checkRunOptions(options: RunOptions): Required<RunOptions> {
     threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
   };
 }
-

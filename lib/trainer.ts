@@ -83,7 +83,10 @@ export class Trainer {
     const { classes, inputSize } = this.#model.config;
     const { images, size } = toBatch(batch.images, inputSize);
     const targets = toTargets(batch.labels, size, classes.length);
-    const learningRate = checkPositive(batch.learningRate ?? this.options.learningRate, 'learningRate');
+    const learningRate = checkPositive(
+      batch.learningRate ?? this.options.learningRate,
+      'learningRate',
+    );
     const { gate } = this.#internals;
     const native = {
       images: gate.busy ? images.slice() : images,
@@ -145,7 +148,10 @@ export class Trainer {
    *   if (event.type === 'epoch') console.log(event.epoch, event.validation?.accuracy);
    * }
    */
-  fit(dataset: Dataset | string, options: FitOptions = {}): AsyncGenerator<TrainingEvent, void, undefined> {
+  fit(
+    dataset: Dataset | string,
+    options: FitOptions = {},
+  ): AsyncGenerator<TrainingEvent, void, undefined> {
     this.#requireIdle();
     if (typeof dataset !== 'string') checkDatasetArgument(dataset, 'dataset');
     return this.#run(dataset, resolveFitOptions(options));
@@ -193,11 +199,12 @@ export class Trainer {
   /** {@link close}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
-    await this.#internals.gate.alone(async () => undefined);
+    await this.#internals.gate.idle();
   }
 
   #requireIdle(): void {
-    if (this.#closed) throw new CountenanceError('ERR_CLOSED', 'The trainer was used after close()');
+    if (this.#closed)
+      throw new CountenanceError('ERR_CLOSED', 'The trainer was used after close()');
     internalsOf(this.#model); // ERR_CLOSED where the model is closed
     if (!this.#busy) return;
     throw new CountenanceError(

@@ -22,7 +22,9 @@ export function modelCard(
 ): string {
   const { backbone, inputSize, patchSize, classes, neutral, logitScale } = config;
   const network =
-    backbone === 'resnet18' ? 'ResNet-18' : `Swin-T (patch ${patchSize}, drop path ${config.dropPath})`;
+    backbone === 'resnet18'
+      ? 'ResNet-18'
+      : `Swin-T (patch ${patchSize}, drop path ${config.dropPath})`;
   const lines = [
     ...frontMatter(details),
     '',

@@ -106,10 +106,21 @@ function checkClasses(classes: unknown): readonly string[] {
   if (!isList || classes.length < 2 || classes.includes('')) {
     throw invalidArgument('a list of two or more class names', 'classes', classes);
   }
-  const names = classes as string[];
+  const names = classes;
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw invalidArgument('distinct names', 'classes', twice);
   return [...names];
+}
+
+/** An object without some of its properties. */
+export function without<T extends object, K extends keyof T>(
+  object: T,
+  ...names: readonly K[]
+): Omit<T, K> {
+  const kept = Object.entries(object).filter(
+    ([name]) => !(names as readonly string[]).includes(name),
+  );
+  return Object.fromEntries(kept) as Omit<T, K>;
 }
 
 /** Checks that a value is one of a list, and returns it. */
@@ -153,7 +164,8 @@ function checkTriple(
     Array.isArray(values) &&
     values.length === 3 &&
     values.every((value) => Number.isFinite(value) && (!positive || value > 0));
-  if (!isTriple) throw invalidArgument(`three finite${positive ? ', positive' : ''} numbers`, name, values);
+  if (!isTriple)
+    throw invalidArgument(`three finite${positive ? ', positive' : ''} numbers`, name, values);
   const [r, g, b] = values as [number, number, number];
   return [r, g, b];
 }

@@ -4,7 +4,7 @@ import { checkDirectory, readRegularFile } from '../files.js';
 import { loadTextEmbeddings } from '../text/file.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { recoverDirectory } from '../weights/directory.js';
-import { resolveConfig, type ModelConfig, type ModelOptions } from './config.js';
+import { resolveConfig, without, type ModelConfig, type ModelOptions } from './config.js';
 
 /** The files of a model directory, named as on the Hugging Face hub. */
 export const modelFiles = {
@@ -20,11 +20,10 @@ const formatVersion = 1;
 
 /** `config.json`; `id2label` and `label2id` are what Hugging Face tools look for. */
 export function configJson(config: ModelConfig): string {
-  const { imageMean: _mean, imageStd: _std, ...rest } = config;
   return toJson({
     model_type: 'countenance',
     format_version: formatVersion,
-    ...rest,
+    ...without(config, 'imageMean', 'imageStd'),
     id2label: Object.fromEntries(config.classes.map((name, i) => [String(i), name])),
     label2id: Object.fromEntries(config.classes.map((name, i) => [name, i])),
   });

@@ -26,7 +26,7 @@ export class Gate {
   }
 
   /** Runs when all that came before has ended, and before anything that comes later. */
-  async alone<T>(work: () => Promise<T>): Promise<T> {
+  async alone<T>(work: () => T | Promise<T>): Promise<T> {
     if (this.busy || this.waiting.length > 0) await this.wait(true);
     else this.exclusive = true;
     try {
@@ -35,6 +35,11 @@ export class Gate {
       this.exclusive = false;
       this.admit();
     }
+  }
+
+  /** Settles when all that came before has ended. */
+  idle(): Promise<void> {
+    return this.alone(() => undefined);
   }
 
   private wait(exclusive: boolean): Promise<void> {

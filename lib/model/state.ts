@@ -54,7 +54,8 @@ export function differenceError(
 ): CountenanceError | undefined {
   const { missing, unexpected, mismatched } = difference;
   const shapes = mismatched.map(
-    ({ name, expected, received }) => `${name} ([${expected.join(', ')}] but [${received.join(', ')}])`,
+    ({ name, expected, received }) =>
+      `${name} ([${expected.join(', ')}] but [${received.join(', ')}])`,
   );
   const parts = [
     missing.length > 0 ? `missing: ${missing.join(', ')}` : '',
@@ -62,7 +63,10 @@ export function differenceError(
     shapes.length > 0 ? `other shapes: ${shapes.join(', ')}` : '',
   ].filter((part) => part !== '');
   if (parts.length === 0) return undefined;
-  return new CountenanceError('ERR_SHAPE_MISMATCH', `${what} does not fit the model. ${parts.join('; ')}`);
+  return new CountenanceError(
+    'ERR_SHAPE_MISMATCH',
+    `${what} does not fit the model. ${parts.join('; ')}`,
+  );
 }
 
 /** Checks that a value is a map of tensors with as many finite values as their shapes say. */
@@ -83,11 +87,22 @@ export function* checkState(state: unknown, what: string): Generator<number> {
         `Tensor '${name}' of ${what} has shape [${shape.join(', ')}] but ${data.length} values`,
       );
     }
-    if (!isIgnored(name) && !data.every(Number.isFinite)) {
-      throw new CountenanceError('ERR_NOT_FINITE', `Tensor '${name}' of ${what} holds NaN or infinity`);
+    if (!isIgnored(name) && !allFinite(data)) {
+      throw new CountenanceError(
+        'ERR_NOT_FINITE',
+        `Tensor '${name}' of ${what} holds NaN or infinity`,
+      );
     }
     yield data.length;
   }
+}
+
+function allFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value - value !== 0) return false; // NaN for NaN and infinity; far faster than every()
+  }
+  return true;
 }
 
 /** Copies tensors into the model; yields the elements of each. */
@@ -113,8 +128,8 @@ export function* readState(native: NativeModel, state: StateDict): Generator<num
 }
 
 /** Runs work that yields how much it did, all at once. */
-export function atOnce(work: Iterable<number>): void {
-  for (const done of work) void done;
+export function atOnce(work: Iterator<number>): void {
+  while (!work.next().done);
 }
 
 /** Runs work that yields how much it did, letting the event loop run in between. */

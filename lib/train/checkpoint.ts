@@ -130,7 +130,10 @@ export async function findCheckpoint(directory: string): Promise<string> {
     await recoverDirectory(candidate);
     if ((await kindOf(join(candidate, stateFiles.json))) === 'file') return candidate;
   }
-  throw badCheckpoint(directory, `neither it nor its folder '${lastFolder}' holds ${stateFiles.json}`);
+  throw badCheckpoint(
+    directory,
+    `neither it nor its folder '${lastFolder}' holds ${stateFiles.json}`,
+  );
 }
 
 /** Reads `trainer_state.json`. `directory` comes from {@link findCheckpoint}. */
@@ -207,15 +210,22 @@ function compareSettings(before: RunSettings, now: RunSettings): string[] {
   const old = new Map(leaves(before));
   return leaves(now)
     .filter(([path, value]) => !path.endsWith('.name') && old.get(path) !== value)
-    .map(([path, value]) => `${path.replace(/^(trainer|fit)\./, '')} ${old.get(path)} (now ${value})`);
+    .map(
+      ([path, value]) => `${path.replace(/^(trainer|fit)\./, '')} ${old.get(path)} (now ${value})`,
+    );
 }
 
 /** Every value of a nested object with its path, as JSON text. */
 function leaves(value: unknown, path = ''): [string, string][] {
   if (typeof value !== 'object' || value === null) return [[path, JSON.stringify(value)]];
-  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path ? `${path}.${key}` : key));
+  return Object.entries(value).flatMap(([key, inner]) =>
+    leaves(inner, path ? `${path}.${key}` : key),
+  );
 }
 
 function badCheckpoint(directory: string, reason: string): CountenanceError {
-  return new CountenanceError('ERR_CHECKPOINT', `Checkpoint '${directory}' is not usable: ${reason}`);
+  return new CountenanceError(
+    'ERR_CHECKPOINT',
+    `Checkpoint '${directory}' is not usable: ${reason}`,
+  );
 }

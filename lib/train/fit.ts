@@ -141,7 +141,7 @@ async function validateAndKeepBest(
 async function withAverage<T>(run: Run, work: () => Promise<T>): Promise<T> {
   if (run.options.emaDecay === 0) return work();
   const swap = (): Promise<void> =>
-    run.internals.gate.alone(async () => callNative(() => run.native.swapAverage()));
+    run.internals.gate.alone(() => callNative(() => run.native.swapAverage()));
   await swap();
   try {
     return await work();
@@ -155,7 +155,13 @@ async function checkpoint(run: Run, reason: CheckpointEvent['reason']): Promise<
   const { progress, settings } = run;
   const directory = join(parent, lastFolder);
   const details = cardDetails(run, null);
-  await saveCheckpoint(directory, run.internals, run.native, { progress, settings, metadata }, details);
+  await saveCheckpoint(
+    directory,
+    run.internals,
+    run.native,
+    { progress, settings, metadata },
+    details,
+  );
   const { epochs } = run.fit;
   const epochNumber = reason === 'epoch' ? progress.epoch : Math.min(progress.epoch + 1, epochs);
   return { type: 'checkpoint', directory, reason, epoch: epochNumber, step: progress.step };

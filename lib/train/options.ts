@@ -1,10 +1,5 @@
 import { checkInteger, invalidArgument } from '../errors.js';
-import {
-  checkChoice,
-  checkNumber,
-  checkPositive,
-  type Backbone,
-} from '../model/config.js';
+import { checkChoice, checkNumber, checkPositive, type Backbone } from '../model/config.js';
 import type { NativeTrainerOptions } from '../native.js';
 
 /** What the optimizer is. */
@@ -90,7 +85,9 @@ export interface TrainerOptions {
 }
 
 /** {@link TrainerOptions} with every default filled in. */
-export interface ResolvedTrainerOptions extends Required<Omit<TrainerOptions, 'lossWeights' | 'augmentation'>> {
+export interface ResolvedTrainerOptions extends Required<
+  Omit<TrainerOptions, 'lossWeights' | 'augmentation'>
+> {
   readonly lossWeights: Required<LossWeights>;
   readonly augmentation: Required<Augmentation>;
 }
@@ -149,7 +146,10 @@ function resolveAugmentation(options: Augmentation): Required<Augmentation> {
   checkObject(options, 'augmentation');
   const probability = (value: number, name: string): number =>
     checkNumber(value, `augmentation.${name}`, 0, 1);
-  const [leastArea, mostArea] = checkPair(options.eraseArea ?? [0.02, 0.25], 'augmentation.eraseArea');
+  const [leastArea, mostArea] = checkPair(
+    options.eraseArea ?? [0.02, 0.25],
+    'augmentation.eraseArea',
+  );
   const aspect = checkPair(options.eraseAspect ?? [0.3, 3.3], 'augmentation.eraseAspect');
   return {
     cropProbability: probability(options.cropProbability ?? 0.5, 'cropProbability'),

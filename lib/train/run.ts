@@ -7,6 +7,7 @@ import { throwIfAborted } from '../errors.js';
 import type { Metrics } from '../metrics.js';
 import type { Model, ModelInternals } from '../model.js';
 import type { CardDetails } from '../model/card.js';
+import { without } from '../model/config.js';
 import { resizeImage } from '../model/resize.js';
 import type { NativeTrainer } from '../native.js';
 import { fingerprint, type Progress, type RunSettings } from './checkpoint.js';
@@ -66,7 +67,6 @@ export async function prepareRun(
     new DataLoader(data.validation, { ...common, batchSize: 64, cacheBytes: validationBytes });
   const stepsPerEpoch = train.batchesPerEpoch;
   const warmupSteps = checkWarmup(fit.warmupSteps, stepsPerEpoch * fit.epochs);
-  const { threads: _threads, guard: _guard, ...trainer } = options;
   const { epochs, dropLast, schedule: name } = fit;
   return {
     ...parts,
@@ -75,7 +75,7 @@ export async function prepareRun(
     validation,
     schedule: { name, learningRate: options.learningRate, warmupSteps, epochs, stepsPerEpoch },
     settings: {
-      trainer,
+      trainer: without(options, 'threads', 'guard'),
       fit: { epochs, batchSize, schedule: name, warmupSteps, dropLast },
       data: fingerprint(data.train),
       validation: data.validation ? fingerprint(data.validation) : null,

@@ -47,7 +47,8 @@ export function learningRateAt(schedule: Schedule, step: number): number {
 /** Checks the name of a schedule, and returns it. */
 export function checkSchedule(value: unknown): ScheduleName {
   const found = schedules.find((name) => name === value);
-  if (found === undefined) throw invalidArgument(`one of ${schedules.join(', ')}`, 'schedule', value);
+  if (found === undefined)
+    throw invalidArgument(`one of ${schedules.join(', ')}`, 'schedule', value);
   return found;
 }
 
