@@ -131,6 +131,8 @@ class OpCase {
   // Added to what is allowed, for results that nearly cancel: the rounding error of their terms.
   double forward_noise = 0;
   double backward_noise = 0;
+  // The same on backends that compute in bfloat16: two roundings of it.
+  double bf16_tolerance = 4e-3;
 };
 
 // Runs the case on every backend of this machine.
@@ -142,14 +144,23 @@ std::vector<float> normal(int64_t n, const std::string& name = "x", double mean 
 std::vector<float> uniform(int64_t n, double low, double high, const std::string& name = "x");
 std::vector<float> repeated(int64_t n, float value);
 
-// The backends of this machine, for tests that call them in their own way.
+// The backends that the tests are built for, here those of this machine (tested_backends.cpp); for
+// tests that call them in their own way.
 struct TestedBackend {
   std::string name;
+  // threads: 1, 2 or 3; whatever else a result must not depend on varies with it.
   std::function<std::unique_ptr<Backend>(int threads)> make;
+  Precision precision = Precision::FP32;           // of the activations that run_case() passes
+  std::function<void(int threads)> use = nullptr;  // called before a cached backend is used again
 };
+const std::vector<TestedBackend>& all_tested_backends();
+// Those of precision FP32.
 const std::vector<TestedBackend>& tested_backends();
 
-// A buffer of a backend with guards on both sides: NaN-filled floats, 0xAB bytes around them.
+// Bytes in front of and behind a GuardedBuffer's; 0 where the device guards its allocations itself.
+extern const size_t kGuardBytes;
+
+// A buffer of a backend with guards on both sides: NaN inside, 0xAB bytes around them.
 class GuardedBuffer {
  public:
   GuardedBuffer(Backend& backend, size_t bytes);
@@ -170,6 +181,6 @@ bool cover(std::initializer_list<const char*> methods);
 #define COVERS(name, ...) \
   [[maybe_unused]] static const bool covers_##name = ::countenance::test::cover({__VA_ARGS__})
 
-#define OP_CASES(name, ...)   \
-  COVERS(name, __VA_ARGS__);  \
+#define OP_CASES(name, ...)  \
+  COVERS(name, __VA_ARGS__); \
   TEST(op_##name)

@@ -3,9 +3,10 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <optional>
+#include <set>
 #include <sstream>
 
-#include "backend/cpu/cpu_backend.h"
 #include "core/philox.h"
 #include "op_cases.h"
 
@@ -14,7 +15,6 @@ namespace countenance::test {
 namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr size_t kGuardBytes = 256;
 constexpr uint8_t kGuardByte = 0xAB;
 // Small enough that hardly an element crosses a kink of relu or of a maximum; in double the
 // differences still have 9 digits.
@@ -74,8 +74,7 @@ void add_derivative(const OpCase& c, Expected& expected, const OpValues& inputs,
     plus[input][i] += kStep * direction[i];
     minus[input][i] -= kStep * direction[i];
   }
-  const double value =
-      (scalar(c, expected, plus) - scalar(c, expected, minus)) / (2 * kStep);
+  const double value = (scalar(c, expected, plus) - scalar(c, expected, minus)) / (2 * kStep);
   expected.derivatives.push_back({input, std::move(direction), value, coordinate});
 }
 
@@ -120,6 +119,62 @@ Expected expect(const OpCase& c) {
   return expected;
 }
 
+// ---- bfloat16: activations are 16 bits wide, everything else stays float ----
+
+// The names that cases give to activations.
+bool is_activation(const std::string& name) {
+  static const std::set<std::string> names = {"x",   "y",        "a",          "b",      "residual",
+                                              "qkv", "features", "expression", "neutral"};
+  return names.count(name) > 0;
+}
+
+// The objective saves the gradients of its activations in float.
+bool has_float_gradient(const std::string& name) {
+  return name == "expression" || name == "neutral";
+}
+
+// To the nearest, ties to even; the cases hold no NaN.
+std::vector<uint16_t> to_bf16(const std::vector<float>& values) {
+  std::vector<uint16_t> halves;
+  for (float v : values) {
+    uint32_t bits;
+    std::memcpy(&bits, &v, sizeof bits);
+    halves.push_back(static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16));
+  }
+  return halves;
+}
+
+std::vector<float> from_bf16(const std::vector<uint16_t>& halves) {
+  std::vector<float> values;
+  for (uint16_t half : halves) {
+    const uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float v;
+    std::memcpy(&v, &bits, sizeof v);
+    values.push_back(v);
+  }
+  return values;
+}
+
+// The case as a bfloat16 backend sees it: activations and their cotangents rounded, which the
+// reference gets too. What remains is the rounding of each result, 2^-9 of it, and of what a kernel
+// itself rounds for its matrix products.
+OpCase in_bf16(OpCase c) {
+  for (OpInput& i : c.inputs) {
+    if (i.dtype == DType::F32 && is_activation(i.name)) i.values = from_bf16(to_bf16(i.values));
+  }
+  for (OpOutput& o : c.outputs) {
+    if (o.dtype != DType::F32 || !is_activation(o.name) || !o.cotangent.empty()) continue;
+    const std::vector<float> random =
+        from_bf16(to_bf16(normal(o.shape.elements(), c.name + ".d" + o.name)));
+    o.cotangent.assign(random.begin(), random.end());
+  }
+  c.forward_tolerance = std::max(c.forward_tolerance, c.bf16_tolerance);
+  c.backward_tolerance = std::max(c.backward_tolerance, c.bf16_tolerance);
+  c.forward_noise *= 1e4;  // from float's roundings to those of bfloat16
+  c.backward_noise *= 1e4;
+  return c;
+}
+
 // What a run left behind: the outputs by name, the gradients by "d" + name.
 struct Outcome {
   Values values;
@@ -128,21 +183,24 @@ struct Outcome {
 
 class CaseRun {
  public:
-  CaseRun(const OpCase& c, const Expected& expected, Backend& backend)
-      : case_(c), expected_(expected), backend_(backend) {}
+  CaseRun(const OpCase& c, const Expected& expected, Backend& backend, Precision precision)
+      : case_(c), expected_(expected), backend_(backend), precision_(precision) {}
 
   // base: what accumulated gradients start from.
   Outcome run(const Modes& modes, const Values& base) {
     for (const OpInput& i : case_.inputs) {
-      tensors_.tensors[i.name] = place(i.name, i.shape, i.dtype, i.matrix, &i.values);
+      tensors_.tensors[i.name] =
+          place(i.name, i.shape, dtype_of(i.name, i.dtype), i.matrix, &i.values);
     }
     for (const OpOutput& o : case_.outputs) {
       if (!tensors_.tensors.count(o.name)) {
-        tensors_.tensors[o.name] = place(o.name, o.shape, o.dtype, false, nullptr);
+        tensors_.tensors[o.name] =
+            place(o.name, o.shape, dtype_of(o.name, o.dtype), false, nullptr);
       }
       const std::vector<double>& cotangent = expected_.cotangents.at(o.name);
       const std::vector<float> rounded(cotangent.begin(), cotangent.end());
-      tensors_.cotangents[o.name] = place("d" + o.name, o.shape, DType::F32, false, &rounded);
+      tensors_.cotangents[o.name] =
+          place("d" + o.name, o.shape, dtype_of(o.name, DType::F32), false, &rounded);
     }
     if (case_.workspace) {
       const int64_t bytes = static_cast<int64_t>(case_.workspace(backend_));
@@ -157,7 +215,9 @@ class CaseRun {
         if (mode != GradientMode::Ignore) {
           const std::vector<float>* start =
               mode == GradientMode::Accumulate ? &base.at("d" + i.name) : nullptr;
-          gradient = {place("gradient of " + i.name, i.shape, DType::F32, i.matrix, start), mode};
+          const DType dtype =
+              has_float_gradient(i.name) ? DType::F32 : dtype_of(i.name, DType::F32);
+          gradient = {place("gradient of " + i.name, i.shape, dtype, i.matrix, start), mode};
         }
         tensors_.gradients[i.name] = gradient;
       }
@@ -168,6 +228,10 @@ class CaseRun {
   }
 
  private:
+  DType dtype_of(const std::string& name, DType dtype) const {
+    return dtype == DType::F32 && is_activation(name) ? activation_dtype(precision_) : dtype;
+  }
+
   Tensor place(const std::string& name, const Shape& shape, DType dtype, bool matrix,
                const std::vector<float>* values) {
     const int64_t elements = matrix ? backend_.packed_elements(shape) : shape.elements();
@@ -178,6 +242,8 @@ class CaseRun {
       backend_.pack_parameter(tensor, values->data());
     } else if (values && dtype == DType::F32) {
       backend_.copy_in(tensor, values->data());
+    } else if (values && dtype == DType::BF16) {
+      backend_.copy_in(tensor, to_bf16(*values).data());
     } else if (values) {
       const std::vector<uint8_t> small(values->begin(), values->end());
       backend_.copy_in(tensor, small.data());
@@ -195,6 +261,10 @@ class CaseRun {
       backend_.unpack_parameter(values.data(), tensor);
     } else if (tensor.dtype == DType::F32) {
       backend_.copy_out(values.data(), tensor);
+    } else if (tensor.dtype == DType::BF16) {
+      std::vector<uint16_t> halves(values.size());
+      backend_.copy_out(halves.data(), tensor);
+      values = from_bf16(halves);
     } else {
       std::vector<uint8_t> small(values.size());
       backend_.copy_out(small.data(), tensor);
@@ -227,6 +297,7 @@ class CaseRun {
   const OpCase& case_;
   const Expected& expected_;
   Backend& backend_;
+  Precision precision_;
   OpTensors tensors_;
   std::vector<std::pair<std::string, std::unique_ptr<GuardedBuffer>>> buffers_;
 };
@@ -285,7 +356,7 @@ bool same_bits(const Outcome& a, const Outcome& b, std::string* difference) {
   return true;
 }
 
-void check_modes(const OpCase& c, const Expected& expected, Backend& backend,
+void check_modes(const OpCase& c, const Expected& expected, Backend& backend, Precision precision,
                  const Outcome& overwritten, const std::string& where) {
   Values base;
   Modes accumulate;
@@ -296,7 +367,7 @@ void check_modes(const OpCase& c, const Expected& expected, Backend& backend,
     accumulate[i.name] = GradientMode::Accumulate;
     none[i.name] = GradientMode::Ignore;
   }
-  const Outcome accumulated = CaseRun(c, expected, backend).run(accumulate, base);
+  const Outcome accumulated = CaseRun(c, expected, backend, precision).run(accumulate, base);
   for (const std::string& problem : accumulated.problems) CHECK(false, where, ": ", problem);
   for (const auto& [name, start] : base) {
     const std::vector<float>& gradient = overwritten.values.at(name);
@@ -305,9 +376,11 @@ void check_modes(const OpCase& c, const Expected& expected, Backend& backend,
     for (size_t i = 0; i < start.size(); ++i) {
       // The sum may be one fused operation and partial sums may be added one by one: a few
       // roundings of the largest of them.
-      const double allowed = 1e-6 * (1 + std::fabs(start[i]) + std::fabs(gradient[i]) +
-                                     10 * c.backward_tolerance * std::fabs(gradient[i]));
-      right = right && std::fabs(total[i] - (static_cast<double>(start[i]) + gradient[i])) <= allowed;
+      const double rounding = precision == Precision::BF16 ? 1.0 / 128 : 1e-6;
+      const double allowed = rounding * (1 + std::fabs(start[i]) + std::fabs(gradient[i]) +
+                                         10 * c.backward_tolerance * std::fabs(gradient[i]));
+      right =
+          right && std::fabs(total[i] - (static_cast<double>(start[i]) + gradient[i])) <= allowed;
     }
     CHECK(right, where, ": ", name, " in mode Accumulate is not what was there plus the gradient");
   }
@@ -315,16 +388,16 @@ void check_modes(const OpCase& c, const Expected& expected, Backend& backend,
   for (const OpInput& i : c.inputs) {
     if (!i.differentiable) continue;
     const Outcome ignored =
-        CaseRun(c, expected, backend).run({{i.name, GradientMode::Ignore}}, base);
+        CaseRun(c, expected, backend, precision).run({{i.name, GradientMode::Ignore}}, base);
     CHECK(same_bits(ignored, overwritten, &difference), where, ": ignoring d", i.name, " changes ",
           difference);
     const Outcome only =
-        CaseRun(c, expected, backend).run({{i.name, GradientMode::Accumulate}}, base);
-    CHECK(only.values.at("d" + i.name) == accumulated.values.at("d" + i.name), where, ": d",
-          i.name, " accumulated alone differs");
+        CaseRun(c, expected, backend, precision).run({{i.name, GradientMode::Accumulate}}, base);
+    CHECK(only.values.at("d" + i.name) == accumulated.values.at("d" + i.name), where, ": d", i.name,
+          " accumulated alone differs");
     for (const std::string& problem : only.problems) CHECK(false, where, ": ", problem);
   }
-  const Outcome nothing = CaseRun(c, expected, backend).run(none, base);
+  const Outcome nothing = CaseRun(c, expected, backend, precision).run(none, base);
   for (const std::string& problem : nothing.problems) CHECK(false, where, ": ", problem);
 }
 
@@ -332,6 +405,7 @@ Backend& cached_backend(const TestedBackend& tested, int threads) {
   static std::map<std::pair<std::string, int>, std::unique_ptr<Backend>> all;
   std::unique_ptr<Backend>& backend = all[{tested.name, threads}];
   if (!backend) backend = tested.make(threads);
+  if (tested.use) tested.use(threads);
   return *backend;
 }
 
@@ -340,9 +414,8 @@ Backend& cached_backend(const TestedBackend& tested, int threads) {
 GuardedBuffer::GuardedBuffer(Backend& backend, size_t bytes)
     : backend_(backend), bytes_(bytes), block_(backend.allocate(bytes + 2 * kGuardBytes)) {
   std::vector<uint8_t> content(bytes + 2 * kGuardBytes, kGuardByte);
-  for (size_t i = 0; i + sizeof(float) <= bytes; i += sizeof(float)) {
-    std::memcpy(content.data() + kGuardBytes + i, &kNaN, sizeof kNaN);
-  }
+  // NaN as float32 and as bfloat16.
+  std::memset(content.data() + kGuardBytes, 0xFF, bytes);
   const int64_t size = static_cast<int64_t>(content.size());
   backend_.copy_in({block_->data(), Shape{size}, DType::U8}, content.data());
 }
@@ -358,34 +431,40 @@ bool GuardedBuffer::guards_intact() const {
          std::all_of(content.end() - kGuardBytes, content.end(), is_guard);
 }
 
-const std::vector<TestedBackend>& tested_backends() {
-  static const std::vector<TestedBackend> all = [] {
-    std::vector<TestedBackend> found;
-    for (Isa isa : {Isa::Portable, Isa::Avx2, Isa::Avx512}) {
-      if (!supported(isa)) continue;
-      found.push_back({name_of(isa), [isa](int threads) { return make_cpu_backend(threads, isa); }});
-    }
-    return found;
-  }();
-  return all;
+namespace {
+
+void run_on(const OpCase& c, const TestedBackend& tested, const Expected& expected) {
+  const Precision precision = tested.precision;
+  const std::string where = text(c.name, " on ", tested.name);
+  const Outcome one = CaseRun(c, expected, cached_backend(tested, 1), precision).run({}, {});
+  for (const std::string& problem : one.problems) CHECK(false, where, ": ", problem);
+  check_outputs(c, expected, one, where);
+  check_gradients(c, expected, one, where);
+  for (int threads : {2, 3}) {
+    std::string difference;
+    const Outcome more =
+        CaseRun(c, expected, cached_backend(tested, threads), precision).run({}, {});
+    CHECK(same_bits(one, more, &difference), where, ": ", difference, " differs with ", threads,
+          " threads");
+    for (const std::string& problem : more.problems) CHECK(false, where, ": ", problem);
+  }
+  if (c.backward) check_modes(c, expected, cached_backend(tested, 2), precision, one, where);
 }
 
+}  // namespace
+
 void run_case(const OpCase& c) {
-  const Expected expected = expect(c);
-  for (const TestedBackend& tested : tested_backends()) {
-    const std::string where = text(c.name, " on ", tested.name);
-    const Outcome one = CaseRun(c, expected, cached_backend(tested, 1)).run({}, {});
-    for (const std::string& problem : one.problems) CHECK(false, where, ": ", problem);
-    check_outputs(c, expected, one, where);
-    check_gradients(c, expected, one, where);
-    for (int threads : {2, 3}) {
-      std::string difference;
-      const Outcome more = CaseRun(c, expected, cached_backend(tested, threads)).run({}, {});
-      CHECK(same_bits(one, more, &difference), where, ": ", difference, " differs with ", threads,
-            " threads");
-      for (const std::string& problem : more.problems) CHECK(false, where, ": ", problem);
+  std::optional<Expected> expected;
+  std::optional<Expected> expected_in_bf16;
+  const OpCase rounded = in_bf16(c);
+  for (const TestedBackend& tested : all_tested_backends()) {
+    if (tested.precision == Precision::FP32) {
+      if (!expected) expected = expect(c);
+      run_on(c, tested, *expected);
+    } else {
+      if (!expected_in_bf16) expected_in_bf16 = expect(rounded);
+      run_on(rounded, tested, *expected_in_bf16);
     }
-    if (c.backward) check_modes(c, expected, cached_backend(tested, 2), one, where);
   }
 }
 
@@ -409,6 +488,17 @@ std::vector<float> uniform(int64_t n, double low, double high, const std::string
 
 std::vector<float> repeated(int64_t n, float value) {
   return std::vector<float>(static_cast<size_t>(n), value);
+}
+
+const std::vector<TestedBackend>& tested_backends() {
+  static const std::vector<TestedBackend> all = [] {
+    std::vector<TestedBackend> found;
+    for (const TestedBackend& tested : all_tested_backends()) {
+      if (tested.precision == Precision::FP32) found.push_back(tested);
+    }
+    return found;
+  }();
+  return all;
 }
 
 std::vector<std::string>& covered_methods() {

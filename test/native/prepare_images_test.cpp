@@ -5,7 +5,6 @@
 #include <limits>
 #include <vector>
 
-#include "backend/cpu/cpu_backend.h"
 #include "core/philox.h"
 #include "crc32.h"
 #include "harness.h"
@@ -130,7 +129,7 @@ TEST(prepare_images_normalises_like_torchvision) {
   constexpr uint32_t kTorchvision = 3172512184u;
   std::vector<uint8_t> images;
   for (int p = 0; p < 256; ++p) images.insert(images.end(), kChannels, static_cast<uint8_t>(p));
-  const auto backend = make_cpu_backend(1);
+  const auto backend = tested_backends().front().make(1);
   const std::vector<float> out = prepare(*backend, images, 16, {ImageTransform{}}, {});
   std::vector<float> planes;
   for (int64_t c = 0; c < kChannels; ++c) {
@@ -141,7 +140,7 @@ TEST(prepare_images_normalises_like_torchvision) {
 
 TEST(prepare_images_pads_with_black_before_normalisation) {
   std::vector<uint8_t> images(4 * 4 * kChannels, 200);
-  const auto backend = make_cpu_backend(2);
+  const auto backend = tested_backends().front().make(2);
   const Normalization normalization;
   const std::vector<float> out =
       prepare(*backend, images, 4, {{.shift_y = 1, .erase_height = 1, .erase_width = 1}}, {});
@@ -154,7 +153,7 @@ TEST(prepare_images_pads_with_black_before_normalisation) {
 
 TEST(prepare_images_refuses_what_leaves_the_image) {
   std::vector<uint8_t> images(2 * 2 * kChannels);
-  const auto backend = make_cpu_backend(1);
+  const auto backend = tested_backends().front().make(1);
   for (const ImageTransform& t :
        {ImageTransform{.erase_top = 1, .erase_height = 2, .erase_width = 1},
         ImageTransform{.erase_left = -1, .erase_height = 1, .erase_width = 1},
