@@ -7,7 +7,7 @@ size_t CpuBackend::conv2d_workspace(const Shape& x, const Shape& weight,
   const Shape y = conv2d_output(x, weight, attributes);
   // The same block counts as conv2d_backward_weight, by the same choice of source.
   int64_t partial = 0;
-  with_conv2d_rows(nullptr, x, weight, y, attributes, kOuterRows, outer_scratch(kScratchFloats),
+  with_conv2d_rows(nullptr, x, weight, y, attributes, RowsPlan::outer(kScratchFloats),
                    [&](const auto& source, int64_t taps, int64_t depth) {
                      partial =
                          OuterPartition(taps, depth, weight[0], source.blocks()).workspace_floats();
@@ -20,8 +20,8 @@ size_t CpuBackend::conv2d_workspace(const Shape& x, const Shape& weight,
 void CpuBackend::conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
                                 const Conv2dAttributes& attributes, Tensor) {
   const Workers workers{pool_, scratch(0), kScratchFloats};
-  const int64_t block_rows = block_rows_for(y.shape.rows(), pool_.size());
-  with_conv2d_rows(x.f32(), x.shape, weight.shape, y.shape, attributes, block_rows, kScratchFloats,
+  const RowsPlan plan = RowsPlan::product(workers, y.shape[0], y.shape[1] * y.shape[2], y.shape[3]);
+  with_conv2d_rows(x.f32(), x.shape, weight.shape, y.shape, attributes, plan,
                    [&](const auto& source, int64_t taps, int64_t depth) {
                      run_product(workers, Product::forward(y, weight, epilogue, taps, depth),
                                  source);

@@ -35,10 +35,9 @@ void CpuBackend::conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
       const TapClass columns(x, stride, weight.shape[3]);
       const ConvAxis width = ConvAxis::backward(in[2], out[2], columns, attributes);
       product.taps = rows.count * columns.count;
-      const int64_t pixels = in[0] * height.count * width.count;
-      ConvRows source{dy.f32(), in[0],  height,
-                      width,    out[3], in[1],
-                      in[2],    in[3],  block_rows_for(pixels, pool_.size())};
+      const RowsPlan plan = RowsPlan::product(workers, in[0], height.count * width.count, in[3]);
+      ConvRows source{dy.f32(), in[0], height, width,           out[3],
+                      in[1],    in[2], in[3],  plan.block_rows, plan.group};
       if (product.taps > 0) {
         run_product(workers, product, source);
         product.weight += product.taps * tap_floats;

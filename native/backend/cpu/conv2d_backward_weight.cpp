@@ -13,8 +13,8 @@ void CpuBackend::conv2d_backward_weight(Gradient dweight, Gradient dbias, Tensor
   };
   if (!dweight.wanted()) return sum_bias();
   with_conv2d_rows(
-      x.f32(), x.shape, dweight.tensor.shape, dy.shape, attributes, kOuterRows,
-      outer_scratch(kScratchFloats), [&](const auto& source, int64_t taps, int64_t depth) {
+      x.f32(), x.shape, dweight.tensor.shape, dy.shape, attributes, RowsPlan::outer(kScratchFloats),
+      [&](const auto& source, int64_t taps, int64_t depth) {
         // The bias is summed in blocks of kOuterRows, with or without a weight.
         const bool together = std::decay_t<decltype(source)>::kEvenBlocks;
         run_outer(

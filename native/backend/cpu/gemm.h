@@ -35,11 +35,12 @@ constexpr int64_t panels_of(int64_t columns) { return (columns + kPanel - 1) / k
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // y[r][column] = activation(scale (sum + y if add) + shift + residual),
-// sum = sum over taps t and depth k of a[t][r][k] b[t depth + k][column].
+// sum = sum over the listed taps t and depth k of a[t][r][k] b[t depth + k][column].
 struct Tile {
   const float* const* a;  // row r of tap t: a[t * a_stride + r], `depth` floats
   int64_t a_stride;       // pointers from one tap to the next
-  int64_t taps;
+  const int32_t* taps;
+  int64_t tap_count;
   int64_t depth;
   const float* b;    // P panels of [taps * depth][16]
   int64_t b_stride;  // floats from one panel to the next
@@ -56,11 +57,12 @@ using TileKernel = void (*)(const Tile&);
 // 1 <= panels <= kMaxPanels, 1 <= rows <= kMaxRows[panels].
 TileKernel tile_kernel(int64_t rows, int64_t panels);
 
-// c[panel][r][16] = (c if add) + sum over i of a[i][a_offset + r] b[i][panel][16].
+// c[panel][r][16] = (c if add) + sum over i < count of a[i][a_offset + r] b[rows[i]][panel][16].
 struct OuterTile {
   const float* const* a;
   int64_t a_offset;
-  int64_t count;   // of summands
+  const int32_t* rows;
+  int64_t count;
   const float* b;  // row i starts at b + i * b_stride: P panels of 16 floats
   int64_t b_stride;
   float* c;  // row r of a panel: 16 floats at c + panel * c_stride + 16 r

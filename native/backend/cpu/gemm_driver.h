@@ -81,15 +81,16 @@ void run_product(const Workers& workers, const Product& p, const Source& source)
         const int64_t tap = chunks.tap_begin(chunk);
         const int64_t k = chunks.depth_begin(chunk);
         const bool is_last = chunk + 1 == chunks.count();
+        const int64_t taps = chunks.tap_end(chunk) - tap;
+        int32_t listed[kMaxTaps];
         Tile tile;
-        tile.taps = chunks.tap_end(chunk) - tap;
+        tile.taps = listed;
         tile.depth = chunks.depth_end(chunk) - k;
         tile.a_stride = block.stride;
         tile.b_stride = panel_floats;
-        tile.y_offsets = block.offsets;
         tile.add = p.accumulates || chunk > 0;
         tile.relu = is_last && p.relu;
-        block.fill(tap, tile.taps, k);
+        block.fill(tap, taps, k);
         for (int64_t group = first_group; group < last_group; ++group) {
           const int64_t panels = groups.size(group);
           const int64_t column = groups.begin(group) * kPanel;
@@ -102,10 +103,15 @@ void run_product(const Workers& workers, const Product& p, const Source& source)
             tile.residual = p.residual ? p.residual + column : nullptr;
           }
           const int64_t most = kMaxRows[panels];
-          for (int64_t r = 0; r < block.rows; r += most) {
-            tile.a = block.pointers + r;
-            tile.y_offsets = block.offsets + r;
-            tile_kernel(std::min(most, block.rows - r), panels)(tile);
+          for (int64_t begin_run = 0; begin_run < block.rows; begin_run += block.run) {
+            const int64_t end_run = std::min(begin_run + block.run, block.rows);
+            for (int64_t r = begin_run; r < end_run; r += most) {
+              const int64_t rows = std::min(most, end_run - r);
+              tile.a = block.pointers + r;
+              tile.y_offsets = block.offsets + r;
+              tile.tap_count = block.list_taps(listed, taps, r, r + rows);
+              tile_kernel(rows, panels)(tile);
+            }
           }
         }
       }
@@ -190,6 +196,74 @@ void add_rows(float* sums, const float* b, int64_t b_stride, int64_t rows, int64
 void pack_columns(float* packed, const float* b, int64_t b_stride, int64_t rows, int64_t columns,
                   int64_t panels);
 
+// Scratch memory of run_outer before that of the source's block: packed columns, lists of rows.
+inline constexpr int64_t kListFloats = kMaxTaps * kOuterRows;
+inline constexpr int64_t kOuterScratch = kOuterRows * kMaxPanels * kPanel + kListFloats;
+
+// One block of rows for run_outer: the rows that each tap reads, without those outside of the
+// image, and the columns of dy, packed where they lie far apart or end within a panel.
+template <class Source>
+class OuterBlock {
+ public:
+  OuterBlock(const Source& source, int64_t index, float* scratch)
+      : lists_(reinterpret_cast<int32_t*>(scratch)),
+        packed_(scratch + kListFloats),
+        block_(source, index, scratch + kOuterScratch) {}
+
+  int64_t rows() const { return block_.rows; }
+
+  void set_columns(OuterTile& tile, const OuterProduct& p, int64_t column, int64_t panels,
+                   bool often) {
+    tile.b = p.dy + block_.offsets[0] + column;
+    tile.b_stride = p.columns;
+    const int64_t columns = std::min(p.columns - column, panels * kPanel);
+    if (columns == panels * kPanel && (!often || columns == p.columns)) return;
+    if (packed_column_ != column) {
+      pack_columns(packed_, tile.b, p.columns, block_.rows, columns, panels);
+      packed_column_ = column;
+    }
+    tile.b = packed_;
+    tile.b_stride = panels * kPanel;
+  }
+
+  void set_rows(OuterTile& tile, int64_t tap, int64_t taps, int64_t depth_begin) {
+    if (tap < first_tap_ || tap >= last_tap_ || depth_begin != depth_begin_) {
+      first_tap_ = tap;
+      last_tap_ = std::min(taps, tap + kMaxTaps);
+      depth_begin_ = depth_begin;
+      block_.fill(first_tap_, last_tap_ - first_tap_, depth_begin);
+      for (int64_t t = 0; t < last_tap_ - first_tap_; ++t) counts_[t] = compact(t);
+    }
+    const int64_t t = tap - first_tap_;
+    tile.a = block_.pointers + t * block_.stride;
+    tile.rows = lists_ + t * block_.stride;
+    tile.count = counts_[t];
+  }
+
+ private:
+  int32_t compact(int64_t tap) {
+    const float** pointers = block_.pointers + tap * block_.stride;
+    int32_t* list = lists_ + tap * block_.stride;
+    int32_t count = 0;
+    for (int32_t r = 0; r < block_.rows; ++r) {
+      const float* pointer = pointers[r];
+      pointers[count] = pointer;
+      list[count] = r;
+      count += pointer != kZeros;
+    }
+    return count;
+  }
+
+  int32_t* lists_;
+  float* packed_;
+  typename Source::Block block_;
+  int32_t counts_[kMaxTaps];
+  int64_t packed_column_ = -1;
+  int64_t first_tap_ = 0;
+  int64_t last_tap_ = 0;
+  int64_t depth_begin_ = -1;
+};
+
 template <class Source>
 void run_outer(const Workers& workers, const OuterProduct& p, const Source& source) {
   const int64_t blocks = source.blocks();
@@ -200,7 +274,6 @@ void run_outer(const Workers& workers, const OuterProduct& p, const Source& sour
   const int64_t panel_floats = p.taps * p.depth * kPanel;
   const int64_t pieces =
       std::clamp<int64_t>(divide_up(8 * workers.pool.size(), part.slices), 1, part.units);
-  const bool partial_panel = p.columns % kPanel != 0;
 
   workers.pool.parallel_for(part.slices * pieces, 1, [&](int64_t begin, int64_t end, int worker) {
     for (int64_t piece = begin; piece < end; ++piece) {
@@ -209,43 +282,26 @@ void run_outer(const Workers& workers, const OuterProduct& p, const Source& sour
       const int64_t last_unit = part.units * (piece % pieces + 1) / pieces;
       const int64_t first_block = part.first_block(slice);
       for (int64_t b = first_block; b < part.first_block(slice + 1); ++b) {
-        // The packed last columns stand in front of the block's own scratch.
-        float* packed = workers.scratch_of(worker);
-        typename Source::Block block(source, b, packed + kOuterRows * kMaxPanels * kPanel);
+        OuterBlock<Source> block(source, b, workers.scratch_of(worker));
         const bool add = b > first_block;
-        int64_t filled_tap = -1;
-        int64_t filled_depth = -1;
         for (int64_t unit = first_unit; unit < last_unit; ++unit) {
           const int64_t depth_unit = unit % part.depth_units;
-          const int64_t group = unit / part.depth_units % part.groups.count;
-          const int64_t tap = unit / part.depth_units / part.groups.count;
+          const int64_t tap = unit / part.depth_units % p.taps;
+          const int64_t group = unit / part.depth_units / p.taps;
           const int64_t panels = part.groups.size(group);
           const int64_t column = part.groups.begin(group) * kPanel;
-
           OuterTile tile;
-          tile.b = p.dy + block.first * p.columns + column;
-          tile.b_stride = p.columns;
-          if (partial_panel && group + 1 == part.groups.count) {
-            pack_columns(packed, tile.b, p.columns, block.rows, p.columns - column, panels);
-            tile.b = packed;
-            tile.b_stride = panels * kPanel;
-          }
+          block.set_columns(tile, p, column, panels, last_unit - unit > 2);
           if (p.dbias && tap == 0 && depth_unit == 0) {
             const int64_t bias_slice = part.bias_slice(b);
             add_rows(bias_sums + bias_slice * part.bias_floats + column, tile.b, tile.b_stride,
-                     block.rows, panels, b > part.first_bias_block(bias_slice));
+                     block.rows(), panels, b > part.first_bias_block(bias_slice));
           }
           if (!p.dweight) continue;
           const int64_t k_begin = depth_unit * OuterPartition::kUnitDepth;
           const int64_t k_end = std::min(p.depth, k_begin + OuterPartition::kUnitDepth);
           const int64_t table_depth = k_begin / kMaxDepth * kMaxDepth;
-          if (tap != filled_tap || table_depth != filled_depth) {
-            block.fill(tap, 1, table_depth);
-            filled_tap = tap;
-            filled_depth = table_depth;
-          }
-          tile.a = block.pointers;
-          tile.count = block.rows;
+          block.set_rows(tile, tap, p.taps, table_depth);
           tile.c_stride = panel_floats;
           tile.add = add || (part.slices == 1 && p.dweight_accumulates);
           float* c = weight_sums + (part.slices > 1 ? slice * part.weight_floats : 0) +

@@ -31,11 +31,12 @@ void multiply_tile(const Tile& t) {
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) sums[r][v] = Vec::zero();
   }
-  const float* b = t.b;
   const int64_t b_stride = t.b_stride;
   const int64_t depth = t.depth;
-  for (int64_t tap = 0; tap < t.taps; ++tap) {
+  for (int64_t i = 0; i < t.tap_count; ++i) {
+    const int64_t tap = t.taps[i];
     const float* const* rows = t.a + tap * t.a_stride;
+    const float* b = t.b + tap * depth * kPanel;
     const float* a[R];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) a[r] = rows[r];
@@ -92,12 +93,20 @@ void multiply_outer(const OuterTile& t) {
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) sums[r][v] = Vec::zero();
   }
-  const float* b = t.b;
-  const float* const* end = t.a + t.count;
+  if (t.add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p) __builtin_prefetch(t.c + p * t.c_stride + r * kPanel);
+    }
+  }
+  const int64_t count = t.count;
+  const int64_t b_stride = t.b_stride;
   const int64_t a_offset = t.a_offset;
 #pragma GCC unroll 1
-  for (const float* const* row = t.a; row < end; ++row) {
-    const float* a = *row + a_offset;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* a = t.a[i] + a_offset;
+    const float* b = t.b + t.rows[i] * b_stride;
     Vec columns[kVecs];
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) columns[v] = Vec::load(b + v * Vec::kWidth);
@@ -107,7 +116,6 @@ void multiply_outer(const OuterTile& t) {
 #pragma GCC unroll 16
       for (int v = 0; v < kVecs; ++v) sums[r][v] = fma(x, columns[v], sums[r][v]);
     }
-    b += t.b_stride;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {

@@ -14,16 +14,28 @@ inline constexpr int64_t kMaxTaps = 64;
 // The part of a block that does not depend on the source.
 struct RowTable {
   // The table needs scratch for kMaxTaps + 1 pointers a row; `rest` is what follows it.
-  RowTable(float* scratch, int64_t block_rows, int64_t first_row, int64_t row_count)
-      : rows(row_count), first(first_row), stride(block_rows) {
+  RowTable(float* scratch, int64_t block_rows, int64_t row_count)
+      : rows(row_count), run(row_count), stride(block_rows) {
     pointers = reinterpret_cast<const float**>(scratch);
     offsets = reinterpret_cast<int64_t*>(pointers + kMaxTaps * stride);
     rest = reinterpret_cast<float*>(offsets + stride);
   }
   static constexpr int64_t floats(int64_t block_rows) { return (kMaxTaps + 1) * block_rows * 2; }
 
+  // Lists the taps, of the `taps` in the table, that any of the rows begin .. end - 1 reads.
+  int64_t list_taps(int32_t* list, int64_t taps, int64_t begin, int64_t end) const {
+    int64_t count = 0;
+    for (int64_t t = 0; t < taps; ++t) {
+      const float* const* row = pointers + t * stride;
+      int64_t r = begin;
+      while (r < end && row[r] == kZeros) ++r;
+      if (r < end) list[count++] = static_cast<int32_t>(t);
+    }
+    return count;
+  }
+
   int64_t rows;
-  int64_t first;           // number of the block's first row in the output
+  int64_t run;             // rows, one behind the other, that tiles are cut from
   int64_t stride;          // pointers from one tap to the next
   const float** pointers;  // [taps][stride]
   int64_t* offsets;        // of the output rows, in floats
@@ -45,10 +57,11 @@ struct PlainRows {
 
   struct Block : RowTable {
     Block(const PlainRows& source, int64_t index, float* scratch)
-        : RowTable(scratch, source.block_rows, index * source.block_rows,
+        : RowTable(scratch, source.block_rows,
                    std::min(source.block_rows, source.rows - index * source.block_rows)),
-          x(source.x + first * source.depth),
+          x(source.x + index * source.block_rows * source.depth),
           depth(source.depth) {
+      const int64_t first = index * source.block_rows;
       for (int64_t r = 0; r < rows; ++r) offsets[r] = (first + r) * source.y_stride;
     }
     void fill(int64_t, int64_t, int64_t depth_begin) {
@@ -86,10 +99,11 @@ struct ConvAxis {
   }
 };
 
-// The rows of a convolution, forward or for the gradient of its data.
+// The rows of a convolution, forward or for the gradient of its data. The images advance in
+// groups, each pixel of a group's images before the next pixel: a tile of such rows lacks a tap
+// either everywhere, and leaves it out, or nowhere. With small images that is a large part.
 struct ConvRows {
-  // Whether every block but the last has block_rows rows.
-  static constexpr bool kEvenBlocks = true;
+  static constexpr bool kEvenBlocks = true;  // with group = 1
 
   const float* x;  // (batch, height.size, width.size, depth)
   int64_t batch;
@@ -98,36 +112,69 @@ struct ConvRows {
   int64_t depth;
   int64_t y_height, y_width, y_channels;
   int64_t block_rows;
+  int64_t group = 1;  // images
 
-  int64_t rows() const { return batch * height.count * width.count; }
-  int64_t blocks() const { return divide_up(rows(), block_rows); }
+  int64_t pixels() const { return height.count * width.count; }
+  int64_t groups() const { return divide_up(batch, group); }
+  // With groups of one image, a block goes on into the next image.
+  int64_t block_pixels() const { return block_rows / group; }
+  int64_t blocks() const {
+    return group == 1 ? divide_up(batch * pixels(), block_rows)
+                      : groups() * divide_up(pixels(), block_pixels());
+  }
 
   struct Block : RowTable {
     Block(const ConvRows& s, int64_t index, float* scratch)
-        : RowTable(scratch, s.block_rows, index * s.block_rows,
-                   std::min(s.block_rows, s.rows() - index * s.block_rows)),
-          source(s) {
+        : RowTable(scratch, s.block_rows, 0), source(s) {
       base = reinterpret_cast<int64_t*>(rest);
       y0 = base + stride;
       x0 = y0 + stride;
-      int64_t column = first % s.width.count;
-      int64_t row = first / s.width.count % s.height.count;
-      int64_t image = first / s.width.count / s.height.count;
-      for (int64_t r = 0; r < rows; ++r) {
-        y0[r] = row * s.height.step + s.height.origin;
-        x0[r] = column * s.width.step + s.width.origin;
-        base[r] = ((image * s.height.size + y0[r]) * s.width.size + x0[r]) * s.depth;
-        offsets[r] = ((image * s.y_height + row * s.height.y_step + s.height.y_first) * s.y_width +
-                      column * s.width.y_step + s.width.y_first) *
-                     s.y_channels;
-        if (++column == s.width.count) {
-          column = 0;
-          if (++row == s.height.count) {
-            row = 0;
-            ++image;
-          }
-        }
+      if (s.group == 1) {
+        const int64_t first = index * s.block_rows;
+        const int64_t count = std::min(s.block_rows, s.batch * s.pixels() - first);
+        Pixel pixel(s, first / s.pixels(), first % s.pixels());
+        for (; rows < count; pixel.next(s)) add(pixel);
+        run = rows;
+        return;
       }
+      const int64_t pieces = divide_up(s.pixels(), s.block_pixels());
+      const int64_t image = index / pieces * s.group;
+      const int64_t images = std::min(s.group, s.batch - image);
+      const int64_t first = index % pieces * s.block_pixels();
+      const int64_t count = std::min(s.block_pixels(), s.pixels() - first);
+      Pixel pixel(s, image, first);
+      for (int64_t p = 0; p < count; ++p, pixel.next(s)) {
+        for (pixel.image = image; pixel.image < image + images; ++pixel.image) add(pixel);
+        pixel.image = image;
+      }
+      run = images;
+    }
+
+    struct Pixel {
+      Pixel(const ConvRows& s, int64_t of_image, int64_t number)
+          : image(of_image), row(number / s.width.count), column(number % s.width.count) {}
+      void next(const ConvRows& s) {
+        if (++column < s.width.count) return;
+        column = 0;
+        if (++row < s.height.count) return;
+        row = 0;
+        ++image;
+      }
+      int64_t image, row, column;
+    };
+
+    void add(const Pixel& pixel) {
+      const ConvRows& s = source;
+      const int64_t y = pixel.row * s.height.step + s.height.origin;
+      const int64_t x = pixel.column * s.width.step + s.width.origin;
+      y0[rows] = y;
+      x0[rows] = x;
+      base[rows] = ((pixel.image * s.height.size + y) * s.width.size + x) * s.depth;
+      offsets[rows] =
+          ((pixel.image * s.y_height + pixel.row * s.height.y_step + s.height.y_first) * s.y_width +
+           pixel.column * s.width.y_step + s.width.y_first) *
+          s.y_channels;
+      ++rows;
     }
 
     void fill(int64_t tap_begin, int64_t taps, int64_t depth_begin) {
@@ -211,7 +258,7 @@ struct PaddedRows {
 
   struct Block : RowTable {
     Block(const PaddedRows& s, int64_t index, float* scratch)
-        : RowTable(scratch, s.block_rows(), 0, 0), source(s) {
+        : RowTable(scratch, s.block_rows(), 0), source(s) {
       const int64_t across = index % s.blocks_across();
       const int64_t down = index / s.blocks_across() % s.blocks_down();
       const int64_t image = index / s.blocks_across() / s.blocks_down();
@@ -220,7 +267,8 @@ struct PaddedRows {
       columns = std::min(s.block_width, s.y_width - left);
       const int64_t lines = std::min(s.block_height, s.y_height - top);
       rows = lines * columns;
-      first = (image * s.y_height + top) * s.y_width + left;
+      run = rows;
+      const int64_t first = (image * s.y_height + top) * s.y_width + left;
       for (int64_t l = 0, r = 0; l < lines; ++l) {
         for (int64_t c = 0; c < columns; ++c, ++r) {
           offsets[r] = (first + l * s.y_width + c) * s.y_channels;

@@ -55,7 +55,7 @@ void pack_columns(float* packed, const float* b, int64_t b_stride, int64_t rows,
   for (int64_t r = 0; r < rows; ++r) {
     float* out = packed + r * panels * kPanel;
     const float* in = b + r * b_stride;
-    for (int64_t c = 0; c < columns; ++c) out[c] = in[c];
+    std::memcpy(out, in, static_cast<size_t>(columns) * sizeof(float));
     for (int64_t c = columns; c < panels * kPanel; ++c) out[c] = 0.0f;
   }
 }
