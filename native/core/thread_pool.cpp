@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "core/error.h"
 
@@ -51,12 +52,21 @@ ThreadPool::ThreadPool(int threads) {
   require(threads >= 1 && threads <= kMaxThreads, "Expected between 1 and ", kMaxThreads,
           " threads but received ", threads);
   workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int worker = 1; worker < threads; ++worker) {
-    workers_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < threads; ++worker) {
+      workers_.emplace_back([this, worker] { work(worker); });
+    }
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size();
+    stop();  // a thread that is still joinable would end the process
+    fail(code::kOutOfMemory, "cannot start ", threads, " threads (", started + 1,
+         " were possible): ", error.what());
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -36,6 +36,7 @@ class ThreadPool {
 
  private:
   struct Loop;
+  void stop();
   void work(int worker);
   static void run_pieces(Loop& loop, int worker);
 
