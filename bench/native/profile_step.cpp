@@ -1,3 +1,5 @@
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,8 +14,10 @@
 #include "train/trainer.h"
 
 // Where the time of a training step goes: profile_step [resnet18|swin-t] [size] [batch] [threads]
-// [steps]. Prints a table per op type and one per layer, in milliseconds a step (the mean over the
-// steps after a first one that touches the memory).
+// [steps] [wall|cpu]. Prints a table per op type and one per layer, in milliseconds a step (the
+// mean over the steps after a first one that touches the memory). `cpu` counts the process's
+// processor time instead of the clock's: with one thread, figures that a busy machine hardly
+// disturbs.
 
 using namespace countenance;
 
@@ -25,9 +29,27 @@ struct Times {
   double total() const { return forward + backward; }
 };
 
+double processor_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 class Profile final : public RunObserver {
  public:
+  explicit Profile(bool cpu) : cpu_(cpu) {}
+
+  double now() const { return cpu_ ? processor_seconds() : wall_seconds(); }
+  // Ops run one right after the other, so that the processor time of one is what passed since the
+  // one before; the first op's holds the loading of the images too.
+  void start_step() { last_ = now(); }
+
   void ran(const Graph& graph, int node, bool backward, double seconds) override {
+    if (cpu_) seconds = now() - last_;
     const Graph::Node& n = graph.nodes()[static_cast<size_t>(node)];
     std::string layer = n.op->type();
     if (!n.use.parameters.empty()) {
@@ -39,6 +61,7 @@ class Profile final : public RunObserver {
     std::snprintf(number, sizeof number, "%3d ", node);
     add(types_[n.op->type()], backward, seconds);
     add(layers_[number + layer + " " + shape.str()], backward, seconds);
+    last_ = now();
   }
 
   void reset() {
@@ -75,11 +98,13 @@ class Profile final : public RunObserver {
     }
   }
 
+  bool cpu_;
+  double last_ = 0;
   Table types_;
   Table layers_;
 };
 
-void run(const ModelConfig& config, int64_t batch, int threads, int steps) {
+void run(const ModelConfig& config, int64_t batch, int threads, int steps, bool cpu) {
   std::vector<float> text(static_cast<size_t>(config.classes * kEmbedding));
   const RandomStream random(1, hash_name("profile"));
   for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<float>(random.normal(i));
@@ -104,13 +129,15 @@ void run(const ModelConfig& config, int64_t batch, int threads, int steps) {
                         .learning_rate = 1e-4f,
                         .normalization = {}};
 
-  Profile profile;
+  Profile profile(cpu);
   trainer.step(data, nullptr, &profile);
   profile.reset();
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < steps; ++i) trainer.step(data, nullptr, &profile);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double start = profile.now();
+  for (int i = 0; i < steps; ++i) {
+    profile.start_step();
+    trainer.step(data, nullptr, &profile);
+  }
+  const double seconds = profile.now() - start;
   std::printf("%s, %s at %lld, batch %lld: %.1f ms a step, %.1f images/s\n",
               backend->description().c_str(),
               config.backbone == Backbone::ResNet18 ? "resnet18" : "swin-t",
@@ -130,7 +157,8 @@ int main(int argc, char** argv) {
   config.input_size = number(2, 112);
   config.patch_size = config.input_size >= 224 ? 4 : 2;
   try {
-    run(config, number(3, 64), number(4, 0), std::max(1, number(5, 3)));
+    run(config, number(3, 64), number(4, 0), std::max(1, number(5, 3)),
+        argc > 6 && std::strcmp(argv[6], "cpu") == 0);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "profile_step: %s\n", error.what());
     return 1;
