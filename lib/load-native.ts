@@ -60,14 +60,14 @@ export async function awaitNative<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The native code begins messages in lower case and writes NaN as C does. */
 function fromNative(error: unknown): CountenanceError {
-  const converted = toCountenanceError(error);
-  // Messages of the native code start in lower case where they continue a sentence.
-  if (isErrorCode(systemCode(error)) && /^[a-z]/.test(converted.message)) {
-    const message = converted.message.charAt(0).toUpperCase() + converted.message.slice(1);
-    return new CountenanceError(converted.code, message, { cause: error });
+  const { code, message } = toCountenanceError(error);
+  if (error instanceof CountenanceError || !isErrorCode(systemCode(error))) {
+    return toCountenanceError(error);
   }
-  return converted;
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return new CountenanceError(code, text.replace(/(?<!\w)-?nan\b/g, 'NaN'), { cause: error });
 }
 
 /** What this installation is and can use. */
