@@ -29,9 +29,8 @@ ArrayView view_array(Napi::Value value, std::string_view expected, std::string_v
 
 template <class T>
 std::vector<T> copy_of(const ArrayView& view) {
-  std::vector<T> values(view.length);
-  if (view.length) std::memcpy(values.data(), view.data, view.length * sizeof(T));
-  return values;
+  const T* data = static_cast<const T*>(view.data);
+  return std::vector<T>(data, data + view.length);
 }
 
 }  // namespace
