@@ -50,7 +50,7 @@ export interface StreamedPrediction extends Prediction {
  * @example
  * await using predictor = await Predictor.load('my-model');
  * const { label, score, intensity } = await predictor.predict('face.jpg');
- * // 'happiness', 0.98, 0.61
+ * // 'happiness', 0.98, 0.48
  */
 export class Predictor {
   /** The model it asks. */

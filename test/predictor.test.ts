@@ -79,7 +79,7 @@ describe('predictor', function () {
       const cosine = e.reduce((total, value, i) => total + value * n[i]!, 0) / (norm(e) * norm(n));
       assert.ok(Math.abs(prediction.neutralDistance / distance - 1) < tolerance);
       near(prediction.neutralSimilarity, cosine, 'cosine');
-      near(prediction.intensity, distance / (norm(e) + norm(n)), 'intensity');
+      near(prediction.intensity, (1 - cosine) / 2, 'intensity');
     });
 
     const vector = (...values: number[]): Float32Array => Float32Array.from(values);
@@ -89,9 +89,9 @@ describe('predictor', function () {
     it('has an intensity from 0 to 1', () => {
       assert.equal(intensityOf(vector(3, 4), vector(3, 4)), 0);
       assert.equal(intensityOf(vector(3, 4), vector(-3, -4)), 1);
-      assert.equal(intensityOf(vector(3, 4), vector(0, 0)), 1);
-      assert.equal(intensityOf(vector(0, 0), vector(0, 0)), 0);
-      near(intensityOf(vector(1, 0), vector(0, 1)), Math.SQRT1_2, 'a right angle');
+      near(intensityOf(vector(1, 0), vector(0, 9)), 0.5, 'a right angle');
+      assert.equal(intensityOf(vector(3, 4), vector(0, 0)), 0.5);
+      assert.equal(intensityOf(vector(0, 0), vector(0, 0)), 0.5);
     });
 
     it('survives large logits and refuses NaN', async () => {
@@ -255,7 +255,8 @@ describe('predictor', function () {
         }
       }
       let taken = 0;
-      for await (const _ of predictor.predictStream(endless())) {
+      for await (const { index } of predictor.predictStream(endless())) {
+        assert.equal(index, taken);
         taken += 1;
         // Four batches are held at most, and one image is about to be.
         assert.ok(given - taken <= 4 * predictor.maxBatch + 1, `${given} given, ${taken} taken`);
@@ -366,7 +367,8 @@ describe('predictor', function () {
     });
 
     it('checks its arguments', async () => {
-      await rejectsWith(() => new Predictor({} as Model), 'ERR_INVALID_ARGUMENT', 'Model');
+      const noModel = JSON.parse('{}') as Model;
+      await rejectsWith(() => new Predictor(noModel), 'ERR_INVALID_ARGUMENT', 'Model');
       await rejectsWith(
         () => new Predictor(model, { maxBatch: 0 }),
         'ERR_INVALID_ARGUMENT',

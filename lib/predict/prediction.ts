@@ -9,10 +9,10 @@ export interface Prediction {
   /** Probability of each class by name, in the order of the model's classes; they sum to 1. */
   readonly scores: Readonly<Record<string, number>>;
   /**
-   * How far the face is from its own neutral face, 0..1:
-   * |f_e - f_n| / (|f_e| + |f_n|), where f_e is the representation of the picture and f_n what the
-   * model takes this face to be without expression. 0 where they are equal, 1 where they point in
-   * opposite directions. Compare it between pictures of one model; it is no probability.
+   * How far the face is from its own neutral face, 0..1: (1 - cos(f_e, f_n)) / 2, a quarter of
+   * |f_e - f_n|^2 once both have length 1. f_e is the representation of the picture, f_n what the model
+   * takes this face to be without expression. 0 where they have one direction, 0.5 at a right angle, 1
+   * where they are opposite. Compare it between pictures of one model; it is no probability.
    */
   readonly intensity: number;
   /** |f_e - f_n|, at least 0, in the units of the model's representation. */
@@ -40,7 +40,7 @@ export function toPrediction(
 ): Prediction {
   const probabilities = softmax(logits);
   const best = probabilities.indexOf(Math.max(...probabilities));
-  const { distance, similarity, expressionNorm, neutralNorm } = compare(expression, neutral);
+  const { distance, similarity } = compare(expression, neutral);
   const score = probabilities[best];
   if (score === undefined || !Number.isFinite(distance)) {
     throw new CountenanceError(
@@ -52,8 +52,7 @@ export function toPrediction(
     label: classes[best]!,
     score,
     scores: Object.fromEntries(classes.map((name, i) => [name, probabilities[i]!])),
-    // The triangle inequality bounds it by 1 but for rounding.
-    intensity: Math.min(1, distance / Math.max(expressionNorm + neutralNorm, epsilon)),
+    intensity: (1 - similarity) / 2,
     neutralDistance: distance,
     neutralSimilarity: similarity,
   };
@@ -66,11 +65,11 @@ function softmax(logits: Float32Array): number[] {
   return powers.map((power) => power / sum);
 }
 
-/** |a - b|, cos(a, b), |a| and |b| in double precision. */
+/** |a - b| and cos(a, b), in double precision. */
 function compare(
   a: Float32Array,
   b: Float32Array,
-): { distance: number; similarity: number; expressionNorm: number; neutralNorm: number } {
+): { readonly distance: number; readonly similarity: number } {
   let aa = 0;
   let bb = 0;
   let ab = 0;
@@ -82,13 +81,6 @@ function compare(
     ab += a[i]! * b[i]!;
     dd += difference * difference;
   }
-  const expressionNorm = Math.sqrt(aa);
-  const neutralNorm = Math.sqrt(bb);
-  const cosine = ab / Math.max(expressionNorm * neutralNorm, epsilon);
-  return {
-    distance: Math.sqrt(dd),
-    similarity: Math.min(1, Math.max(-1, cosine)),
-    expressionNorm,
-    neutralNorm,
-  };
+  const cosine = ab / Math.max(Math.sqrt(aa) * Math.sqrt(bb), epsilon);
+  return { distance: Math.sqrt(dd), similarity: Math.min(1, Math.max(-1, cosine)) };
 }
