@@ -1,0 +1,75 @@
+#include <cmath>
+
+#include "backend/cuda/backend_class.h"
+#include "backend/cuda/elementwise.h"
+
+namespace countenance::cuda {
+
+namespace {
+
+//   w -= lr weight_decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+//   w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+struct AdamWStep {
+  float* weights;
+  __nv_bfloat16* copy;  // kept equal to the weights; may be absent
+  float* first_moment;
+  float* second_moment;
+  const float* gradients;
+  const float* gradient_scale;  // may be absent
+  float beta1, rest1;           // rest = 1 - beta
+  float beta2, rest2;
+  float eps;
+  float keep;         // 1 - lr weight_decay
+  float rate;         // lr / (1 - beta1^t)
+  float root_factor;  // 1 / sqrt(1 - beta2^t)
+
+  template <int N>
+  __device__ void run(int64_t i) const {
+    const float scale = gradient_scale ? *gradient_scale : 1.0f;
+    Floats<N> w = load<N>(weights + i);
+    Floats<N> m = load<N>(first_moment + i);
+    Floats<N> v = load<N>(second_moment + i);
+    const Floats<N> gradient = load<N>(gradients + i);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      const float g = gradient[k] * scale;
+      m[k] = fmaf(beta1, m[k], rest1 * g);
+      v[k] = fmaf(beta2, v[k], rest2 * (g * g));
+      const float direction = m[k] / fmaf(sqrtf(v[k]), root_factor, eps);
+      w[k] = fmaf(-rate, direction, w[k] * keep);
+    }
+    store(first_moment + i, m);
+    store(second_moment + i, v);
+    store(weights + i, w);
+    if (copy) store(copy + i, w);
+  }
+};
+
+}  // namespace
+
+void CudaBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
+                             Tensor gradients, Tensor gradient_scale,
+                             const AdamWAttributes& attributes) {
+  const double step = static_cast<double>(attributes.step);
+  const double beta1 = attributes.beta1;
+  const double beta2 = attributes.beta2;
+  const double rate = attributes.learning_rate;
+  run_elementwise(
+      "adamw_step", queue(), weights.elements(),
+      AdamWStep{.weights = data<float>(weights),
+                .copy = bf16_copy_to_update(weights),
+                .first_moment = data<float>(first_moment),
+                .second_moment = data<float>(second_moment),
+                .gradients = data<float>(gradients),
+                .gradient_scale = data<float>(gradient_scale),
+                .beta1 = attributes.beta1,
+                .rest1 = static_cast<float>(1 - beta1),
+                .beta2 = attributes.beta2,
+                .rest2 = static_cast<float>(1 - beta2),
+                .eps = attributes.eps,
+                .keep = static_cast<float>(1 - rate * attributes.weight_decay),
+                .rate = static_cast<float>(rate / (1 - std::pow(beta1, step))),
+                .root_factor = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))});
+}
+
+}  // namespace countenance::cuda

@@ -1,0 +1,166 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "backend/backend.h"
+#include "backend/cuda/blocks.h"
+#include "backend/cuda/queue.h"
+#include "backend/cuda/staging.h"
+#include "core/function_ref.h"
+
+namespace countenance::cuda {
+
+// Operations recorded by CudaBackend::record, to be run again with one command.
+class Recording {
+ public:
+  explicit Recording(GraphExec exec) : exec_(std::move(exec)) {}
+
+ private:
+  friend class CudaBackend;
+  GraphExec exec_;
+};
+
+// Where a kernel that draws random numbers finds what to add to its stream: 0, or in a replayed
+// recording the distance from the recorded step to this one.
+using StreamShift = const uint64_t*;
+
+// One GPU. Operations are started in order on one stream and return at once; only copy_out and
+// synchronize wait. Each operation has a file of its own beside this one, named as in backend/cpu.
+// The host's part of it is one thread at a time.
+class CudaBackend final : public Backend {
+ public:
+  // device: 0, 1, ... as CUDA counts. ERR_DEVICE_UNAVAILABLE when there is none of this number.
+  explicit CudaBackend(int device);
+  ~CudaBackend() override;
+
+  std::string description() const override;
+  bool supports(Precision) const override { return true; }
+
+  std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
+  void copy_in(Tensor device, const void* host) override;
+  void copy_out(void* host, Tensor device) override;
+  // Between float32 and bfloat16 the numbers are converted.
+  void copy(Tensor y, Tensor x) override;
+  void fill(Tensor x, float value) override;
+  void synchronize() override;
+
+  // Records what `operations` asks of this backend as a CUDA graph; nothing runs. Everything that
+  // may be allocated at a first use must have been, so that the same operations ran once before.
+  // Copies from and to the host cannot be recorded.
+  std::unique_ptr<Recording> record(FunctionRef<void()> operations);
+  // Runs a recording. stream_shift is added to the stream of every RandomKey in it.
+  void replay(const Recording& recording, uint64_t stream_shift);
+
+  // Rows of weights with their taps outermost (packed_weight.h).
+  int64_t packed_elements(const Shape& shape) const override;
+  void pack_parameter(Tensor packed, const float* torch) override;
+  void unpack_parameter(float* torch, Tensor packed) override;
+
+  size_t conv2d_workspace(const Shape& x, const Shape& weight,
+                          const Conv2dAttributes& attributes) const override;
+  void conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
+                      const Conv2dAttributes& attributes, Tensor workspace) override;
+  void conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
+                            const Conv2dAttributes& attributes, Tensor workspace) override;
+  void conv2d_backward_weight(Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
+                              const Conv2dAttributes& attributes, Tensor workspace) override;
+
+  size_t linear_workspace(const Shape& x, const Shape& weight) const override;
+  void linear_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
+                      Tensor workspace) override;
+  void linear_backward_data(Gradient dx, Tensor dy, Tensor weight, Tensor workspace) override;
+  void linear_backward_weight(Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
+                              Tensor workspace) override;
+
+  size_t batch_norm_workspace(const Shape& x) const override;
+  void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
+                          Tensor running_var, Tensor x, Tensor weight, Tensor bias, Tensor residual,
+                          const BatchNormAttributes& attributes, Tensor workspace) override;
+  void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
+                           Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
+                           const BatchNormAttributes& attributes, Tensor workspace) override;
+  void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias, Tensor running_mean,
+                       Tensor running_var, const BatchNormAttributes& attributes) override;
+  void scale_shift_forward(Tensor y, Tensor x, const Epilogue& epilogue) override;
+
+  size_t layer_norm_workspace(const Shape& x) const override;
+  void layer_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor weight, Tensor bias,
+                          float eps) override;
+  void layer_norm_backward(Gradient dx, Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
+                           Tensor mean, Tensor rstd, Tensor weight, Tensor workspace) override;
+
+  void relu_forward(Tensor y, Tensor x) override;
+  void relu_backward(Gradient dx, Tensor dy, Tensor y) override;
+  void gelu_forward(Tensor y, Tensor x) override;
+  void gelu_backward(Gradient dx, Tensor dy, Tensor x) override;
+  void add_forward(Tensor y, Tensor a, Tensor b, Tensor row_scale) override;
+  void add_backward(Gradient da, Gradient db, Tensor dy, Tensor row_scale) override;
+  void drop_path_scale(Tensor row_scale, float probability, RandomKey key) override;
+  void dropout_forward(Tensor y, Tensor x, float probability, RandomKey key) override;
+  void dropout_backward(Gradient dx, Tensor dy, float probability, RandomKey key) override;
+
+  void max_pool_forward(Tensor y, Tensor argmax, Tensor x,
+                        const MaxPoolAttributes& attributes) override;
+  void max_pool_backward(Gradient dx, Tensor dy, Tensor argmax,
+                         const MaxPoolAttributes& attributes) override;
+  void global_average_pool_forward(Tensor y, Tensor x) override;
+  void global_average_pool_backward(Gradient dx, Tensor dy) override;
+
+  size_t window_attention_workspace(const Shape& qkv,
+                                    const WindowAttentionAttributes& attributes) const override;
+  void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv, Tensor bias_table,
+                                const WindowAttentionAttributes& attributes,
+                                Tensor workspace) override;
+  void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy, Tensor qkv,
+                                 Tensor y, Tensor log_sum_exp, Tensor bias_table,
+                                 const WindowAttentionAttributes& attributes,
+                                 Tensor workspace) override;
+  void patch_merge_forward(Tensor y, Tensor x) override;
+  void patch_merge_backward(Gradient dx, Tensor dy) override;
+
+  void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) override;
+  void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits, Tensor targets) override;
+  size_t objective_workspace(const Shape& expression, const Shape& text) const override;
+  void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
+                 Tensor expression, Tensor neutral, Tensor targets, Tensor text,
+                 const ObjectiveAttributes& attributes, Tensor workspace) override;
+
+  size_t clip_workspace(int64_t n) const override;
+  void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
+                     Tensor workspace) override;
+  void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
+                const SgdAttributes& attributes) override;
+  void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
+                  Tensor gradient_scale, const AdamWAttributes& attributes) override;
+  void ema_update(Tensor average, Tensor weights, float decay) override;
+
+  void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
+                      const Normalization& normalization) override;
+
+ private:
+  // The compute stream; makes this backend's device the thread's.
+  Queue queue() const;
+  StreamShift stream_shift() const;
+
+  // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Made from the
+  // whole arena when something else than an optimizer wrote to it last.
+  const __nv_bfloat16* bf16_copy(Tensor weight);
+  // The copy that an optimizer is to keep up to date, null when there is none; one that is out of
+  // date stays so.
+  __nv_bfloat16* bf16_copy_to_update(Tensor weights);
+  // To be called after anything else wrote to float32 memory.
+  void written(Tensor tensor);
+
+  int device_;
+  std::string name_;
+  int multiprocessors_ = 1;
+  Stream compute_;
+  std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
+  std::unique_ptr<Staging> staging_;
+  DeviceMemory shifts_;  // two uint64: always 0; the replayed recording's
+  bool recording_ = false;
+};
+
+}  // namespace countenance::cuda

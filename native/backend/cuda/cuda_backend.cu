@@ -1,0 +1,95 @@
+#include "backend/cuda/backend_class.h"
+#include "backend/cuda/elementwise.h"
+
+namespace countenance::cuda {
+
+namespace {
+
+// Through a kernel's parameter, so that the host need not keep the value in pinned memory.
+__global__ void set_shift_kernel(uint64_t* place, uint64_t value) { *place = value; }
+
+constexpr int kNoShift = 0;
+constexpr int kReplayShift = 1;
+
+uint64_t* shift_at(const DeviceMemory& shifts, int which) {
+  return static_cast<uint64_t*>(shifts.data()) + which;
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device) : device_(device) {
+  int count = 0;
+  COUNTENANCE_CUDA(cudaGetDeviceCount(&count));
+  if (device < 0 || device >= count) {
+    fail(code::kDeviceUnavailable, "there is no GPU cuda:", device, "; this machine has ", count);
+  }
+  COUNTENANCE_CUDA(cudaSetDevice(device));
+  cudaDeviceProp properties;
+  COUNTENANCE_CUDA(cudaGetDeviceProperties(&properties, device));
+  if (properties.major < 8) {
+    fail(code::kDeviceUnavailable, properties.name, " has compute capability ", properties.major,
+         ".", properties.minor, "; countenance needs 8.0 or later");
+  }
+  name_ = properties.name;
+  multiprocessors_ = properties.multiProcessorCount;
+  compute_ = make_stream();
+  staging_ = std::make_unique<Staging>(compute_);
+  shifts_ = make_device_memory(2 * sizeof(uint64_t));
+  COUNTENANCE_CUDA(cudaMemsetAsync(shifts_.data(), 0, shifts_.bytes(), compute_));
+}
+
+CudaBackend::~CudaBackend() {
+  // Nothing may still run on memory that goes now. An error of an earlier command has been told.
+  cudaSetDevice(device_);
+  try {
+    synchronize();
+  } catch (const std::exception&) {
+  }
+}
+
+std::string CudaBackend::description() const {
+  return "cuda:" + std::to_string(device_) + " (" + name_ + ")";
+}
+
+Queue CudaBackend::queue() const {
+  COUNTENANCE_CUDA(cudaSetDevice(device_));
+  return {compute_, multiprocessors_};
+}
+
+StreamShift CudaBackend::stream_shift() const {
+  return shift_at(shifts_, recording_ ? kReplayShift : kNoShift);
+}
+
+std::unique_ptr<Recording> CudaBackend::record(FunctionRef<void()> operations) {
+  const Queue to = queue();
+  ensure(!recording_, "a recording inside a recording");
+  COUNTENANCE_CUDA(cudaStreamBeginCapture(to, cudaStreamCaptureModeThreadLocal));
+  recording_ = true;
+  const auto end = [&] {
+    recording_ = false;
+    cudaGraph_t graph = nullptr;
+    const cudaError_t error = cudaStreamEndCapture(to, &graph);
+    Graph owned(graph);
+    return std::pair(std::move(owned), error);
+  };
+  try {
+    operations();
+  } catch (...) {
+    end();
+    throw;
+  }
+  const auto [graph, error] = end();
+  check(error, "cudaStreamEndCapture");
+  cudaGraphExec_t exec = nullptr;
+  COUNTENANCE_CUDA(cudaGraphInstantiate(&exec, graph, 0));
+  return std::make_unique<Recording>(GraphExec(exec));
+}
+
+void CudaBackend::replay(const Recording& recording, uint64_t stream_shift) {
+  const Queue to = queue();
+  launch("replay", to, {dim3(1), dim3(1)}, set_shift_kernel, shift_at(shifts_, kReplayShift),
+         stream_shift);
+  COUNTENANCE_CUDA(cudaGraphLaunch(recording.exec_, to));
+}
+
+}  // namespace countenance::cuda

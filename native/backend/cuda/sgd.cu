@@ -1,0 +1,49 @@
+#include "backend/cuda/backend_class.h"
+#include "backend/cuda/elementwise.h"
+
+namespace countenance::cuda {
+
+namespace {
+
+// torch.optim.SGD: its first step sets v = g, which is momentum v + g with v = 0.
+struct SgdStep {
+  float* weights;
+  __nv_bfloat16* copy;  // kept equal to the weights; may be absent
+  float* velocity;      // absent without momentum
+  const float* gradients;
+  const float* gradient_scale;  // may be absent
+  SgdAttributes attributes;
+
+  template <int N>
+  __device__ void run(int64_t i) const {
+    const float scale = gradient_scale ? *gradient_scale : 1.0f;
+    Floats<N> w = load<N>(weights + i);
+    Floats<N> g = load<N>(gradients + i);
+#pragma unroll
+    for (int k = 0; k < N; ++k) g[k] = fmaf(attributes.weight_decay, w[k], g[k] * scale);
+    if (velocity) {
+      Floats<N> v = load<N>(velocity + i);
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        v[k] = fmaf(attributes.momentum, v[k], g[k]);
+        g[k] = attributes.nesterov ? fmaf(attributes.momentum, v[k], g[k]) : v[k];
+      }
+      store(velocity + i, v);
+    }
+#pragma unroll
+    for (int k = 0; k < N; ++k) w[k] = fmaf(-attributes.learning_rate, g[k], w[k]);
+    store(weights + i, w);
+    if (copy) store(copy + i, w);
+  }
+};
+
+}  // namespace
+
+void CudaBackend::sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
+                           const SgdAttributes& attributes) {
+  run_elementwise("sgd_step", queue(), weights.elements(),
+                  SgdStep{data<float>(weights), bf16_copy_to_update(weights), data<float>(velocity),
+                          data<float>(gradients), data<float>(gradient_scale), attributes});
+}
+
+}  // namespace countenance::cuda

@@ -1,0 +1,406 @@
+// Compiled without -fsanitize=thread, as fiber.cpp.
+#include "block.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <random>
+#include <sstream>
+#include <vector>
+
+#include "fiber.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace emulator {
+
+Indices current;
+
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kMaxThreads = 1024;
+constexpr size_t kMaxSharedBytes = 163 * 1024;  // a block's limit on compute capability 8.0
+constexpr uint8_t kNaNByte = 0xFF;
+
+enum class State : uint8_t { Ready, AtBarrier, AtWarp, Done };
+
+const char* name_of(State state) {
+  switch (state) {
+    case State::Ready:
+      return "runs";
+    case State::AtBarrier:
+      return "waits at __syncthreads";
+    case State::AtWarp:
+      return "waits at a warp operation";
+    case State::Done:
+      return "has exited";
+  }
+  return "?";
+}
+
+struct AsyncCopy {
+  void* to;
+  const void* from;
+  unsigned bytes;
+  int group;
+};
+
+struct Thread {
+  Fiber fiber;
+  uint3 index{};
+  unsigned number = 0;
+  State state = State::Ready;
+  Site site;              // where it waits
+  void* order = nullptr;  // ThreadSanitizer: what to acquire after waking
+  std::vector<AsyncCopy> copies;
+  int copy_group = 0;
+};
+
+// Lanes of a warp that wait for each other at one operation.
+struct Meeting {
+  unsigned warp;
+  uint32_t mask;
+  uint32_t arrived;
+  Combine combine;
+  Site site;
+  void* lanes[kWarp];
+  void* order;  // ThreadSanitizer: a release by each lane, an acquire by each
+};
+
+bool same(const Site& a, const Site& b) {
+  return a.line() == b.line() && a.column() == b.column() &&
+         std::strcmp(a.file_name(), b.file_name()) == 0;
+}
+
+std::string text(const Site& site) {
+  std::ostringstream out;
+  out << site.file_name() << ':' << site.line();
+  return out.str();
+}
+
+// The launch that runs; one at a time.
+struct Machine {
+  std::vector<Thread> threads;
+  std::vector<Meeting> meetings;
+  std::vector<unsigned> turns;
+  Thread* running = nullptr;
+  const Launch* launch = nullptr;
+  const std::function<void()>* body = nullptr;
+  unsigned count = 0;    // threads of the block
+  unsigned live = 0;     // those that have not exited
+  unsigned waiting = 0;  // those at the barrier
+  int votes = 0;
+  Votes result{};
+  std::exception_ptr failure;
+  unsigned char* shared = nullptr;
+  uint64_t block_number = 0;  // over all launches
+  Order order = Order::Forward;
+  std::mt19937 random{1};
+  // ThreadSanitizer's objects of order. Those of consecutive operations differ: a fast thread's
+  // next arrival must not order itself before a slow thread's wake-up, or races hide.
+  char order_objects[1024];
+  unsigned next_order = 0;
+  void* block_order = nullptr;
+};
+Machine machine;
+
+void* new_order_object() { return &machine.order_objects[machine.next_order++ % 1024]; }
+
+// "threads 0-15 wait at __syncthreads (file:12), threads 16-31 have exited"
+std::string describe_threads() {
+  std::ostringstream out;
+  int runs = 0;
+  for (unsigned i = 0; i < machine.count;) {
+    const Thread& first = machine.threads[i];
+    unsigned end = i + 1;
+    while (end < machine.count && machine.threads[end].state == first.state &&
+           (first.state == State::Ready || first.state == State::Done ||
+            same(machine.threads[end].site, first.site))) {
+      ++end;
+    }
+    if (++runs > 8) return out.str() + ", ...";
+    out << (i ? ", " : "") << "thread " << i;
+    if (end - i > 1) out << " to " << end - 1;
+    out << ' ' << name_of(first.state);
+    if (first.state == State::AtBarrier || first.state == State::AtWarp) {
+      out << " (" << text(first.site) << ')';
+    }
+    i = end;
+  }
+  return out.str();
+}
+
+std::string describe(const std::string& what) {
+  std::ostringstream out;
+  out << "kernel " << machine.launch->name << ", block (" << current.block.x << ", "
+      << current.block.y << ", " << current.block.z << "): " << what;
+  return out.str();
+}
+
+void thread_main() {
+  Thread& self = *machine.running;
+  try {
+    (*machine.body)();
+    if (!self.copies.empty()) fail("a thread exits with cp.async copies that it never waited for");
+  } catch (...) {
+    machine.failure = std::current_exception();
+  }
+  machine.running->state = State::Done;
+}
+
+void resume(Thread& thread) {
+  machine.running = &thread;
+  current.thread = thread.index;
+  current.lane = thread.number % kWarp;
+  thread.fiber.resume();
+}
+
+void wait(Thread& self, State state, Site site) {
+  self.state = state;
+  self.site = site;
+  Fiber::yield();
+  if (self.order) tsan_acquire(self.order);
+}
+
+void release_barrier() {
+  if (machine.live != machine.count) {
+    throw Failure(
+        describe("__syncthreads after threads of the block have exited: " + describe_threads()));
+  }
+  for (unsigned i = 1; i < machine.count; ++i) {
+    if (!same(machine.threads[i].site, machine.threads[0].site)) {
+      throw Failure(
+          describe("divergent barrier, the threads of a block meet at different "
+                   "__syncthreads: " +
+                   describe_threads()));
+    }
+  }
+  const int count = static_cast<int>(machine.count);
+  machine.result = {machine.votes > 0, machine.votes == count, machine.votes};
+  machine.votes = 0;
+  machine.waiting = 0;
+  machine.block_order = new_order_object();
+  for (unsigned i = 0; i < machine.count; ++i) machine.threads[i].state = State::Ready;
+}
+
+void shuffle_turns() {
+  if (machine.order == Order::Random) {
+    std::shuffle(machine.turns.begin(), machine.turns.end(), machine.random);
+  }
+}
+
+// Also when the block fails: what its threads did so far happened before whatever comes next.
+struct OrderBeforeScheduler {
+  ~OrderBeforeScheduler() {
+    for (unsigned i = 0; i < machine.count; ++i) machine.threads[i].fiber.order_before_scheduler();
+  }
+};
+
+void run_block() {
+  ++machine.block_number;
+  machine.live = machine.count;
+  machine.waiting = 0;
+  machine.votes = 0;
+  machine.meetings.clear();
+  machine.failure = nullptr;
+  machine.block_order = new_order_object();
+  if (machine.launch->shared_bytes) {
+    std::memset(machine.shared, kNaNByte, machine.launch->shared_bytes);
+  }
+  for (unsigned i = 0; i < machine.count; ++i) {
+    Thread& t = machine.threads[i];
+    t.state = State::Ready;
+    t.order = nullptr;
+    t.copies.clear();
+    t.copy_group = 0;
+    t.fiber.start(&thread_main);
+    t.fiber.order_after_scheduler();
+  }
+  const OrderBeforeScheduler ordered;
+  shuffle_turns();
+  while (machine.live) {
+    bool progress = false;
+    for (unsigned turn : machine.turns) {
+      Thread& t = machine.threads[turn];
+      if (t.state != State::Ready) continue;
+      progress = true;
+      resume(t);
+      if (machine.failure) std::rethrow_exception(machine.failure);
+      if (t.state == State::Done) --machine.live;
+    }
+    if (machine.waiting && machine.waiting == machine.live) {
+      release_barrier();
+      shuffle_turns();
+    } else if (!progress && machine.live) {
+      throw Failure(describe("deadlock: " + describe_threads()));
+    }
+  }
+}
+
+class SharedMemory {
+ public:
+  explicit SharedMemory(size_t bytes) : padding_(rounded(bytes) - bytes) {
+    if (bytes) memory_ = static_cast<unsigned char*>(std::aligned_alloc(128, rounded(bytes)));
+#if defined(__SANITIZE_ADDRESS__)
+    if (bytes) __asan_poison_memory_region(memory_ + bytes, padding_);
+    end_ = memory_ + bytes;
+#endif
+    machine.shared = memory_;
+  }
+  ~SharedMemory() {
+#if defined(__SANITIZE_ADDRESS__)
+    if (memory_) __asan_unpoison_memory_region(end_, padding_);
+#endif
+    std::free(memory_);
+    machine.shared = nullptr;
+  }
+
+ private:
+  static size_t rounded(size_t bytes) { return (bytes + 127) / 128 * 128; }
+  unsigned char* memory_ = nullptr;
+  [[maybe_unused]] unsigned char* end_ = nullptr;
+  [[maybe_unused]] size_t padding_;
+};
+
+}  // namespace
+
+void set_order(Order order) {
+  machine.order = order;
+  machine.random.seed(1);
+}
+
+bool valid(const Launch& l) {
+  const size_t threads = size_t{l.block.x} * l.block.y * l.block.z;
+  return threads >= 1 && threads <= kMaxThreads && l.block.z <= 64 && l.grid.x >= 1 &&
+         l.grid.x <= 0x7FFFFFFFu && l.grid.y >= 1 && l.grid.y <= 65535 && l.grid.z >= 1 &&
+         l.grid.z <= 65535 && l.shared_bytes <= kMaxSharedBytes;
+}
+
+void run(const Launch& launch, const std::function<void()>& body) {
+  if (machine.launch) throw Failure("a kernel was launched while another one runs");
+  machine.launch = &launch;
+  machine.body = &body;
+  struct Reset {
+    ~Reset() { machine.launch = nullptr; }
+  } reset;
+  const dim3 b = launch.block;
+  machine.count = b.x * b.y * b.z;
+  while (machine.threads.size() < machine.count) machine.threads.emplace_back();
+  machine.turns.resize(machine.count);
+  for (unsigned i = 0; i < machine.count; ++i) {
+    machine.threads[i].number = i;
+    machine.threads[i].index = {i % b.x, i / b.x % b.y, i / b.x / b.y};
+    machine.turns[i] = machine.order == Order::Reverse ? machine.count - 1 - i : i;
+  }
+  const SharedMemory shared(launch.shared_bytes);
+  current.block_dim = launch.block;
+  current.grid_dim = launch.grid;
+  const dim3 g = launch.grid;
+  std::vector<uint64_t> blocks(size_t{g.x} * g.y * g.z);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = i;
+  if (machine.order == Order::Reverse) std::reverse(blocks.begin(), blocks.end());
+  if (machine.order == Order::Random) std::shuffle(blocks.begin(), blocks.end(), machine.random);
+  for (uint64_t i : blocks) {
+    current.block = {static_cast<unsigned>(i % g.x), static_cast<unsigned>(i / g.x % g.y),
+                     static_cast<unsigned>(i / g.x / g.y)};
+    run_block();
+  }
+}
+
+void fail(const std::string& what, Site site) {
+  std::ostringstream out;
+  out << what << " (thread " << machine.running->number << ", " << text(site) << ')';
+  throw Failure(describe(out.str()));
+}
+
+Votes block_barrier(bool predicate, Site site) {
+  Thread& self = *machine.running;
+  ++machine.waiting;
+  machine.votes += predicate;
+  self.order = machine.block_order;
+  tsan_release(self.order);
+  wait(self, State::AtBarrier, site);
+  return machine.result;
+}
+
+void warp_collective(uint32_t mask, void* argument, Combine combine, bool orders_memory,
+                     Site site) {
+  Thread& self = *machine.running;
+  const unsigned lane = self.number % kWarp;
+  const unsigned warp = self.number / kWarp;
+  if (!(mask >> lane & 1)) fail("a lane calls a warp operation whose mask does not name it", site);
+  for (unsigned l = 0; l < kWarp; ++l) {
+    if (!(mask >> l & 1)) continue;
+    const unsigned number = warp * kWarp + l;
+    if (number >= machine.count) fail("a mask names lanes beyond the block", site);
+    if (machine.threads[number].state == State::Done) fail("a mask names an exited lane", site);
+  }
+  auto& meetings = machine.meetings;
+  auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& m) {
+    return m.warp == warp && m.mask == mask && m.combine == combine && same(m.site, site);
+  });
+  if (meeting == meetings.end()) {
+    meetings.push_back({warp, mask, 0, combine, site, {}, nullptr});
+    meeting = meetings.end() - 1;
+    if (orders_memory) meeting->order = new_order_object();
+  }
+  meeting->arrived |= 1u << lane;
+  meeting->lanes[lane] = argument;
+  self.order = meeting->order;
+  if (self.order) tsan_release(self.order);
+  if (meeting->arrived != mask) {
+    wait(self, State::AtWarp, site);
+    return;
+  }
+  const Meeting complete = *meeting;
+  meetings.erase(meeting);
+  combine(complete.lanes);
+  for (unsigned l = 0; l < kWarp; ++l) {
+    if (mask >> l & 1) machine.threads[warp * kWarp + l].state = State::Ready;
+  }
+  if (self.order) tsan_acquire(self.order);
+}
+
+unsigned char* dynamic_shared() { return machine.shared; }
+
+namespace {
+// Not memset, which ThreadSanitizer would take for a write of the running fiber.
+void poison(void* memory, size_t bytes) {
+  volatile uint8_t* p = static_cast<volatile uint8_t*>(memory);
+  for (size_t i = 0; i < bytes; ++i) p[i] = kNaNByte;
+}
+}  // namespace
+
+void enter_static_shared(void* variable, size_t bytes, uint64_t& last_block) {
+  if (last_block == machine.block_number) return;
+  last_block = machine.block_number;
+  poison(variable, bytes);
+}
+
+void async_copy_issue(void* to, const void* from, unsigned bytes) {
+  Thread& self = *machine.running;
+  self.copies.push_back({to, from, bytes, self.copy_group});
+}
+
+void async_copy_commit() { ++machine.running->copy_group; }
+
+void async_copy_wait(int groups_in_flight, CopyFunction copy) {
+  Thread& self = *machine.running;
+  const int last = self.copy_group - groups_in_flight;  // groups before this one must be complete
+  std::vector<AsyncCopy> later;
+  for (const AsyncCopy& c : self.copies) {
+    if (c.group < last) {
+      copy(c.to, c.from, c.bytes);
+    } else {
+      later.push_back(c);
+    }
+  }
+  self.copies = std::move(later);
+}
+
+}  // namespace emulator

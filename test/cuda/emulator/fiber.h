@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+
+namespace emulator {
+
+// A thread of control with a stack of its own, switched to by hand: one CUDA thread. One OS thread
+// runs all of them; whoever resumes a fiber is the scheduler.
+//
+// Under AddressSanitizer and ThreadSanitizer every switch is announced, so that they know the
+// stacks and, for the latter, treat each fiber as a thread whose order with others only
+// tsan_release and tsan_acquire establish.
+class Fiber {
+ public:
+  using Entry = void (*)();
+
+  Fiber() = default;
+  ~Fiber();
+  Fiber(Fiber&& other) noexcept;
+  Fiber& operator=(Fiber&&) = delete;
+
+  // The next resume() runs entry on a clean stack; what the fiber did before is abandoned.
+  void start(Entry entry);
+  // Scheduler: runs the fiber until it yields or finishes.
+  void resume();
+  // Fiber: back to the scheduler; returns when it is resumed.
+  static void yield();
+  // Fiber: back to the scheduler for good.
+  [[noreturn]] static void finish();
+
+  // ThreadSanitizer: everything the scheduler did so far happens before what the fiber does next.
+  void order_after_scheduler();
+  // ThreadSanitizer: everything the fiber did happens before what the scheduler does next.
+  void order_before_scheduler();
+
+ private:
+  char* stack_ = nullptr;
+  void* stack_pointer_ = nullptr;
+  void* fake_stack_ = nullptr;  // AddressSanitizer's
+  void* tsan_fiber_ = nullptr;  // ThreadSanitizer's
+};
+
+// What the running fiber did before release(object) happens before what any fiber does after its
+// next acquire(object). Without ThreadSanitizer nothing.
+void tsan_release(void* object);
+void tsan_acquire(void* object);
+
+}  // namespace emulator
