@@ -184,6 +184,7 @@ export class DataLoader {
         this.cache.put(index, resized);
         images.set(resized, offset);
       } catch (error) {
+        throwIfAborted(signal, 'Reading the data set'); // whatever a data set throws then
         const prefix = `Image '${this.dataset.describe(index)}': `;
         throw toCountenanceError(error, 'ERR_INTERNAL', prefix);
       }
