@@ -125,9 +125,9 @@ BOUNDS = {
 }
 
 
-def check_all():
-    """Prints a line a golden run; True where all lie within `BOUNDS`."""
-    paths = sorted(glob.glob(os.path.join(FOLDER, "*.json")))
+def check_all(name):
+    """Prints a line a golden run with `name` in its name; True where all lie within `BOUNDS`."""
+    paths = sorted(glob.glob(os.path.join(FOLDER, f"*{name}*.json")))
     good = len(paths) > 0
     for path in paths:
         found = check(path)

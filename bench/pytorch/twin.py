@@ -1,6 +1,6 @@
 """PyTorch's side of the benchmark: the same network, training step and inference.
 
-    twin.py --check              compares the network with the project's golden runs
+    twin.py --check [RUN]        compares the network with the golden runs whose names hold RUN
     twin.py --describe           prints one JSON object: versions and abilities of this Python
     twin.py --profile BACKBONE   where the time of a training step goes, by operation
     twin.py                      commands on standard input, answers on standard output, JSON lines:
@@ -121,10 +121,11 @@ def describe():
         return next((line for line in lines if any(word in line for word in words)), None)
 
     with open("/proc/self/maps", encoding="utf-8") as maps:
-        loaded = {line.split("/")[-1].strip() for line in maps if ".so" in line}
+        loaded = sorted({line[line.index("/") :].strip() for line in maps if ".so" in line})
 
-    def library(*words):
-        return next((name for name in sorted(loaded) if any(word in name for word in words)), None)
+    def library(*names):
+        """The first of these that a loaded library has in its path."""
+        return next((name for name in names if any(name in path for path in loaded)), None)
 
     return {
         "python": sys.version.split()[0],
@@ -133,7 +134,7 @@ def describe():
         "torchvision": vision,
         "oneDNN": find("MKL-DNN", "oneDNN"),
         "mkl": torch.backends.mkl.is_available(),
-        "blas": library("libopenblas", "libmkl", "libblis", "libblas") or find("BLAS_INFO"),
+        "blas": library("openblas", "libmkl", "blis", "atlas", "libblas"),
         "isa": find("CPU capability"),
         "allocator": library("tcmalloc", "jemalloc", "mimalloc") or "libc",
         "compile": hasattr(torch, "compile"),
@@ -195,7 +196,7 @@ def serve():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--check", nargs="?", const="", metavar="RUN")
     parser.add_argument("--describe", action="store_true")
     parser.add_argument("--profile", choices=("resnet18", "swin-t"))
     parser.add_argument("--size", type=int, default=112)
@@ -206,11 +207,11 @@ def main():
         print(json.dumps(describe()))
     elif args.profile:
         profile(args.profile, args.size, args.batch, args.threads)
-    elif args.check:
+    elif args.check is not None:
         from golden import check_all
 
         torch.set_num_threads(args.threads)
-        sys.exit(0 if check_all() else 1)
+        sys.exit(0 if check_all(args.check) else 1)
     else:
         serve()
 

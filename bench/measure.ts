@@ -1,0 +1,146 @@
+import { messageOf } from '../lib/errors.js';
+import { Runner, type Contestant, type Turn } from './contestant.js';
+import type { Scenario } from './scenarios.js';
+import { spreadOf, type Spread } from './statistics.js';
+
+/** What one contestant reached in one scenario. */
+export interface Result {
+  readonly contestant: string;
+  readonly informational: boolean;
+  /** Why it could not run; the figures are then missing. */
+  readonly error?: string;
+  /** Wall time of a step or pass: median and quartiles over the rounds' medians. */
+  readonly seconds?: Spread;
+  /** Median processor time of a step or pass. */
+  readonly cpuSeconds?: number;
+  readonly imagesPerSecond?: number;
+  /** Peak resident set size of its process, which ran nothing else. */
+  readonly peakBytes?: number;
+  /** The median wall time of a step or pass in each round. */
+  readonly rounds?: readonly number[];
+}
+
+/** Ours against the fastest of the others. */
+export interface Comparison {
+  readonly against: string;
+  /** Our speed as a multiple of theirs, round by round: above 1 we are faster. */
+  readonly ratio: Spread;
+}
+
+/** Everything about one scenario. */
+export interface Measurement {
+  readonly scenario: Scenario;
+  readonly results: readonly Result[];
+  readonly comparison: Comparison | null;
+}
+
+export interface MeasureOptions {
+  /** Rounds that count. */
+  readonly rounds: number;
+  /** Rounds before them that do not. */
+  readonly warmUp: number;
+  readonly threads: number;
+  /** Steps or passes of a turn. */
+  readonly count: number;
+  readonly progress: (text: string) => void;
+}
+
+interface Entry {
+  readonly contestant: Contestant;
+  readonly turns: Turn[];
+  runner?: Runner;
+  error?: string;
+  peakBytes?: number;
+}
+
+/** Runs an action of an entry; whatever fails ends this entry only. */
+async function attempt(entry: Entry, action: (runner: Runner) => Promise<void>): Promise<void> {
+  if (entry.error !== undefined || !entry.runner) return;
+  try {
+    await action(entry.runner);
+  } catch (error) {
+    entry.error = messageOf(error);
+  }
+}
+
+/** Runs contestants in turns: A B C, B C A, C A B, ... so that a drift of the machine hits all. */
+async function interleave(
+  contestants: readonly Contestant[],
+  scenario: Scenario,
+  options: MeasureOptions,
+): Promise<Entry[]> {
+  const entries: Entry[] = contestants.map((contestant) => ({ contestant, turns: [] }));
+  try {
+    for (const entry of entries) {
+      options.progress(`${scenario.id}: preparing ${entry.contestant.name}`);
+      entry.runner = new Runner(entry.contestant);
+      const { variant } = entry.contestant;
+      await attempt(entry, (runner) => runner.setUp(scenario, variant, options.threads));
+    }
+    const rounds = options.warmUp + options.rounds;
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < entries.length; i++) {
+        const entry = entries[(round + i) % entries.length]!;
+        options.progress(
+          `${scenario.id}: round ${round + 1} of ${rounds}, ${entry.contestant.name}`,
+        );
+        await attempt(entry, async (runner) => {
+          const turn = await runner.run(options.count);
+          if (round >= options.warmUp) entry.turns.push(turn);
+        });
+      }
+    }
+    for (const entry of entries) {
+      await attempt(entry, async (runner) => {
+        entry.peakBytes = await runner.peakBytes();
+      });
+    }
+  } finally {
+    await Promise.all(entries.map(async ({ runner }) => runner?.close()));
+  }
+  return entries;
+}
+
+function toResult({ contestant, turns, error, peakBytes }: Entry, batch: number): Result {
+  const base = { contestant: contestant.name, informational: contestant.informational };
+  if (error !== undefined) return { ...base, error };
+  const rounds = turns.map((turn) => spreadOf(turn.seconds).median);
+  const seconds = spreadOf(rounds);
+  const cpu = turns.map((turn) => turn.cpuSeconds / turn.seconds.length);
+  return {
+    ...base,
+    seconds,
+    cpuSeconds: spreadOf(cpu).median,
+    imagesPerSecond: batch / seconds.median,
+    peakBytes: peakBytes ?? 0,
+    rounds,
+  };
+}
+
+/** The first result against the fastest other one of the same precision. */
+export function compare(results: readonly Result[]): Comparison | null {
+  const [ours, ...others] = results;
+  const rivals = others.filter((result) => result.seconds && !result.informational);
+  if (!ours?.rounds || rivals.length === 0) return null;
+  const best = rivals.reduce((a, b) => (b.seconds!.median < a.seconds!.median ? b : a));
+  const ratios = ours.rounds.map((seconds, round) => best.rounds![round]! / seconds);
+  return { against: best.contestant, ratio: spreadOf(ratios) };
+}
+
+/**
+ * Measures a scenario. `contestants[0]` is ours. Contestants of another precision run after the others,
+ * in turns of their own: they need not be compared, and large networks at once need much memory.
+ */
+export async function measure(
+  scenario: Scenario,
+  contestants: readonly Contestant[],
+  options: MeasureOptions,
+): Promise<Measurement> {
+  const compared = contestants.filter(({ informational }) => !informational);
+  const entries = await interleave(compared, scenario, options);
+  for (const contestant of contestants.filter(({ informational }) => informational)) {
+    entries.push(...(await interleave([contestant], scenario, options)));
+  }
+  const results = entries.map((entry) => toResult(entry, scenario.batch));
+  return { scenario, results, comparison: compare(results) };
+}
