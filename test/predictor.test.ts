@@ -47,7 +47,7 @@ function near(actual: number, expected: number, what: string): void {
 }
 
 describe('predictor', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   const temporary = temporaryDirectory();
   let model: Model;
   let predictor: Predictor;

@@ -183,7 +183,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
   } catch (error) {
     const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
     if (!aborted || !signal.aborted) throw error;
-    reportInterrupt(log, out, output);
+    reportInterrupt(log, given.resume, out, output);
     return interrupt.status;
   }
 }
@@ -205,17 +205,24 @@ async function openValidation(
   return fraction;
 }
 
-function reportInterrupt(log: TrainLog, out: string, output: Output): void {
-  const { checkpoint } = log;
-  if (!checkpoint) {
-    output.record({ event: 'interrupted', checkpoint: null });
-    output.note('stopped before the first step; there is nothing to continue');
-    return;
+function reportInterrupt(
+  { checkpoint }: TrainLog,
+  resumed: string | undefined,
+  out: string,
+  output: Output,
+): void {
+  output.record({
+    event: 'interrupted',
+    checkpoint: checkpoint?.directory ?? null,
+    ...(checkpoint && { epoch: checkpoint.epoch, step: checkpoint.step }),
+  });
+  if (checkpoint) {
+    const { directory, epoch, step } = checkpoint;
+    output.note(`stopped in epoch ${epoch} after step ${step}; saved in ${directory}`);
+  } else {
+    output.note('stopped before the first step; nothing was changed');
   }
-  const { directory, epoch, step } = checkpoint;
-  output.record({ event: 'interrupted', checkpoint: directory, epoch, step });
-  output.note(
-    `stopped in epoch ${epoch} after step ${step}; saved in ${directory}\n` +
-      `continue with: countenance train --resume ${shellWord(out)}`,
-  );
+  const next = checkpoint ? out : resumed;
+  if (next !== undefined)
+    output.note(`continue with: countenance train --resume ${shellWord(next)}`);
 }
