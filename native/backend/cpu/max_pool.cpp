@@ -11,7 +11,7 @@ struct Best {
 };
 
 // x replaces the best when it is greater, or NaN, as in PyTorch: the first maximum wins.
-// where_equal: a == b ? v : 0.
+// where_equal: a == b ? v : 0. Positions are stored as bytes.
 #if defined(COUNTENANCE_ISA_AVX512)
 void offer(Best& best, Vec x, Vec position) {
   const __mmask16 wins = _mm512_cmp_ps_mask(x.v, best.value.v, _CMP_GT_OQ) |
@@ -21,6 +21,13 @@ void offer(Best& best, Vec x, Vec position) {
 }
 Vec where_equal(Vec a, Vec b, Vec v) {
   return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ), v.v)};
+}
+void store_positions(uint8_t* p, Vec positions, int64_t n) {
+  const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(positions.v));
+  _mm_mask_storeu_epi8(p, Vec::mask(n), bytes);
+}
+Vec load_positions(const uint8_t* p, int64_t n) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(Vec::mask(n), p)))};
 }
 #elif defined(COUNTENANCE_ISA_AVX2)
 void offer(Best& best, Vec x, Vec position) {
@@ -32,6 +39,18 @@ void offer(Best& best, Vec x, Vec position) {
 Vec where_equal(Vec a, Vec b, Vec v) {
   return {_mm256_and_ps(_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ), v.v)};
 }
+void store_positions(uint8_t* p, Vec positions, int64_t n) {
+  const __m256i integers = _mm256_cvttps_epi32(positions.v);
+  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(integers),
+                                         _mm256_extracti128_si256(integers, 1));
+  const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(shorts, shorts));
+  std::memcpy(p, &bytes, static_cast<size_t>(n));
+}
+Vec load_positions(const uint8_t* p, int64_t n) {
+  int64_t bytes = 0;
+  std::memcpy(&bytes, p, static_cast<size_t>(n));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes)))};
+}
 #else
 void offer(Best& best, Vec x, Vec position) {
   const auto wins = (x.v > best.value.v) | (x.v != x.v);
@@ -39,8 +58,6 @@ void offer(Best& best, Vec x, Vec position) {
   best.position.v = wins ? position.v : best.position.v;
 }
 Vec where_equal(Vec a, Vec b, Vec v) { return {a.v == b.v ? v.v : Vec::Lanes{}}; }
-#endif
-
 void store_positions(uint8_t* p, Vec positions, int64_t n) {
   float values[Vec::kWidth];
   positions.store(values);
@@ -56,6 +73,7 @@ Vec load_positions(const uint8_t* p, int64_t n) {
   for (int l = 0; l < Vec::kWidth; ++l) values[l] = static_cast<float>(bytes[l]);
   return Vec::load(values);
 }
+#endif
 
 // Indices [begin, end) of a range.
 struct Range {

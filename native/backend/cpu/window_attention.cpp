@@ -28,10 +28,10 @@ void ScoreTerms::fill(const WindowLayout& layout, const float* table, ThreadPool
 }
 
 void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-               int64_t w, float factor) {
+               const int64_t* places, float factor) {
   const Vec scale = Vec::all(factor);
   for (int64_t t = 0; t < layout.tokens; ++t) {
-    const float* from = data + layout.token(w, t) * stride;
+    const float* from = data + places[t] * stride;
     float* to = out + t * layout.padded_depth;
     // Whole vectors are stored: the lanes behind the depth are zero.
     for_each_vector(0, layout.depth,
@@ -40,36 +40,51 @@ void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout
 }
 
 void pack_transposed(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-                     int64_t w) {
-  for (int64_t t = 0; t < layout.padded_tokens; ++t) {
-    const float* from = t < layout.tokens ? data + layout.token(w, t) * stride : nullptr;
-    for (int64_t d = 0; d < layout.depth; ++d) {
-      out[d * layout.padded_tokens + t] = from ? from[d] : 0.0f;
-    }
+                     const int64_t* places) {
+  for (int64_t t = 0; t < layout.padded_tokens; t += Vec::kWidth) {
+    const int64_t rows = std::min<int64_t>(Vec::kWidth, layout.tokens - t);
+    for_each_vector(0, layout.depth, [&](auto lanes, int64_t d) {
+      Vec block[Vec::kWidth];
+      if (rows == Vec::kWidth) {
+        for (int r = 0; r < Vec::kWidth; ++r) {
+          block[r] = lanes.load(data + places[t + r] * stride + d);
+        }
+      } else {
+        for (int r = 0; r < Vec::kWidth; ++r) block[r] = Vec::zero();
+        for (int r = 0; r < rows; ++r) block[r] = lanes.load(data + places[t + r] * stride + d);
+      }
+      transpose(block);
+      for (int64_t l = 0; l < lanes.lanes(); ++l) {
+        block[l].store(out + (d + l) * layout.padded_tokens + t);
+      }
+    });
   }
 }
 
 namespace {
 
-// Rows become e^(s - max); log_sums gets max + log sum, inverses 1 / sum.
-void softmax_rows(float* scores, float* log_sums, float* inverses, const WindowLayout& layout) {
+// Scores become e^(s - max) with the terms added; tops gets the maxima, sums the sums.
+void softmax_rows(float* scores, float* tops, float* sums, const RowTerms& terms,
+                  const WindowLayout& layout) {
+  const int64_t width = layout.padded_tokens;
   for (int64_t i = 0; i < layout.tokens; ++i) {
-    float* row = scores + i * layout.padded_tokens;
-    Vec highest = Vec::load(row);
-    for (int64_t j = Vec::kWidth; j < layout.padded_tokens; j += Vec::kWidth) {
-      highest = max(highest, Vec::load(row + j));
+    float* row = scores + i * width;
+    Vec highest = Vec::all(kNoKey);
+    for (int64_t j = 0; j < width; j += Vec::kWidth) {
+      const Vec s = terms.add(Vec::load(row + j), i * width + j);
+      s.store(row + j);
+      highest = max(highest, s);
     }
     const float top = max(highest);
     const Vec shift = Vec::all(top);
     Vec total = Vec::zero();
-    for (int64_t j = 0; j < layout.padded_tokens; j += Vec::kWidth) {
+    for (int64_t j = 0; j < width; j += Vec::kWidth) {
       const Vec e = exp(Vec::load(row + j) - shift);
       total = total + e;
       e.store(row + j);
     }
-    const float all = sum(total);
-    log_sums[i] = top + std::log(all);
-    inverses[i] = 1.0f / all;
+    tops[i] = top;
+    sums[i] = sum(total);
   }
 }
 
@@ -97,47 +112,66 @@ void CpuBackend::window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor q
   float* saved = log_sum_exp ? log_sum_exp.f32() : nullptr;
   const int64_t rows_elements = layout.tokens * layout.padded_depth;
   const int64_t scratch_elements = 3 * rows_elements + layout.depth * layout.padded_tokens +
-                                   layout.score_elements() + 2 * layout.tokens;
+                                   layout.score_elements() + 2 * layout.padded_tokens +
+                                   4 * layout.tokens;
   if (scratch_elements > kScratchFloats) {
     fail(code::kUnsupported, "a window of ", layout.window, " x ", layout.window,
          " tokens with heads of ", layout.depth, " channels is too large");
   }
   const float scale = 1.0f / std::sqrt(static_cast<float>(layout.depth));
+  const int64_t stride = 3 * layout.channels;
   const int64_t pixels = layout.height * layout.width;
 
-  pool_.parallel_for(layout.windows * layout.heads, layout.heads, [&](int64_t begin, int64_t end,
-                                                                      int worker) {
+  // Consecutive tasks share a window and know what comes next; enough pieces for many threads.
+  const int64_t tasks = layout.windows * layout.heads;
+  const int64_t grain = std::clamp<int64_t>(tasks / 64, 1, 8 * layout.heads);
+  pool_.parallel_for(tasks, grain, [&](int64_t begin, int64_t end, int worker) {
     float* queries = scratch(worker);
     float* values = queries + rows_elements;
     float* results = values + rows_elements;
     float* keys = results + rows_elements;
     float* scores = keys + layout.depth * layout.padded_tokens;
-    float* log_sums = scores + layout.score_elements();
-    float* inverses = log_sums + layout.tokens;
+    float* tops = scores + layout.score_elements();
+    float* sums = tops + layout.padded_tokens;
+    int64_t* places = reinterpret_cast<int64_t*>(sums + layout.padded_tokens);
+    int64_t* next_places = places + layout.tokens;
+    layout.find_tokens(places, begin / layout.heads);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t w = task / layout.heads;
       const int64_t head = task % layout.heads;
+      const int64_t image = w / (layout.rows * layout.columns);
       const float* q = in + head * layout.depth;
-      pack_rows(queries, q, 3 * layout.channels, layout, w, scale);
-      pack_transposed(keys, q + layout.channels, 3 * layout.channels, layout, w);
-      pack_rows(values, q + 2 * layout.channels, 3 * layout.channels, layout, w, 1.0f);
+      pack_rows(queries, q, stride, layout, places, scale);
+      pack_transposed(keys, q + layout.channels, stride, layout, places);
+      pack_rows(values, q + 2 * layout.channels, stride, layout, places, 1.0f);
+      const bool last_head = head + 1 == layout.heads;
+      if (last_head) layout.find_tokens(next_places, std::min(w + 1, layout.windows - 1));
+      const float* next = in + (last_head ? 0 : head + 1) * layout.depth;
+      for (int64_t part = 0; part < 3; ++part) {
+        prefetch_rows(next + part * layout.channels, stride, layout,
+                      last_head ? next_places : places);
+      }
       multiply(scores, layout.padded_tokens, {queries, layout.padded_depth, 1}, keys,
                layout.padded_tokens, layout.tokens, layout.padded_tokens, layout.depth);
-      add_terms(scores, terms, layout, head, layout.kind(w));
-      softmax_rows(scores, log_sums, inverses, layout);
+      softmax_rows(scores, tops, sums, {terms, layout, head, layout.kind(w)}, layout);
       multiply(results, layout.padded_depth, {scores, layout.padded_tokens, 1}, values,
                layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
       for (int64_t t = 0; t < layout.tokens; ++t) {
-        const int64_t at = layout.token(w, t);
-        float* to = out + at * layout.channels + head * layout.depth;
-        const Vec inverse = Vec::all(inverses[t]);
+        float* to = out + places[t] * layout.channels + head * layout.depth;
+        const Vec inverse = Vec::all(1.0f / sums[t]);
         for_each_vector(0, layout.depth, [&](auto lanes, int64_t d) {
           lanes.store(to + d, Vec::load(results + t * layout.padded_depth + d) * inverse);
         });
-        if (saved) {
-          saved[(at / pixels * layout.heads + head) * pixels + at % pixels] = log_sums[t];
-        }
       }
+      if (saved) {
+        for_each_vector(0, layout.tokens, [&](auto lanes, int64_t t) {
+          lanes.store(tops + t, lanes.load(tops + t) + log(lanes.load(sums + t)));
+        });
+        // (B, H, W) to (B, heads, H, W)
+        float* to = saved + (image * (layout.heads - 1) + head) * pixels;
+        for (int64_t t = 0; t < layout.tokens; ++t) to[places[t]] = tops[t];
+      }
+      if (last_head) std::swap(places, next_places);
     }
   });
 }

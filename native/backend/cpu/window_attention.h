@@ -24,13 +24,19 @@ struct WindowLayout {
         padded_depth(padded(depth)),
         table_rows((2 * window - 1) * (2 * window - 1)) {}
 
-  // Index into the first three dimensions of token t of window w: the windows cut the image that
-  // is rolled by -shift, so the token at rolled (y, x) stands at (y + shift, x + shift).
-  int64_t token(int64_t w, int64_t t) const {
+  // places[t]: index into the first three dimensions of token t of window w. The windows cut the
+  // image that is rolled by -shift, so the token at rolled (y, x) stands at (y + shift, x + shift).
+  void find_tokens(int64_t* places, int64_t w) const {
     const int64_t image = w / (rows * columns);
-    const int64_t y = (w / columns % rows * window + t / window + shift) % height;
-    const int64_t x = (w % columns * window + t % window + shift) % width;
-    return (image * height + y) * width + x;
+    const int64_t top = w / columns % rows * window + shift;
+    const int64_t left = w % columns * window + shift;
+    for (int64_t v = 0; v < window; ++v) {
+      const int64_t y = top + v < height ? top + v : top + v - height;
+      for (int64_t u = 0; u < window; ++u) {
+        const int64_t x = left + u < width ? left + u : left + u - width;
+        *places++ = (image * height + y) * width + x;
+      }
+    }
   }
 
   // Row of the bias table for query i and key j: Swin's relative position index.
@@ -86,22 +92,34 @@ struct ScoreTerms {
 
 // out (tokens x padded_depth) = factor * the head's slice of a (B, H, W, stride) tensor.
 void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-               int64_t w, float factor);
+               const int64_t* places, float factor);
 // out (depth x padded_tokens) = its transpose.
 void pack_transposed(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-                     int64_t w);
+                     const int64_t* places);
 
-// scores += bias (+ mask), row by row.
-inline void add_terms(float* scores, const ScoreTerms& terms, const WindowLayout& layout,
-                      int64_t head, int64_t kind) {
-  const int64_t n = layout.score_elements();
-  const float* bias = terms.bias + head * n;
-  const float* mask = terms.mask + kind * n;
-  for (int64_t i = 0; i < n; i += Vec::kWidth) {
-    Vec s = Vec::load(scores + i) + Vec::load(bias + i);
-    if (kind) s = s + Vec::load(mask + i);
-    s.store(scores + i);
+// Asks for a head's slice of a window ahead of its use: the slices of a token's heads lie too far
+// apart for the processor to guess.
+inline void prefetch_rows(const float* data, int64_t stride, const WindowLayout& layout,
+                          const int64_t* places) {
+  constexpr int64_t kLine = 16;
+  for (int64_t t = 0; t < layout.tokens; ++t) {
+    const float* row = data + places[t] * stride;
+    for (int64_t d = 0; d < layout.depth; d += kLine) __builtin_prefetch(row + d, 0, 2);
   }
 }
+
+// One row of scores with the bias and, for a window with a mask, the mask.
+struct RowTerms {
+  RowTerms(const ScoreTerms& terms, const WindowLayout& layout, int64_t head, int64_t kind)
+      : bias(terms.bias + head * layout.score_elements()),
+        mask(kind ? terms.mask + kind * layout.score_elements() : nullptr) {}
+  Vec add(Vec score, int64_t i) const {
+    const Vec s = score + Vec::load(bias + i);
+    return mask ? s + Vec::load(mask + i) : s;
+  }
+
+  const float* bias;
+  const float* mask;
+};
 
 }  // namespace countenance::COUNTENANCE_CPU

@@ -9,32 +9,36 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// P from the scores, then dS in place of dP.
-void score_gradient(float* probabilities, float* gradient, const float* log_sums,
-                    const WindowLayout& layout) {
+// P in place of the scores, dS in place of dP; dS is also added to `sums`.
+void score_gradient(float* probabilities, float* gradient, float* sums, const float* log_sums,
+                    const RowTerms& terms, const WindowLayout& layout) {
+  const int64_t width = layout.padded_tokens;
   for (int64_t i = 0; i < layout.tokens; ++i) {
-    float* p_row = probabilities + i * layout.padded_tokens;
-    float* g_row = gradient + i * layout.padded_tokens;
+    float* p_row = probabilities + i * width;
+    float* g_row = gradient + i * width;
+    float* sum_row = sums + i * width;
     const Vec shift = Vec::all(log_sums[i]);
     Vec total = Vec::zero();
-    for (int64_t j = 0; j < layout.padded_tokens; j += Vec::kWidth) {
-      const Vec p = exp(Vec::load(p_row + j) - shift);
+    for (int64_t j = 0; j < width; j += Vec::kWidth) {
+      const Vec p = exp(terms.add(Vec::load(p_row + j), i * width + j) - shift);
       p.store(p_row + j);
       total = fma(p, Vec::load(g_row + j), total);
     }
     const Vec delta = Vec::all(sum(total));
-    for (int64_t j = 0; j < layout.padded_tokens; j += Vec::kWidth) {
-      (Vec::load(p_row + j) * (Vec::load(g_row + j) - delta)).store(g_row + j);
+    for (int64_t j = 0; j < width; j += Vec::kWidth) {
+      const Vec g = Vec::load(p_row + j) * (Vec::load(g_row + j) - delta);
+      g.store(g_row + j);
+      (Vec::load(sum_row + j) + g).store(sum_row + j);
     }
   }
 }
 
 // out = factor * rows (tokens x padded_depth), to the head's slice of (B, H, W, stride).
 void unpack_rows(float* out, int64_t stride, bool accumulates, const float* rows,
-                 const WindowLayout& layout, int64_t w, float factor) {
+                 const WindowLayout& layout, const int64_t* places, float factor) {
   const Vec scale = Vec::all(factor);
   for (int64_t t = 0; t < layout.tokens; ++t) {
-    float* to = out + layout.token(w, t) * stride;
+    float* to = out + places[t] * stride;
     for_each_vector(0, layout.depth, [&](auto lanes, int64_t d) {
       const Vec v = Vec::load(rows + t * layout.padded_depth + d) * scale;
       lanes.store(to + d, accumulates ? lanes.load(to + d) + v : v);
@@ -62,7 +66,7 @@ void CpuBackend::window_attention_backward(Gradient dqkv, Gradient dbias_table, 
   const int64_t rows_elements = layout.tokens * layout.padded_depth;
   const int64_t transposed_elements = layout.depth * layout.padded_tokens;
   const int64_t n = layout.score_elements();
-  const int64_t fixed = 4 * rows_elements + 2 * transposed_elements + 2 * n + layout.tokens;
+  const int64_t fixed = 4 * rows_elements + 2 * transposed_elements + 2 * n + 6 * layout.tokens;
   // Heads whose sums of dS fit in the scratch together.
   const int64_t group = std::min(layout.heads, (kScratchFloats - fixed) / n);
   if (group < 1) {
@@ -83,49 +87,58 @@ void CpuBackend::window_attention_backward(Gradient dqkv, Gradient dbias_table, 
     float* probabilities = values_transposed + transposed_elements;
     float* score_gradients = probabilities + n;
     float* log_sums = score_gradients + n;
-    float* sums = log_sums + layout.tokens;
+    int64_t* places = reinterpret_cast<int64_t*>(log_sums + layout.tokens + layout.tokens % 2);
+    int64_t* next_places = places + layout.tokens;
+    float* sums = reinterpret_cast<float*>(next_places + layout.tokens);
     for (int64_t first = 0; first < layout.heads; first += group) {
       const int64_t last = std::min(layout.heads, first + group);
       std::fill(sums, sums + (last - first) * n, 0.0f);
+      layout.find_tokens(places, slices.begin(slice));
       for (int64_t w = slices.begin(slice); w < slices.end(slice); ++w) {
+        const int64_t image = w / (layout.rows * layout.columns);
         for (int64_t head = first; head < last; ++head) {
           const float* q = in + head * layout.depth;
-          pack_rows(queries, q, stride, layout, w, scale);
-          pack_rows(keys, q + layout.channels, stride, layout, w, 1.0f);
-          pack_transposed(keys_transposed, q + layout.channels, stride, layout, w);
-          pack_transposed(values_transposed, q + 2 * layout.channels, stride, layout, w);
-          pack_rows(outputs, gradient + head * layout.depth, layout.channels, layout, w, 1.0f);
+          pack_rows(queries, q, stride, layout, places, scale);
+          pack_rows(keys, q + layout.channels, stride, layout, places, 1.0f);
+          pack_transposed(keys_transposed, q + layout.channels, stride, layout, places);
+          pack_transposed(values_transposed, q + 2 * layout.channels, stride, layout, places);
+          pack_rows(outputs, gradient + head * layout.depth, layout.channels, layout, places, 1.0f);
           for (int64_t t = 0; t < layout.tokens; ++t) {
-            const int64_t at = layout.token(w, t);
-            log_sums[t] = saved[(at / pixels * layout.heads + head) * pixels + at % pixels];
+            // (B, H, W) to (B, heads, H, W)
+            log_sums[t] = saved[places[t] + (image * (layout.heads - 1) + head) * pixels];
           }
+          const bool last_head = head + 1 == last;
+          if (last_head) layout.find_tokens(next_places, std::min(w + 1, layout.windows - 1));
+          const int64_t* ahead = last_head ? next_places : places;
+          const int64_t next = (last_head ? first : head + 1) * layout.depth;
+          for (int64_t part = 0; part < 3; ++part) {
+            prefetch_rows(in + next + part * layout.channels, stride, layout, ahead);
+          }
+          prefetch_rows(gradient + next, layout.channels, layout, ahead);
           multiply(probabilities, layout.padded_tokens, {queries, layout.padded_depth, 1},
                    keys_transposed, layout.padded_tokens, layout.tokens, layout.padded_tokens,
                    layout.depth);
-          add_terms(probabilities, terms, layout, head, layout.kind(w));
           multiply(score_gradients, layout.padded_tokens, {outputs, layout.padded_depth, 1},
                    values_transposed, layout.padded_tokens, layout.tokens, layout.padded_tokens,
                    layout.depth);
-          score_gradient(probabilities, score_gradients, log_sums, layout);
-          float* head_sums = sums + (head - first) * n;
-          for (int64_t i = 0; i < n; i += Vec::kWidth) {
-            (Vec::load(head_sums + i) + Vec::load(score_gradients + i)).store(head_sums + i);
-          }
+          score_gradient(probabilities, score_gradients, sums + (head - first) * n, log_sums,
+                         {terms, layout, head, layout.kind(w)}, layout);
           if (!din) continue;
           float* dq = din + head * layout.depth;
           const bool accumulates = dqkv.accumulates();
           multiply(results, layout.padded_depth, {score_gradients, layout.padded_tokens, 1}, keys,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
-          unpack_rows(dq, stride, accumulates, results, layout, w, scale);
+          unpack_rows(dq, stride, accumulates, results, layout, places, scale);
           // The queries carry the scale already.
           multiply(results, layout.padded_depth, {score_gradients, 1, layout.padded_tokens},
                    queries, layout.padded_depth, layout.tokens, layout.padded_depth,
                    layout.tokens);
-          unpack_rows(dq + layout.channels, stride, accumulates, results, layout, w, 1.0f);
+          unpack_rows(dq + layout.channels, stride, accumulates, results, layout, places, 1.0f);
           multiply(results, layout.padded_depth, {probabilities, 1, layout.padded_tokens}, outputs,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
-          unpack_rows(dq + 2 * layout.channels, stride, accumulates, results, layout, w, 1.0f);
+          unpack_rows(dq + 2 * layout.channels, stride, accumulates, results, layout, places, 1.0f);
         }
+        std::swap(places, next_places);
       }
       for (int64_t head = first; head < last; ++head) {
         float* table = tables + (slice * layout.heads + head) * layout.table_rows;
