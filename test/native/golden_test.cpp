@@ -23,8 +23,10 @@ struct Tolerance {
   // without bias and a batch norm on batch statistics): an absolute bound. Two builds give norms of
   // 3e-5 and 6e-7.
   double rounding_only = 2e-4;
-  double after = 1e-3;         // weights and statistics after three steps; two builds: 1.2e-4
-  double logits_after = 1e-2;  // of the largest logit; two builds: 2.4e-3
+  double after = 1e-3;  // weights and statistics after three steps; two builds: 1.2e-4
+  // Of the largest logit, after three steps at logit scale 100, where a unit that rounding moves
+  // across relu's corner shows: two builds differ by 2.4e-3, our instruction sets by 1.2e-2.
+  double logits_after = 3e-2;
 };
 constexpr Tolerance kTolerance;
 
