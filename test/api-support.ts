@@ -84,8 +84,8 @@ export interface ChildEnd {
 export interface Child {
   readonly end: Promise<ChildEnd>;
   readonly kill: (signal: NodeJS.Signals) => void;
-  /** Settles when the output so far holds `text`, or at the end of the process. */
-  readonly said: (text: string) => Promise<void>;
+  /** Settles when the output so far passes the check, or at the end of the process. */
+  readonly until: (check: (output: string) => boolean) => Promise<void>;
 }
 
 /** What scripts of {@link runTypeScript} start with. */
@@ -125,18 +125,18 @@ export function runTypeScript(script: string, shell = ''): Child {
     child.on('error', reject);
     child.on('close', (status, signal) => resolve({ status, signal, output, errors }));
   });
-  const said = (text: string): Promise<void> =>
+  const until = (check: (output: string) => boolean): Promise<void> =>
     new Promise((resolve) => {
-      const check = (): void => {
-        if (!output.includes(text)) return;
-        listeners.delete(check);
+      const look = (): void => {
+        if (!check(output)) return;
+        listeners.delete(look);
         resolve();
       };
-      listeners.add(check);
-      check();
+      listeners.add(look);
+      look();
       void end.then(() => resolve());
     });
-  return { end, said, kill: (signal) => void child.kill(signal) };
+  return { end, until, kill: (signal) => void child.kill(signal) };
 }
 
 function options() {

@@ -7,7 +7,7 @@ import { callNative } from '../load-native.js';
 import type { ModelInternals } from '../model.js';
 import type { CardDetails } from '../model/card.js';
 import { insideDirectory, modelFiles } from '../model/directory.js';
-import { inTurns } from '../model/state.js';
+import { checkState, inTurns } from '../model/state.js';
 import type { NativeTrainer } from '../native.js';
 import type { StateDict } from '../types.js';
 import { recoverDirectory, saveDirectory } from '../weights/directory.js';
@@ -181,6 +181,7 @@ export async function restoreCheckpoint(
     insideDirectory(directory, () => readSafetensors(join(directory, name)));
   const weights = await read(modelFiles.weights);
   const slots = await read(stateFiles.tensors);
+  await inTurns(checkState(slots.tensors, `'${join(directory, stateFiles.tensors)}'`));
   const wanted = slotNames(model, native);
   for (const [slot, { name, shape }] of wanted) {
     const tensor = slots.tensors.get(`${slot}.${name}`);
