@@ -37,7 +37,7 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
   const command = new Command('demo')
     .description('Trains and tests a small model on drawn faces.')
     .option('--out <dir>', 'where to write the model and pictures', 'countenance-demo')
-    .option('--faces <n>', 'faces to train on', wholeNumber(70), 1400)
+    .option('--faces <n>', 'faces to train on', wholeNumber(70), 2100)
     .option('--epochs <n>', 'passes over them', wholeNumber(1), 8)
     .option('--seed <n>', 'of weights, order and augmentation', wholeNumber(0), 0)
     .option('--threads <n>', 'CPU threads (default: every core)', wholeNumber(1, 1024));
