@@ -291,6 +291,7 @@ void run(const Launch& launch, const std::function<void()>& body) {
   const dim3 b = launch.block;
   machine.count = b.x * b.y * b.z;
   while (machine.threads.size() < machine.count) machine.threads.emplace_back();
+  machine.meetings.reserve(kMaxThreads);
   machine.turns.resize(machine.count);
   for (unsigned i = 0; i < machine.count; ++i) {
     machine.threads[i].number = i;
@@ -328,6 +329,34 @@ Votes block_barrier(bool predicate, Site site) {
   return machine.result;
 }
 
+namespace {
+
+Meeting& meeting_of(unsigned warp, uint32_t mask, Combine combine, const Site& site) {
+  const TsanBlindfold unseen;
+  auto& meetings = machine.meetings;
+  for (Meeting& m : meetings) {
+    if (m.warp == warp && m.mask == mask && m.combine == combine && same(m.site, site)) return m;
+  }
+  return meetings.emplace_back(Meeting{warp, mask, 0, combine, site, {}, new_order_object()});
+}
+
+// True for the last lane, which does the operation and wakes the others.
+bool arrive(Meeting& meeting, unsigned lane, void* argument) {
+  const TsanBlindfold unseen;
+  meeting.arrived |= 1u << lane;
+  meeting.lanes[lane] = argument;
+  if (meeting.arrived != meeting.mask) return false;
+  meeting.combine(meeting.lanes);
+  for (unsigned l = 0; l < kWarp; ++l) {
+    if (meeting.mask >> l & 1) machine.threads[meeting.warp * kWarp + l].state = State::Ready;
+  }
+  meeting = machine.meetings.back();
+  machine.meetings.pop_back();
+  return true;
+}
+
+}  // namespace
+
 void warp_collective(uint32_t mask, void* argument, Combine combine, bool orders_memory,
                      Site site) {
   Thread& self = *machine.running;
@@ -340,49 +369,27 @@ void warp_collective(uint32_t mask, void* argument, Combine combine, bool orders
     if (number >= machine.count) fail("a mask names lanes beyond the block", site);
     if (machine.threads[number].state == State::Done) fail("a mask names an exited lane", site);
   }
-  auto& meetings = machine.meetings;
-  auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& m) {
-    return m.warp == warp && m.mask == mask && m.combine == combine && same(m.site, site);
-  });
-  if (meeting == meetings.end()) {
-    meetings.push_back({warp, mask, 0, combine, site, {}, nullptr});
-    meeting = meetings.end() - 1;
-    if (orders_memory) meeting->order = new_order_object();
-  }
-  meeting->arrived |= 1u << lane;
-  meeting->lanes[lane] = argument;
-  self.order = meeting->order;
+  Meeting& meeting = meeting_of(warp, mask, combine, site);
+  self.order = orders_memory ? meeting.order : nullptr;
   if (self.order) tsan_release(self.order);
-  if (meeting->arrived != mask) {
+  if (!arrive(meeting, lane, argument)) {
     wait(self, State::AtWarp, site);
-    return;
+  } else if (self.order) {
+    tsan_acquire(self.order);
   }
-  const Meeting complete = *meeting;
-  meetings.erase(meeting);
-  combine(complete.lanes);
-  for (unsigned l = 0; l < kWarp; ++l) {
-    if (mask >> l & 1) machine.threads[warp * kWarp + l].state = State::Ready;
-  }
-  if (self.order) tsan_acquire(self.order);
 }
 
 unsigned char* dynamic_shared() { return machine.shared; }
 
-namespace {
-// Not memset, which ThreadSanitizer would take for a write of the running fiber.
-void poison(void* memory, size_t bytes) {
-  volatile uint8_t* p = static_cast<volatile uint8_t*>(memory);
-  for (size_t i = 0; i < bytes; ++i) p[i] = kNaNByte;
-}
-}  // namespace
-
 void enter_static_shared(void* variable, size_t bytes, uint64_t& last_block) {
   if (last_block == machine.block_number) return;
   last_block = machine.block_number;
-  poison(variable, bytes);
+  const TsanBlindfold unseen;
+  std::memset(variable, kNaNByte, bytes);
 }
 
 void async_copy_issue(void* to, const void* from, unsigned bytes) {
+  const TsanBlindfold unseen;
   Thread& self = *machine.running;
   self.copies.push_back({to, from, bytes, self.copy_group});
 }
@@ -392,15 +399,11 @@ void async_copy_commit() { ++machine.running->copy_group; }
 void async_copy_wait(int groups_in_flight, CopyFunction copy) {
   Thread& self = *machine.running;
   const int last = self.copy_group - groups_in_flight;  // groups before this one must be complete
-  std::vector<AsyncCopy> later;
   for (const AsyncCopy& c : self.copies) {
-    if (c.group < last) {
-      copy(c.to, c.from, c.bytes);
-    } else {
-      later.push_back(c);
-    }
+    if (c.group < last) copy(c.to, c.from, c.bytes);
   }
-  self.copies = std::move(later);
+  const TsanBlindfold unseen;
+  std::erase_if(self.copies, [&](const AsyncCopy& c) { return c.group < last; });
 }
 
 }  // namespace emulator

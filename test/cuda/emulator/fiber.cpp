@@ -15,6 +15,13 @@
 #endif
 #if defined(EMULATOR_TSAN)
 #include <sanitizer/tsan_interface.h>
+
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
 #endif
 
 #if !defined(__x86_64__)
@@ -172,11 +179,21 @@ void Fiber::order_before_scheduler() {
 }
 void tsan_release(void* object) { __tsan_release(object); }
 void tsan_acquire(void* object) { __tsan_acquire(object); }
+TsanBlindfold::TsanBlindfold() {
+  AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+  AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+TsanBlindfold::~TsanBlindfold() {
+  AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+  AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
 #else
 void Fiber::order_after_scheduler() {}
 void Fiber::order_before_scheduler() {}
 void tsan_release(void*) {}
 void tsan_acquire(void*) {}
+TsanBlindfold::TsanBlindfold() = default;
+TsanBlindfold::~TsanBlindfold() = default;
 #endif
 
 }  // namespace emulator

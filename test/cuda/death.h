@@ -1,0 +1,23 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace countenance::test {
+
+// What f writes to standard error in a process of its own, and how that ends: "exit 0" or "exit 66"
+// or "signal 6" stands at the end. For what a sanitizer must report.
+std::string death_of(const std::function<void()>& f);
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kAddressSanitizer = true;
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+
+}  // namespace countenance::test
