@@ -115,17 +115,36 @@ void CpuBackend::max_pool_forward(Tensor y, Tensor argmax, Tensor x,
       const int64_t iy = oy * attributes.stride - attributes.padding;
       const int64_t ix = ox * attributes.stride - attributes.padding;
       const int64_t at = (row * out_width + ox) * channels;
-      for_each_vector(0, channels, [&](auto lanes, int64_t c) {
-        const float first = static_cast<float>(ky.begin * attributes.kernel + kx.begin);
-        Best best{Vec::all(-std::numeric_limits<float>::infinity()), Vec::all(first)};
+      const float* corner = image + ((iy + ky.begin) * width + ix + kx.begin) * channels;
+      const auto pool_block = [&](auto vectors, auto lanes, int64_t c) {
+        constexpr int kVectors = vectors.value;
+        Best best[kVectors];
+        const Vec first = Vec::all(static_cast<float>(ky.begin * attributes.kernel + kx.begin));
+        for (int j = 0; j < kVectors; ++j) {
+          best[j] = {Vec::all(-std::numeric_limits<float>::infinity()), first};
+        }
         for (int64_t v = ky.begin; v < ky.end; ++v) {
-          for (int64_t u = kx.begin; u < kx.end; ++u) {
-            offer(best, lanes.load(image + ((iy + v) * width + ix + u) * channels + c),
-                  Vec::all(static_cast<float>(v * attributes.kernel + u)));
+          const float* pixel = corner + (v - ky.begin) * width * channels + c;
+          for (int64_t u = kx.begin; u < kx.end; ++u, pixel += channels) {
+            const Vec position = Vec::all(static_cast<float>(v * attributes.kernel + u));
+            for (int j = 0; j < kVectors; ++j) {
+              offer(best[j], lanes.load(pixel + j * Vec::kWidth), position);
+            }
           }
         }
-        lanes.store(out + at + c, best.value);
-        if (positions) store_positions(positions + at + c, best.position, lanes.lanes());
+        for (int j = 0; j < kVectors; ++j) {
+          const int64_t to = at + c + j * Vec::kWidth;
+          lanes.store(out + to, best[j].value);
+          if (positions) store_positions(positions + to, best[j].position, lanes.lanes());
+        }
+      };
+      // Four vectors share the walk over the kernel.
+      int64_t c = 0;
+      for (; c + 4 * Vec::kWidth <= channels; c += 4 * Vec::kWidth) {
+        pool_block(std::integral_constant<int, 4>{}, WholeVector{}, c);
+      }
+      for_each_vector(c, channels, [&](auto lanes, int64_t i) {
+        pool_block(std::integral_constant<int, 1>{}, lanes, i);
       });
     }
   });
