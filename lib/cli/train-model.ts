@@ -35,7 +35,7 @@ export async function openCheckpoint(directory: string): Promise<Resumed> {
   return {
     checkpoint,
     run: inRun ? dirname(checkpoint) : undefined,
-    options: (metadata['run'] ?? {}),
+    options: metadata['run'] ?? {},
   };
 }
 

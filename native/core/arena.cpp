@@ -14,7 +14,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // mmap grants more than there is and the system kills the process later; blocks from here on are
 // checked before.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
-}
+}  // namespace
 
 HostBlock::HostBlock(size_t bytes) {
   if (bytes == 0) return;

@@ -14,15 +14,15 @@ class DeviceArray {
       : stream_(stream),
         size_(values.size()),
         memory_(cuda::make_device_memory(values.size() * sizeof(T))) {
-    COUNTENANCE_CUDA(cudaMemcpyAsync(data(), values.data(), size_ * sizeof(T),
-                                     cudaMemcpyHostToDevice, stream_));
+    COUNTENANCE_CUDA(
+        cudaMemcpyAsync(data(), values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice, stream_));
   }
 
   T* data() const { return static_cast<T*>(memory_.data()); }
   std::vector<T> get() const {
     std::vector<T> values(size_);
-    COUNTENANCE_CUDA(cudaMemcpyAsync(values.data(), data(), size_ * sizeof(T),
-                                     cudaMemcpyDeviceToHost, stream_));
+    COUNTENANCE_CUDA(
+        cudaMemcpyAsync(values.data(), data(), size_ * sizeof(T), cudaMemcpyDeviceToHost, stream_));
     COUNTENANCE_CUDA(cudaStreamSynchronize(stream_));
     return values;
   }

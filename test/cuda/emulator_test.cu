@@ -5,7 +5,8 @@
 #include "device_array.h"
 #include "harness.h"
 
-// The emulator's warp operations, votes, atomics, streams and graphs against what CUDA's manual says.
+// The emulator's warp operations, votes, atomics, streams and graphs against what CUDA's manual
+// says.
 
 namespace countenance::test {
 

@@ -85,7 +85,8 @@ OP_CASES(cosine_logits, "cosine_logits") {
     c.reference = [d, k_count](OpValues& v) {
       for (size_t i = 0; i < v["logits"].size(); ++i) {
         const int64_t b = static_cast<int64_t>(i) / k_count, k = static_cast<int64_t>(i) % k_count;
-        v["logits"][i] = 100 * product(hat(row_of(v["features"], b, d)), hat(row_of(v["text"], k, d)));
+        v["logits"][i] =
+            100 * product(hat(row_of(v["features"], b, d)), hat(row_of(v["text"], k, d)));
       }
     };
     // A cosine near 0 is a sum of terms as large as 1.
@@ -260,15 +261,16 @@ OP_CASES(objective_without_members, "objective") {
 // Zero vectors, equal vectors, a zero difference of texts: everything stays finite.
 OP_CASES(objective_of_degenerate_vectors, "objective") {
   for (Contrast contrast : {Contrast::Pairwise, Contrast::Diagonal}) {
-    OpCase c = objective_case({20, 4, {0, 1, 3, 2, 0}, false, {.neutral = 2, .contrast = contrast}});
+    OpCase c =
+        objective_case({20, 4, {0, 1, 3, 2, 0}, false, {.neutral = 2, .contrast = contrast}});
     const auto row = [](OpInput& input, int64_t r) { return input.values.begin() + r * 20; };
     OpInput& expression = c.inputs[0];
     OpInput& neutral = c.inputs[1];
     OpInput& texts = c.inputs[3];
-    std::fill_n(row(expression, 0), 20, 0.0f);                   // f_e = 0
-    std::fill_n(row(neutral, 1), 20, 0.0f);                      // f_n = 0
-    std::copy_n(row(expression, 2), 20, row(neutral, 2));        // f_e = f_n
-    std::copy_n(row(texts, 2), 20, row(texts, 1));               // T_1 = T_n
+    std::fill_n(row(expression, 0), 20, 0.0f);             // f_e = 0
+    std::fill_n(row(neutral, 1), 20, 0.0f);                // f_n = 0
+    std::copy_n(row(expression, 2), 20, row(neutral, 2));  // f_e = f_n
+    std::copy_n(row(texts, 2), 20, row(texts, 1));         // T_1 = T_n
     // The gradient at a zero vector is a convention, not a limit: finite differences cannot tell.
     c.backward = nullptr;
     run_case(c);

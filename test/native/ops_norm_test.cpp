@@ -11,8 +11,9 @@ struct NormShape {
   int64_t channels;
 };
 
-// A mean near 0 is a sum of numbers of size 1, with the rounding error of one; dx is a difference of
-// three terms, dy rstd and smaller ones, which cancel wholly for two rows; rstd is up to 10 here.
+// A mean near 0 is a sum of numbers of size 1, with the rounding error of one; dx is a difference
+// of three terms, dy rstd and smaller ones, which cancel wholly for two rows; rstd is up to 10
+// here.
 void set_norm_tolerances(OpCase& c) {
   c.forward_noise = 1e-7;
   c.backward_tolerance = 5e-6;
@@ -90,8 +91,8 @@ OpCase batch_norm_case(const NormShape& s, bool relu, bool residual, double mean
 }  // namespace
 
 OP_CASES(batch_norm, "batch_norm_forward", "batch_norm_backward") {
-  for (const NormShape& s : {NormShape{2, 1}, {5, 3}, {3, 16}, {67, 17}, {130, 40}, {33, 131},
-                             {4, 600}, {200, 8}}) {
+  for (const NormShape& s :
+       {NormShape{2, 1}, {5, 3}, {3, 16}, {67, 17}, {130, 40}, {33, 131}, {4, 600}, {200, 8}}) {
     for (bool relu : {false, true}) {
       for (bool residual : {false, true}) run_case(batch_norm_case(s, relu, residual));
     }
@@ -196,10 +197,10 @@ OP_CASES(scale_shift, "scale_shift_forward") {
       c.constant("residual", shape, normal(shape.elements(), "residual"));
       c.output("y", shape);
       c.forward = [=](Backend& b, OpTensors& t) {
-        b.scale_shift_forward(t["y"], t["x"],
-                              {scale ? t["scale"] : Tensor{}, shift ? t["shift"] : Tensor{},
-                               residual ? t["residual"] : Tensor{},
-                               relu ? Activation::Relu : Activation::None});
+        b.scale_shift_forward(
+            t["y"], t["x"],
+            {scale ? t["scale"] : Tensor{}, shift ? t["shift"] : Tensor{},
+             residual ? t["residual"] : Tensor{}, relu ? Activation::Relu : Activation::None});
       };
       c.reference = [=](OpValues& v) {
         for (size_t i = 0; i < v["x"].size(); ++i) {
@@ -232,8 +233,7 @@ OpCase layer_norm_case(const NormShape& s, double mean = 0) {
   };
   c.backward = [](Backend& b, OpTensors& t) {
     b.layer_norm_backward(t.gradient("x"), t.gradient("weight"), t.gradient("bias"),
-                          t.cotangent("y"), t["x"], t["mean"], t["rstd"], t["weight"],
-                          t.workspace);
+                          t.cotangent("y"), t["x"], t["mean"], t["rstd"], t["weight"], t.workspace);
   };
   c.reference = [s](OpValues& v) {
     const size_t n = static_cast<size_t>(s.channels);
@@ -261,8 +261,8 @@ OpCase layer_norm_case(const NormShape& s, double mean = 0) {
 }  // namespace
 
 OP_CASES(layer_norm, "layer_norm_forward", "layer_norm_backward") {
-  for (const NormShape& s : {NormShape{1, 2}, {1, 7}, {3, 16}, {9, 33}, {70, 96}, {5, 200},
-                             {131, 65}, {2, 768}}) {
+  for (const NormShape& s :
+       {NormShape{1, 2}, {1, 7}, {3, 16}, {9, 33}, {70, 96}, {5, 200}, {131, 65}, {2, 768}}) {
     run_case(layer_norm_case(s));
   }
 }

@@ -34,8 +34,7 @@ void attention_reference(OpValues& v, const AttentionCase& p) {
         std::vector<Token> tokens;
         for (int64_t y = wy; y < wy + window; ++y) {
           for (int64_t x = wx; x < wx + window; ++x) {
-            const int64_t place =
-                (b * height + (y + shift) % height) * width + (x + shift) % width;
+            const int64_t place = (b * height + (y + shift) % height) * width + (x + shift) % width;
             tokens.push_back({place, 3 * region(y, height) + region(x, width), y - wy, x - wx});
           }
         }
@@ -150,8 +149,8 @@ TEST(window_attention_without_log_sum_exp) {
 }
 
 OP_CASES(patch_merge, "patch_merge_forward", "patch_merge_backward") {
-  for (const Shape& x : {Shape{1, 2, 2, 1}, Shape{2, 4, 6, 5}, Shape{1, 8, 4, 33},
-                         Shape{3, 14, 14, 16}}) {
+  for (const Shape& x :
+       {Shape{1, 2, 2, 1}, Shape{2, 4, 6, 5}, Shape{1, 8, 4, 33}, Shape{3, 14, 14, 16}}) {
     OpCase c(text(x));
     const Shape y{x[0], x[1] / 2, x[2] / 2, 4 * x[3]};
     c.input("x", x, normal(x.elements(), c.name));

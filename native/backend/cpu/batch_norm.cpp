@@ -159,7 +159,8 @@ void CpuBackend::batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor r
       }
       if (running_vars) {
         const double unbiased = variance * n / std::max(n - 1, 1.0);
-        running_vars[c] = static_cast<float>((1 - momentum) * running_vars[c] + momentum * unbiased);
+        running_vars[c] =
+            static_cast<float>((1 - momentum) * running_vars[c] + momentum * unbiased);
       }
     }
   });
@@ -224,10 +225,10 @@ void CpuBackend::batch_norm_backward(Gradient dx, Gradient dresidual, Gradient d
         for_each_channel_block(channels, [&](auto vectors, auto lanes, int64_t c) {
           const int64_t at = slice * channels + c;
           const int64_t from = slices.begin(slice) * channels + c;
-          slice_gradient_sums<vectors.value>(
-              sums + at, products + at, writes_early ? dres + from : nullptr, gradient + from,
-              in + from, masks ? out + from : nullptr, means + c, slices.length(slice), channels,
-              lanes, mask, writes);
+          slice_gradient_sums<vectors.value>(sums + at, products + at,
+                                             writes_early ? dres + from : nullptr, gradient + from,
+                                             in + from, masks ? out + from : nullptr, means + c,
+                                             slices.length(slice), channels, lanes, mask, writes);
         });
       });
     });
@@ -252,7 +253,8 @@ void CpuBackend::batch_norm_backward(Gradient dx, Gradient dresidual, Gradient d
       gradient_factors[c] = static_cast<float>(factor);
       input_factors[c] = static_cast<float>(-factor * rstds[c] * dw / n);
       constants[c] = static_cast<float>(-factor * db / n);
-      if (dweights) dweights[c] = static_cast<float>(dw + (dweight.accumulates() ? dweights[c] : 0));
+      if (dweights)
+        dweights[c] = static_cast<float>(dw + (dweight.accumulates() ? dweights[c] : 0));
       if (dbiases) dbiases[c] = static_cast<float>(db + (dbias.accumulates() ? dbiases[c] : 0));
     }
   });
@@ -275,8 +277,9 @@ void CpuBackend::batch_norm_backward(Gradient dx, Gradient dresidual, Gradient d
             }
             if (!din) return;
             const Vec centred = lanes.load(in + i) - lanes.load(means + c);
-            const Vec v = fma(g, lanes.load(gradient_factors + c),
-                              fma(centred, lanes.load(input_factors + c), lanes.load(constants + c)));
+            const Vec v =
+                fma(g, lanes.load(gradient_factors + c),
+                    fma(centred, lanes.load(input_factors + c), lanes.load(constants + c)));
             store_gradient(lanes, din + i, v, accumulates);
           });
         }
@@ -295,7 +298,8 @@ void CpuBackend::batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tens
   float* scales = scale.f32();
   float* shifts = shift.f32();
   for (int64_t c = 0; c < scale.elements(); ++c) {
-    const double factor = weights[c] / std::sqrt(static_cast<double>(variances[c]) + attributes.eps);
+    const double factor =
+        weights[c] / std::sqrt(static_cast<double>(variances[c]) + attributes.eps);
     scales[c] = static_cast<float>(factor);
     shifts[c] = static_cast<float>(biases[c] - means[c] * factor);
   }

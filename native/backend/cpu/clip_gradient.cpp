@@ -10,8 +10,8 @@ size_t CpuBackend::clip_workspace(int64_t n) const {
   return static_cast<size_t>(blocks_of(n)) * sizeof(double);
 }
 
-void CpuBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients,
-                               float max_norm, Tensor workspace) {
+void CpuBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
+                               Tensor workspace) {
   const int64_t n = gradients.elements();
   const float* g = gradients.f32();
   double* squares = static_cast<double*>(workspace.data);

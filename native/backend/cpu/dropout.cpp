@@ -51,7 +51,8 @@ void apply(ThreadPool& pool, float* out, const float* in, int64_t n, bool accumu
         draw_factors(factors, key, static_cast<uint64_t>(i / 4), probability, kept);
         const int64_t count = std::min(kDrawn, end - i);
         for_each_vector(0, count, [&](auto lanes, int64_t j) {
-          store_gradient(lanes, out + i + j, lanes.load(in + i + j) * lanes.load(factors + j), adds);
+          store_gradient(lanes, out + i + j, lanes.load(in + i + j) * lanes.load(factors + j),
+                         adds);
         });
       }
     });

@@ -41,9 +41,8 @@ struct Moments {
 Moments moments_of(const float* row, int64_t channels) {
   const float share = 1.0f / static_cast<float>(channels);
   Sums sums;
-  for_each_vector_of_row(channels, [&](auto lanes, int64_t c, int j) {
-    sums.v[j] = sums.v[j] + lanes.load(row + c);
-  });
+  for_each_vector_of_row(
+      channels, [&](auto lanes, int64_t c, int j) { sums.v[j] = sums.v[j] + lanes.load(row + c); });
   const float mean = share * sums.total();
   const Vec centre = Vec::all(mean);
   Sums offsets;

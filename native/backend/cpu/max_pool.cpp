@@ -41,8 +41,8 @@ Vec where_equal(Vec a, Vec b, Vec v) {
 }
 void store_positions(uint8_t* p, Vec positions, int64_t n) {
   const __m256i integers = _mm256_cvttps_epi32(positions.v);
-  const __m128i shorts = _mm_packs_epi32(_mm256_castsi256_si128(integers),
-                                         _mm256_extracti128_si256(integers, 1));
+  const __m128i shorts =
+      _mm_packs_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256(integers, 1));
   const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(shorts, shorts));
   std::memcpy(p, &bytes, static_cast<size_t>(n));
 }

@@ -28,8 +28,13 @@ int64_t first_maximum(const T* values, int64_t n) {
 
 // What a sample leaves behind: four losses' shares, then K coefficients of T in df_e, in df_n, and
 // K logits.
-enum Share : int64_t { kSampleSupervised, kSampleTransformation, kSampleContrast, kSampleCorrect,
-                       kShares };
+enum Share : int64_t {
+  kSampleSupervised,
+  kSampleTransformation,
+  kSampleContrast,
+  kSampleCorrect,
+  kShares
+};
 constexpr int64_t sample_doubles(int64_t classes) { return kShares + 3 * classes; }
 
 // Per class: 1 / |T_k|, 1 / |T_k - T_n|, the share of the class in I.
@@ -160,10 +165,8 @@ void CpuBackend::objective(Tensor losses, Tensor logits, Gradient dexpression, G
                            : k == label                              ? 1.0
                                                                      : 0.0;
           if (c == 0) continue;
-          const double cosine_e =
-              dot(f_e, texts + k * width, width) * inverse_text[k] * inverse_e;
-          const double cosine_n =
-              dot(f_n, texts + k * width, width) * inverse_text[k] * inverse_n;
+          const double cosine_e = dot(f_e, texts + k * width, width) * inverse_text[k] * inverse_e;
+          const double cosine_n = dot(f_n, texts + k * width, width) * inverse_text[k] * inverse_n;
           contrast += c * (cosine_n - cosine_e);
           alpha_e[k] -= pull * c * inverse_text[k] * inverse_e;
           alpha_n[k] += pull * c * inverse_text[k] * inverse_n;

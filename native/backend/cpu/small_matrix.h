@@ -64,8 +64,8 @@ inline void multiply_columns(float* c, int64_t ldc, Strided a, const float* b, i
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t begin = t * rows / tiles;
     const int64_t end = (t + 1) * rows / tiles;
-    multiply_rows<N>(end - begin, c + begin * ldc, ldc,
-                     {a.data + begin * a.row, a.row, a.column}, b, ldb, depth);
+    multiply_rows<N>(end - begin, c + begin * ldc, ldc, {a.data + begin * a.row, a.row, a.column},
+                     b, ldb, depth);
   }
 }
 
@@ -95,14 +95,14 @@ inline void transpose(Vec (&v)[16]) {
     const __m512 high01 = _mm512_unpackhi_ps(v[4 * g].v, v[4 * g + 1].v);
     const __m512 low23 = _mm512_unpacklo_ps(v[4 * g + 2].v, v[4 * g + 3].v);
     const __m512 high23 = _mm512_unpackhi_ps(v[4 * g + 2].v, v[4 * g + 3].v);
-    quads[g][0] = _mm512_castpd_ps(
-        _mm512_unpacklo_pd(_mm512_castps_pd(low01), _mm512_castps_pd(low23)));
-    quads[g][1] = _mm512_castpd_ps(
-        _mm512_unpackhi_pd(_mm512_castps_pd(low01), _mm512_castps_pd(low23)));
-    quads[g][2] = _mm512_castpd_ps(
-        _mm512_unpacklo_pd(_mm512_castps_pd(high01), _mm512_castps_pd(high23)));
-    quads[g][3] = _mm512_castpd_ps(
-        _mm512_unpackhi_pd(_mm512_castps_pd(high01), _mm512_castps_pd(high23)));
+    quads[g][0] =
+        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(low01), _mm512_castps_pd(low23)));
+    quads[g][1] =
+        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(low01), _mm512_castps_pd(low23)));
+    quads[g][2] =
+        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(high01), _mm512_castps_pd(high23)));
+    quads[g][3] =
+        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(high01), _mm512_castps_pd(high23)));
   }
   for (int c = 0; c < 4; ++c) {
     const __m512 even01 = _mm512_shuffle_f32x4(quads[0][c], quads[1][c], 0x88);
@@ -145,8 +145,6 @@ inline void transpose(Vec (&v)[4]) {
 }
 #endif
 
-inline int64_t padded(int64_t n) {
-  return (n + Vec::kWidth - 1) / Vec::kWidth * Vec::kWidth;
-}
+inline int64_t padded(int64_t n) { return (n + Vec::kWidth - 1) / Vec::kWidth * Vec::kWidth; }
 
 }  // namespace countenance::COUNTENANCE_CPU

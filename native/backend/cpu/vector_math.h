@@ -78,14 +78,12 @@ struct Parts {
 };
 #if defined(COUNTENANCE_ISA_AVX512)
 inline Parts parts_of(Vec x) {
-  return {{_mm512_getmant_ps(x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero)},
-          {_mm512_getexp_ps(x.v)}};
+  return {{_mm512_getmant_ps(x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero)}, {_mm512_getexp_ps(x.v)}};
 }
 #elif defined(COUNTENANCE_ISA_AVX2)
 inline Parts parts_of(Vec x) {
   const __m256i bits = _mm256_castps_si256(x.v);
-  const __m256i exponent =
-      _mm256_sub_epi32(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(127));
+  const __m256i exponent = _mm256_sub_epi32(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(127));
   const __m256i mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_set1_epi32(0x7fffff)),
                                            _mm256_set1_epi32(0x3f800000));
   return {{_mm256_castsi256_ps(mantissa)}, {_mm256_cvtepi32_ps(exponent)}};
@@ -165,8 +163,8 @@ inline double dot(const float* a, const float* b, int64_t n) {
   return total;
 }
 
-// 1 / |v| for hat(v) = v / |v|. A vector shorter than 1e-12 has no direction: hat(v) = 0 there, with
-// zero gradient, instead of NaN.
+// 1 / |v| for hat(v) = v / |v|. A vector shorter than 1e-12 has no direction: hat(v) = 0 there,
+// with zero gradient, instead of NaN.
 inline double inverse_norm(const float* v, int64_t n) {
   const double norm = std::sqrt(dot(v, v, n));
   return norm < 1e-12 ? 0.0 : 1.0 / norm;
@@ -213,9 +211,8 @@ inline void for_each_channel_block(int64_t channels, F&& f) {
   for (; c + kBlock <= channels; c += kBlock) {
     f(std::integral_constant<int, kBlockVectors>{}, WholeVector{}, c);
   }
-  for_each_vector(c, channels, [&](auto lanes, int64_t i) {
-    f(std::integral_constant<int, 1>{}, lanes, i);
-  });
+  for_each_vector(c, channels,
+                  [&](auto lanes, int64_t i) { f(std::integral_constant<int, 1>{}, lanes, i); });
 }
 
 }  // namespace countenance::COUNTENANCE_CPU

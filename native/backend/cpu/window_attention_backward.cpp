@@ -131,8 +131,7 @@ void CpuBackend::window_attention_backward(Gradient dqkv, Gradient dbias_table, 
           unpack_rows(dq, stride, accumulates, results, layout, places, scale);
           // The queries carry the scale already.
           multiply(results, layout.padded_depth, {score_gradients, 1, layout.padded_tokens},
-                   queries, layout.padded_depth, layout.tokens, layout.padded_depth,
-                   layout.tokens);
+                   queries, layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
           unpack_rows(dq + layout.channels, stride, accumulates, results, layout, places, 1.0f);
           multiply(results, layout.padded_depth, {probabilities, 1, layout.padded_tokens}, outputs,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
