@@ -1,14 +1,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <optional>
 #include <set>
 #include <sstream>
 
 #include "core/philox.h"
-#include "op_cases.h"
+#include "op_expected.h"
 
 namespace countenance::test {
 
@@ -16,108 +15,8 @@ namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr uint8_t kGuardByte = 0xAB;
-// Small enough that hardly an element crosses a kink of relu or of a maximum; in double the
-// differences still have 9 digits.
-constexpr double kStep = 1e-6;
-// Up to so many elements, an input's gradient is checked in every coordinate.
-constexpr size_t kAllCoordinates = 300;
-constexpr size_t kSomeCoordinates = 24;
-constexpr int kDirections = 4;
-
 using Values = std::map<std::string, std::vector<float>>;
 using Modes = std::map<std::string, GradientMode>;
-
-// One directional derivative of the case's scalar: coordinate i of an input, or a direction.
-struct Derivative {
-  std::string input;
-  std::vector<double> direction;
-  double value;
-  bool coordinate;
-};
-
-struct Expected {
-  OpValues values;
-  std::map<std::string, std::vector<double>> cotangents;
-  std::vector<Derivative> derivatives;
-};
-
-double dot(const std::vector<double>& a, const std::vector<double>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-double root_mean_square(const std::vector<double>& a) {
-  return a.empty() ? 0 : std::sqrt(dot(a, a) / static_cast<double>(a.size()));
-}
-
-OpValues with_outputs(const OpCase& c, OpValues values) {
-  for (const OpOutput& o : c.outputs) {
-    values.try_emplace(o.name, static_cast<size_t>(o.shape.elements()), 0.0);
-  }
-  return values;
-}
-
-double scalar(const OpCase& c, const Expected& expected, OpValues values) {
-  values = with_outputs(c, std::move(values));
-  c.reference(values);
-  double sum = 0;
-  for (const OpOutput& o : c.outputs) sum += dot(expected.cotangents.at(o.name), values[o.name]);
-  return sum;
-}
-
-void add_derivative(const OpCase& c, Expected& expected, const OpValues& inputs,
-                    const std::string& input, std::vector<double> direction, bool coordinate) {
-  OpValues plus = inputs;
-  OpValues minus = inputs;
-  for (size_t i = 0; i < direction.size(); ++i) {
-    plus[input][i] += kStep * direction[i];
-    minus[input][i] -= kStep * direction[i];
-  }
-  const double value = (scalar(c, expected, plus) - scalar(c, expected, minus)) / (2 * kStep);
-  expected.derivatives.push_back({input, std::move(direction), value, coordinate});
-}
-
-Expected expect(const OpCase& c) {
-  Expected expected;
-  OpValues inputs;
-  for (const OpInput& i : c.inputs) {
-    ensure(static_cast<int64_t>(i.values.size()) == i.shape.elements(), c.name, ": ", i.name,
-           " has ", i.values.size(), " values for the shape ", i.shape);
-    inputs[i.name].assign(i.values.begin(), i.values.end());
-  }
-  for (const OpOutput& o : c.outputs) {
-    std::vector<double>& cotangent = expected.cotangents[o.name];
-    if (!o.cotangent.empty()) {
-      cotangent = o.cotangent;
-    } else {
-      const std::vector<float> random = normal(o.shape.elements(), c.name + ".d" + o.name);
-      cotangent.assign(random.begin(), random.end());
-    }
-  }
-  expected.values = with_outputs(c, inputs);
-  c.reference(expected.values);
-  if (!c.backward) return expected;
-  for (const OpInput& i : c.inputs) {
-    if (!i.differentiable) continue;
-    const size_t n = i.values.size();
-    const RandomStream random(hash_name(c.name), hash_name(i.name));
-    const size_t coordinates = n <= kAllCoordinates ? n : kSomeCoordinates;
-    for (size_t k = 0; k < coordinates; ++k) {
-      std::vector<double> direction(n, 0.0);
-      direction[n <= kAllCoordinates ? k : random.bits(k) % n] = 1.0;
-      add_derivative(c, expected, inputs, i.name, std::move(direction), true);
-    }
-    for (int d = 0; d < kDirections; ++d) {
-      std::vector<double> direction(n);
-      for (size_t k = 0; k < n; ++k) {
-        direction[k] = random.bits(1000 + static_cast<uint64_t>(d) * n + k) & 1 ? 1.0 : -1.0;
-      }
-      add_derivative(c, expected, inputs, i.name, std::move(direction), false);
-    }
-  }
-  return expected;
-}
 
 // ---- bfloat16: activations are 16 bits wide, everything else stays float ----
 
@@ -465,76 +364,6 @@ void run_case(const OpCase& c) {
       if (!expected_in_bf16) expected_in_bf16 = expect(rounded);
       run_on(rounded, tested, *expected_in_bf16);
     }
-  }
-}
-
-std::vector<float> normal(int64_t n, const std::string& name, double mean, double deviation) {
-  const RandomStream random(20250829, hash_name(name));
-  std::vector<float> values(static_cast<size_t>(n));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(mean + deviation * random.normal(i));
-  }
-  return values;
-}
-
-std::vector<float> uniform(int64_t n, double low, double high, const std::string& name) {
-  const RandomStream random(20250829, hash_name(name));
-  std::vector<float> values(static_cast<size_t>(n));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(low + (high - low) * random.uniform(i));
-  }
-  return values;
-}
-
-std::vector<float> repeated(int64_t n, float value) {
-  return std::vector<float>(static_cast<size_t>(n), value);
-}
-
-const std::vector<TestedBackend>& tested_backends() {
-  static const std::vector<TestedBackend> all = [] {
-    std::vector<TestedBackend> found;
-    for (const TestedBackend& tested : all_tested_backends()) {
-      if (tested.precision == Precision::FP32) found.push_back(tested);
-    }
-    return found;
-  }();
-  return all;
-}
-
-std::vector<std::string>& covered_methods() {
-  static std::vector<std::string> all;
-  return all;
-}
-
-bool cover(std::initializer_list<const char*> methods) {
-  covered_methods().insert(covered_methods().end(), methods.begin(), methods.end());
-  return true;
-}
-
-// An operation that is added to the Backend without a test case fails here.
-TEST(every_backend_operation_has_a_case) {
-  const std::string path = std::string(COUNTENANCE_SOURCE_DIR) + "/native/backend/backend.h";
-  std::ifstream file(path);
-  CHECK(file.good(), "cannot read ", path);
-  std::vector<std::string> declared;
-  const std::string keyword = "virtual void ";
-  bool inside = false;
-  for (std::string line; std::getline(file, line);) {
-    inside = inside || line.find("class Backend {") != std::string::npos;
-    const size_t begin = line.find(keyword);
-    if (!inside || begin == std::string::npos) continue;
-    const size_t name = begin + keyword.size();
-    declared.push_back(line.substr(name, line.find('(', name) - name));
-  }
-  CHECK(declared.size() >= 30, "found only ", declared.size(), " operations in ", path);
-  const std::vector<std::string>& covered = covered_methods();
-  for (const std::string& method : declared) {
-    CHECK(std::find(covered.begin(), covered.end(), method) != covered.end(), method,
-          " has no test case");
-  }
-  for (const std::string& method : covered) {
-    CHECK(std::find(declared.begin(), declared.end(), method) != declared.end(), method,
-          " is covered but is no operation of Backend");
   }
 }
 
