@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import sharp, { type Sharp } from 'sharp';
+import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import {
   CountenanceError,
   describeValue,
@@ -83,7 +83,7 @@ async function decodeBytes(bytes: Uint8Array, name: string): Promise<RawImage> {
 }
 
 async function runPipeline(pipeline: Sharp, name: string): Promise<RawImage> {
-  let result: { data: Buffer; info: sharp.OutputInfo };
+  let result: { data: Buffer; info: OutputInfo };
   try {
     result = await pipeline
       .toColourspace('srgb')
