@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { escapeHtml, reportHtml } from '../lib/cli/report.js';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
+import { info } from '../lib/load-native.js';
 import { ConfusionMatrix } from '../lib/metrics.js';
 import { Model } from '../lib/model.js';
 import { evaluate } from '../lib/model/evaluate.js';
@@ -304,6 +305,15 @@ describe('command line: evaluate and predict', function () {
       const theirs = join(directory, 'text_embeddings.safetensors');
       await fails(train('synthetic:14', '--init', theirs), 'ERR_SHAPE_MISMATCH', theirs);
       await fails(train('synthetic:14', '--init', 'w.pth'), 'ERR_UNSUPPORTED', 'w.pth');
+    });
+
+    it('of a device or a precision that is not there', async function () {
+      if (!info().cuda.available) {
+        const cuda = train('synthetic:14', '--device', 'cuda');
+        await fails(cuda, 'ERR_DEVICE_UNAVAILABLE', info().cuda.reason);
+      }
+      const bf16 = train('synthetic:14', '--device', 'cpu', '--precision', 'bf16');
+      await fails(bf16, 'ERR_UNSUPPORTED', 'bf16');
     });
 
     it('of an output that cannot be written, before any work', async () => {

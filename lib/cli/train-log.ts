@@ -156,5 +156,5 @@ function reportData(data: DatasetSummary, output: Output): void {
 
 /** A path as a shell takes it. */
 export function shellWord(path: string): string {
-  return /^[\w./@:+=-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+  return /^[\w./@:+=,-][\w./@:+=,#-]*$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
