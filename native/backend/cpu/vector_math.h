@@ -203,16 +203,23 @@ inline constexpr int kBlockVectors = 8;
 inline constexpr int kBlockVectors = 4;
 #endif
 
-// f(vectors, lanes, channel) over the channels: blocks of kBlockVectors vectors, then single ones.
+// f(vectors, lanes, channel) over the channels: blocks of kBlockVectors vectors, then of half as
+// many, then single ones.
 template <class F>
 inline void for_each_channel_block(int64_t channels, F&& f) {
+  constexpr int kHalf = kBlockVectors / 2;
   constexpr int64_t kBlock = int64_t{kBlockVectors} * Vec::kWidth;
   int64_t c = 0;
   for (; c + kBlock <= channels; c += kBlock) {
     f(std::integral_constant<int, kBlockVectors>{}, WholeVector{}, c);
   }
-  for_each_vector(c, channels,
-                  [&](auto lanes, int64_t i) { f(std::integral_constant<int, 1>{}, lanes, i); });
+  if (c + kBlock / 2 <= channels) {
+    f(std::integral_constant<int, kHalf>{}, WholeVector{}, c);
+    c += kBlock / 2;
+  }
+  for_each_vector(c, channels, [&](auto lanes, int64_t i) {
+    f(std::integral_constant<int, 1>{}, lanes, i);
+  });
 }
 
 }  // namespace countenance::COUNTENANCE_CPU
