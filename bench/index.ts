@@ -70,7 +70,10 @@ async function main(): Promise<void> {
   const stopWatching = watchNoise();
   progress('looking for PyTorch');
   const pythons = options.pytorch ? await findPythons() : [];
-  const given = process.argv.slice(2);
+  // Where the figures go is no part of what is measured.
+  const given = process.argv
+    .slice(2)
+    .filter((text, i, all) => !/^--json(=|$)/.test(text) && all[i - 1] !== '--json');
   const head = {
     date: new Date().toISOString(),
     command: ['npm run bench', ...(given.length > 0 ? ['--', ...given] : [])].join(' '),
