@@ -217,9 +217,8 @@ inline void for_each_channel_block(int64_t channels, F&& f) {
     f(std::integral_constant<int, kHalf>{}, WholeVector{}, c);
     c += kBlock / 2;
   }
-  for_each_vector(c, channels, [&](auto lanes, int64_t i) {
-    f(std::integral_constant<int, 1>{}, lanes, i);
-  });
+  for_each_vector(c, channels,
+                  [&](auto lanes, int64_t i) { f(std::integral_constant<int, 1>{}, lanes, i); });
 }
 
 }  // namespace countenance::COUNTENANCE_CPU
