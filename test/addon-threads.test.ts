@@ -16,7 +16,7 @@ const next = `const next = (worker) => new Promise((resolve, reject) => {
   worker.once('message', resolve); worker.once('error', reject); });`;
 
 describe('addon: threads and the end of the process', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
 
   it('lets two workers train and predict at once, with the same bits', async () => {
     const output = await expectCleanEnd(

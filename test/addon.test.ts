@@ -14,7 +14,9 @@ import {
   width,
 } from './addon-support.js';
 
-describe('addon: model', () => {
+describe('addon: model', function () {
+  this.timeout(120_000);
+
   let model: NativeModel;
   before(async () => {
     model = await makeModel();
@@ -180,7 +182,9 @@ describe('addon: model', () => {
   });
 });
 
-describe('addon: trainer', () => {
+describe('addon: trainer', function () {
+  this.timeout(120_000);
+
   let model: NativeModel;
   let trainer: NativeTrainer;
   const state = (of: NativeModel): Float32Array[] =>
@@ -291,7 +295,9 @@ describe('addon: trainer', () => {
   });
 });
 
-describe('addon: resize', () => {
+describe('addon: resize', function () {
+  this.timeout(120_000);
+
   it('keeps an image of the same size and averages a larger one', async () => {
     const image = images(1);
     assert.deepEqual(await addon.resize(image, size, size, size), image);
