@@ -18,7 +18,8 @@ void CpuBackend::conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
                   .columns = in[3],
                   .weight = transposed,
                   .y = dx.tensor.f32(),
-                  .accumulates = dx.accumulates()};
+                  .accumulates = dx.accumulates(),
+                  .y_floats = dx.tensor.elements()};
   const int64_t tap_floats = panels_of(in[3]) * kPanel * out[3];
   const int64_t kernel_area = weight.shape[2] * weight.shape[3];
   if (kernel_area == 1 && stride == 1 && attributes.padding == 0) {

@@ -14,16 +14,23 @@ namespace countenance::COUNTENANCE_CPU {
 inline constexpr int64_t kPanel = 16;
 
 // Tiles that fit the registers: R P (16 / width) accumulators, P (16 / width) columns of the
-// second operand and one broadcast.
+// second operand and one broadcast. Products stream their second operand from the second cache:
+// wide tiles. Outer products keep it in the first one: narrow, long tiles.
 #if defined(COUNTENANCE_ISA_AVX512)
 inline constexpr int kMaxPanels = 4;
-inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 12, 12, 8, 6};
-#elif defined(COUNTENANCE_ISA_AVX2) || defined(__aarch64__)
-inline constexpr int kMaxPanels = 1;
-inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 6};
+inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 8, 8, 8, 6};
+inline constexpr int kOuterPanels = 2;
+inline constexpr int kOuterMaxRows[kOuterPanels + 1] = {0, 12, 12};
 #else
+#if defined(COUNTENANCE_ISA_AVX2) || defined(__aarch64__)
+inline constexpr int kTileRows = 6;
+#else
+inline constexpr int kTileRows = 2;
+#endif
 inline constexpr int kMaxPanels = 1;
-inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 2};
+inline constexpr int kMaxRows[kMaxPanels + 1] = {0, kTileRows};
+inline constexpr int kOuterPanels = 1;
+inline constexpr int kOuterMaxRows[kOuterPanels + 1] = {0, kTileRows};
 #endif
 
 // The most floats of one row that a kernel reads through one pointer: the length of kZeros.
@@ -52,10 +59,13 @@ struct Tile {
   const float* residual = nullptr;  // rows at the offsets of y
   bool add = false;
   bool relu = false;
+  bool stream = false;  // past the caches: rows of y on cache lines, written in whole lines
 };
 using TileKernel = void (*)(const Tile&);
 // 1 <= panels <= kMaxPanels, 1 <= rows <= kMaxRows[panels].
 TileKernel tile_kernel(int64_t rows, int64_t panels);
+// To be called by a thread behind its last streaming tile.
+void finish_streaming();
 
 // c[panel][r][16] = (c if add) + sum over i < count of a[i][a_offset + r] b[rows[i]][panel][16].
 struct OuterTile {
@@ -68,9 +78,19 @@ struct OuterTile {
   float* c;  // row r of a panel: 16 floats at c + panel * c_stride + 16 r
   int64_t c_stride;
   bool add;
+  // Memory to be fetched into the second cache on the way, `ahead_step` bytes a summand.
+  const char* ahead;
+  int64_t ahead_step;
 };
 using OuterKernel = void (*)(const OuterTile&);
+// 1 <= panels <= kOuterPanels, 1 <= rows <= kOuterMaxRows[panels].
 OuterKernel outer_kernel(int64_t rows, int64_t panels);
+
+// Contiguous memory; only a hint.
+struct MemoryRange {
+  const char* begin = nullptr;
+  int64_t bytes = 0;
+};
 
 // The threads and each one's scratch memory.
 struct Workers {
@@ -81,10 +101,10 @@ struct Workers {
   float* scratch_of(int worker) const { return scratch + worker * scratch_floats; }
 };
 
-// Panels in groups of at most kMaxPanels, as even as possible.
+// Panels in groups of at most `most`, as even as possible.
 struct PanelGroups {
-  explicit PanelGroups(int64_t columns)
-      : panels(panels_of(columns)), count(divide_up(panels, kMaxPanels)) {}
+  PanelGroups(int64_t columns, int64_t most)
+      : panels(panels_of(columns)), count(divide_up(panels, most)) {}
   int64_t begin(int64_t group) const { return panels * group / count; }
   int64_t size(int64_t group) const { return begin(group + 1) - begin(group); }
 

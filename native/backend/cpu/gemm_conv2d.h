@@ -1,6 +1,7 @@
 #pragma once
 
-#include "backend/cpu/gemm_driver.h"
+#include "backend/cpu/gemm_outer.h"
+#include "backend/cpu/gemm_product.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -19,7 +20,7 @@ struct RowsPlan {
   static RowsPlan product(const Workers& workers, int64_t batch, int64_t pixels, int64_t columns) {
     RowsPlan plan{block_rows_for(batch * pixels, workers.pool.size()), workers.scratch_floats, 1};
     // A tile of rows of one pixel is filled by as many images.
-    const PanelGroups groups(columns);
+    const PanelGroups groups(columns, kMaxPanels);
     const int64_t tile_rows = kMaxRows[divide_up(groups.panels, groups.count)];
     if (batch >= (tile_rows + 1) / 2) plan.group = std::min(batch, tile_rows);
     return plan;

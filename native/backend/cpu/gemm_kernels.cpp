@@ -6,6 +6,16 @@ namespace {
 
 constexpr int kVecsPerPanel = static_cast<int>(kPanel) / Vec::kWidth;
 
+void store_streaming(float* p, Vec v) {
+#if defined(COUNTENANCE_ISA_AVX512)
+  _mm512_stream_ps(p, v.v);
+#elif defined(COUNTENANCE_ISA_AVX2)
+  _mm256_stream_ps(p, v.v);
+#else
+  v.store(p);
+#endif
+}
+
 // The last columns of a tile that has fewer than its panels hold.
 void store_part(const Tile& t, const float* sums, int64_t rows, int64_t stride) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -79,7 +89,12 @@ void multiply_tile(const Tile& t) {
       if (t.add) y = y + Vec::load(t.y + offset);
       y = fma(y, scale, shift);
       if (t.residual) y = y + Vec::load(t.residual + offset);
-      max(floor, y).store(t.y + offset);  // the second operand wins when it is NaN
+      y = max(floor, y);  // the second operand wins when it is NaN
+      if (t.stream) {
+        store_streaming(t.y + offset, y);
+      } else {
+        y.store(t.y + offset);
+      }
     }
   }
 }
@@ -103,9 +118,14 @@ void multiply_outer(const OuterTile& t) {
   const int64_t count = t.count;
   const int64_t b_stride = t.b_stride;
   const int64_t a_offset = t.a_offset;
+  const char* ahead = t.ahead;
+  const int64_t ahead_step = t.ahead_step;
 #pragma GCC unroll 1
   for (int64_t i = 0; i < count; ++i) {
+    __builtin_prefetch(ahead, 0, 2);
+    ahead += ahead_step;
     const float* a = t.a[i] + a_offset;
+    asm("" : "+r"(a));  // one address and R displacements, not R addresses
     const float* b = t.b + t.rows[i] * b_stride;
     Vec columns[kVecs];
 #pragma GCC unroll 16
@@ -130,33 +150,53 @@ void multiply_outer(const OuterTile& t) {
   }
 }
 
-// tables[P - 1][R - 1]
+// of[P - 1][R - 1]
 template <class Kernel>
-struct Tables {
-  Kernel of[kMaxPanels][16] = {};
+struct Table {
+  Kernel of[4][16] = {};
 };
 
-template <int P, int R>
-constexpr void add_tiles(Tables<TileKernel>& tiles, Tables<OuterKernel>& outers) {
+template <int P = 1, int R = 1>
+constexpr void add_tiles(Table<TileKernel>& table) {
   if constexpr (P <= kMaxPanels) {
-    tiles.of[P - 1][R - 1] = multiply_tile<R, P>;
-    outers.of[P - 1][R - 1] = multiply_outer<R, P>;
+    table.of[P - 1][R - 1] = multiply_tile<R, P>;
     if constexpr (R < kMaxRows[P]) {
-      add_tiles<P, R + 1>(tiles, outers);
+      add_tiles<P, R + 1>(table);
     } else {
-      add_tiles<P + 1, 1>(tiles, outers);
+      add_tiles<P + 1, 1>(table);
+    }
+  }
+}
+
+template <int P = 1, int R = 1>
+constexpr void add_outer_tiles(Table<OuterKernel>& table) {
+  if constexpr (P <= kOuterPanels) {
+    table.of[P - 1][R - 1] = multiply_outer<R, P>;
+    if constexpr (R < kOuterMaxRows[P]) {
+      add_outer_tiles<P, R + 1>(table);
+    } else {
+      add_outer_tiles<P + 1, 1>(table);
     }
   }
 }
 
 struct Kernels {
-  constexpr Kernels() { add_tiles<1, 1>(tiles, outers); }
-  Tables<TileKernel> tiles;
-  Tables<OuterKernel> outers;
+  constexpr Kernels() {
+    add_tiles(tiles);
+    add_outer_tiles(outers);
+  }
+  Table<TileKernel> tiles;
+  Table<OuterKernel> outers;
 };
 constexpr Kernels kKernels;
 
 }  // namespace
+
+void finish_streaming() {
+#if defined(COUNTENANCE_ISA_AVX512) || defined(COUNTENANCE_ISA_AVX2)
+  _mm_sfence();
+#endif
+}
 
 TileKernel tile_kernel(int64_t rows, int64_t panels) {
   return kKernels.tiles.of[panels - 1][rows - 1];

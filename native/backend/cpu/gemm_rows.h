@@ -54,6 +54,12 @@ struct PlainRows {
   int64_t block_rows;
 
   int64_t blocks() const { return divide_up(rows, block_rows); }
+  // What a block reads.
+  MemoryRange read(int64_t block) const {
+    const int64_t first = block * block_rows;
+    return {reinterpret_cast<const char*>(x + first * depth),
+            std::min(block_rows, rows - first) * depth * int64_t{sizeof(float)}};
+  }
 
   struct Block : RowTable {
     Block(const PlainRows& source, int64_t index, float* scratch)
@@ -121,6 +127,17 @@ struct ConvRows {
   int64_t blocks() const {
     return group == 1 ? divide_up(batch * pixels(), block_rows)
                       : groups() * divide_up(pixels(), block_pixels());
+  }
+  // What a block of single images reads, without the lines above that the one before it has read.
+  MemoryRange read(int64_t block) const {
+    const int64_t line = width.size * depth * int64_t{sizeof(float)};
+    const int64_t first = block * block_rows;
+    const int64_t last = std::min(first + block_rows, batch * pixels()) - 1;
+    const auto line_of = [&](int64_t row) {
+      return row / pixels() * height.size + row % pixels() / width.count * height.step;
+    };
+    return {reinterpret_cast<const char*>(x) + line_of(first) * line,
+            (line_of(last) - line_of(first) + 1) * line};
   }
 
   struct Block : RowTable {
@@ -255,6 +272,7 @@ struct PaddedRows {
   int64_t blocks_down() const { return divide_up(y_height, block_height); }
   int64_t blocks_across() const { return divide_up(y_width, block_width); }
   int64_t blocks() const { return batch * blocks_down() * blocks_across(); }
+  MemoryRange read(int64_t) const { return {}; }
 
   struct Block : RowTable {
     Block(const PaddedRows& s, int64_t index, float* scratch)

@@ -1,4 +1,4 @@
-#include "backend/cpu/gemm_driver.h"
+#include "backend/cpu/gemm_outer.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -48,16 +48,6 @@ void clear_rows(const Workers& workers, float* y, const ConvRows& rows) {
       }
     }
   });
-}
-
-void pack_columns(float* packed, const float* b, int64_t b_stride, int64_t rows, int64_t columns,
-                  int64_t panels) {
-  for (int64_t r = 0; r < rows; ++r) {
-    float* out = packed + r * panels * kPanel;
-    const float* in = b + r * b_stride;
-    std::memcpy(out, in, static_cast<size_t>(columns) * sizeof(float));
-    for (int64_t c = columns; c < panels * kPanel; ++c) out[c] = 0.0f;
-  }
 }
 
 }  // namespace countenance::COUNTENANCE_CPU

@@ -4,12 +4,57 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
+#if defined(COUNTENANCE_ISA_AVX512)
+
+// 16 x 16, in four rounds of exchanges between registers 1, 2, 4 and 8 apart.
+void transpose_whole(float* out, const float* in) {
+  __m512 a[kPanel];
+  __m512 b[kPanel];
+#pragma GCC unroll 16
+  for (int i = 0; i < kPanel; ++i) a[i] = _mm512_loadu_ps(in + i * kPanel);
+#pragma GCC unroll 8
+  for (int i = 0; i < kPanel; i += 2) {
+    b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kPanel; i += 4) {
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const __m512d low = _mm512_castps_pd(b[i + j]);
+      const __m512d high = _mm512_castps_pd(b[i + j + 2]);
+      a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  }
+  // a[4 g + c], lane quarter q: rows 4 g .. 4 g + 3 of column 4 q + c.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512 even_low = _mm512_shuffle_f32x4(a[c], a[4 + c], 0x88);
+    const __m512 odd_low = _mm512_shuffle_f32x4(a[c], a[4 + c], 0xdd);
+    const __m512 even_high = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0x88);
+    const __m512 odd_high = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0xdd);
+    _mm512_storeu_ps(out + c * kPanel, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
+    _mm512_storeu_ps(out + (4 + c) * kPanel, _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
+    _mm512_storeu_ps(out + (8 + c) * kPanel, _mm512_shuffle_f32x4(even_low, even_high, 0xdd));
+    _mm512_storeu_ps(out + (12 + c) * kPanel, _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd));
+  }
+}
+
+#else
+
+void transpose_whole(float* out, const float* in) {
+  for (int64_t o = 0; o < kPanel; ++o) {
+    for (int64_t i = 0; i < kPanel; ++i) out[o * kPanel + i] = in[i * kPanel + o];
+  }
+}
+
+#endif
+
 // out[o][i] = in[i][o] for i < inputs and o < outputs, o < 16 and i < 16; zero for further i.
 void transpose_block(float* out, const float* in, int64_t inputs, int64_t outputs) {
   if (inputs == kPanel && outputs == kPanel) {
-    for (int64_t o = 0; o < kPanel; ++o) {
-      for (int64_t i = 0; i < kPanel; ++i) out[o * kPanel + i] = in[i * kPanel + o];
-    }
+    transpose_whole(out, in);
     return;
   }
   for (int64_t o = 0; o < outputs; ++o) {

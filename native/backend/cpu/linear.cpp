@@ -1,4 +1,5 @@
-#include "backend/cpu/gemm_driver.h"
+#include "backend/cpu/gemm_outer.h"
+#include "backend/cpu/gemm_product.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -33,7 +34,8 @@ void CpuBackend::linear_backward_data(Gradient dx, Tensor dy, Tensor weight, Ten
                         .columns = weight.shape[1],
                         .weight = transposed,
                         .y = dx.tensor.f32(),
-                        .accumulates = dx.accumulates()};
+                        .accumulates = dx.accumulates(),
+                        .y_floats = dx.tensor.elements()};
   run_product(workers, product,
               rows_of(dy, weight.shape[1], block_rows_for(dy.shape.rows(), pool_.size())));
 }
