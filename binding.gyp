@@ -27,6 +27,8 @@
       'target_name': 'countenance_core',
       'type': 'static_library',
       'sources': ['<!@(node tools/native-sources.mjs CORE_SOURCES)'],
+      'defines': ['COUNTENANCE_HEADERS="<!(node tools/native-headers.mjs)"'],
+      'conditions': [['OS=="linux"', { 'link_settings': { 'libraries': ['-ldl'] } }]],
     },
     {
       'target_name': 'countenance',

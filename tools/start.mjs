@@ -1,6 +1,5 @@
 // Runs a command of package.json after installing and building whatever it needs, so that each of
 // them works as the first command in a fresh clone. Usage: node tools/start.mjs COMMAND [ARGUMENT...]
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildLibrary } from './build-library.mjs';
@@ -12,7 +11,10 @@ import {
   root,
   runInteractive,
   runTypeScript,
+  runUnderAsan,
+  runUnderTsan,
 } from './steps.mjs';
+import { testCuda } from './test-cuda.mjs';
 
 /** Runs the test files among the arguments, or all of them. */
 function mocha(args) {
@@ -48,19 +50,13 @@ const commands = {
   },
   async 'test:asan'(args) {
     const program = await buildSanitized('asan', 'address+undefined');
-    return runInteractive(program, args, {
-      env: { ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
-    });
+    return runUnderAsan(program, args);
   },
   async 'test:tsan'(args) {
     const program = await buildSanitized('tsan', 'thread');
-    // The runtime of older compilers refuses the address layout of newer kernels.
-    const fixed = spawnSync('setarch', ['-R', 'true']).status === 0;
-    const command = fixed ? ['setarch', '-R', program] : [program];
-    return runInteractive(command[0], [...command.slice(1), ...args], {
-      env: { TSAN_OPTIONS: 'halt_on_error=1' },
-    });
+    return runUnderTsan(program, args);
   },
+  'test:cuda': testCuda,
   async build() {
     await buildNative('countenance');
     await buildLibrary();

@@ -175,17 +175,38 @@ export async function buildNative(...targets) {
   await build();
 }
 
-/** Builds native_tests with sanitizers in a folder of its own; returns the program. */
-export async function buildSanitized(name, sanitizers) {
+/** Builds targets in a folder of their own, with CMake options; returns the folder. */
+export async function buildIn(folder, options, ...targets) {
   requireBuildTools();
-  const folder = `build/${name}`;
-  await runQuietly(`configuring for ${sanitizers}`, 'cmake', [
-    ...['-S', '.', '-B', folder, `-DSANITIZE=${sanitizers}`],
+  const label = [targets.join(' and '), ...options].join(' ');
+  await runQuietly(`configuring ${folder}`, 'cmake', ['-S', '.', '-B', folder, ...options]);
+  await runQuietly(`building ${label}`, 'cmake', [
+    ...['--build', folder, '-j', jobs(), '--target', ...targets],
   ]);
-  await runQuietly(`building native_tests for ${sanitizers}`, 'cmake', [
-    ...['--build', folder, '-j', jobs(), '--target', 'native_tests'],
-  ]);
-  return join(root, folder, 'native_tests');
+  return join(root, folder);
+}
+
+/** Builds native_tests with sanitizers; returns the program. */
+export async function buildSanitized(name, sanitizers) {
+  const folder = await buildIn(`build/${name}`, [`-DSANITIZE=${sanitizers}`], 'native_tests');
+  return join(folder, 'native_tests');
+}
+
+/** Runs a program built with -fsanitize=thread; resolves to its exit status. */
+export function runUnderTsan(program, args) {
+  // The runtime of older compilers refuses the address layout of newer kernels.
+  const fixed = spawnSync('setarch', ['-R', 'true']).status === 0;
+  const command = fixed ? ['setarch', '-R', program] : [program];
+  return runInteractive(command[0], [...command.slice(1), ...args], {
+    env: { TSAN_OPTIONS: 'halt_on_error=1' },
+  });
+}
+
+/** Runs a program built with -fsanitize=address,undefined; resolves to its exit status. */
+export function runUnderAsan(program, args) {
+  return runInteractive(program, args, {
+    env: { ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+  });
 }
 
 /** Runs a TypeScript file of the project, compiled on the fly. */

@@ -7,6 +7,12 @@
 
 namespace countenance::test {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kThorough = false;
+#else
+constexpr bool kThorough = true;
+#endif
+
 #if defined(__SANITIZE_ADDRESS__)
 const size_t kGuardBytes = 0;  // every allocation of the emulator is out of bounds behind its end
 #else
@@ -31,8 +37,8 @@ std::unique_ptr<Backend> make(int threads) {
 
 const std::vector<TestedBackend>& all_tested_backends() {
   static const std::vector<TestedBackend> all = {
-      {"emulated cuda", make, Precision::FP32, set_order},
-      {"emulated cuda bf16", make, Precision::BF16, set_order}};
+      {"emulated cuda", make, Precision::FP32, set_order, kThorough},
+      {"emulated cuda bf16", make, Precision::BF16, set_order, kThorough}};
   return all;
 }
 

@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -55,8 +56,13 @@ int main(int argc, char** argv) {
   int passed = 0;
   int failed = 0;
   int skipped = 0;
+  const auto wanted = [&](const char* name) {
+    return argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* part) {
+             return std::strstr(name, part) != nullptr;
+           });
+  };
   for (const Case& c : cases()) {
-    if (argc > 1 && !std::strstr(c.name, argv[1])) continue;
+    if (!wanted(c.name)) continue;
     failures_of_case = 0;
     skip_reason.clear();
     try {

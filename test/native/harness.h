@@ -9,7 +9,7 @@
 #include "core/error.h"
 
 // A small test harness: TEST(name) { CHECK(...); } in any file of test/native; main in harness.cpp
-// runs all of them, or those whose name contains the first argument.
+// runs all of them, or those whose name contains one of the arguments.
 
 namespace countenance::test {
 

@@ -152,6 +152,8 @@ struct TestedBackend {
   std::function<std::unique_ptr<Backend>(int threads)> make;
   Precision precision = Precision::FP32;           // of the activations that run_case() passes
   std::function<void(int threads)> use = nullptr;  // called before a cached backend is used again
+  // Otherwise no derivatives, orders and single modes: enough for a sanitizer to see every access.
+  bool thorough = true;
 };
 const std::vector<TestedBackend>& all_tested_backends();
 // Those of precision FP32.

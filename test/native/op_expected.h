@@ -35,6 +35,6 @@ inline double root_mean_square(const std::vector<double>& a) {
   return a.empty() ? 0 : std::sqrt(dot(a, a) / static_cast<double>(a.size()));
 }
 
-Expected expect(const OpCase& c);
+Expected expect(const OpCase& c, bool with_derivatives);
 
 }  // namespace countenance::test

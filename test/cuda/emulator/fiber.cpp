@@ -97,6 +97,7 @@ Fiber::~Fiber() {
 Fiber::Fiber(Fiber&& other) noexcept
     : stack_(std::exchange(other.stack_, nullptr)),
       stack_pointer_(std::exchange(other.stack_pointer_, nullptr)),
+      inside_(other.inside_),
       fake_stack_(std::exchange(other.fake_stack_, nullptr)),
       tsan_fiber_(std::exchange(other.tsan_fiber_, nullptr)) {}
 
@@ -113,8 +114,9 @@ void Fiber::start(Entry entry) {
   }
 #if defined(__SANITIZE_ADDRESS__)
   // An abandoned run left the red zones of its frames behind.
-  __asan_unpoison_memory_region(stack_ + kGuardBytes, kStackBytes - kGuardBytes);
+  if (inside_) __asan_unpoison_memory_region(stack_ + kGuardBytes, kStackBytes - kGuardBytes);
 #endif
+  inside_ = true;
   entry_of_next = entry;
   // As emulator_switch_stack leaves a stack: saved registers, then where to return to. At a
   // function's first instruction the stack pointer is 8 bytes past a multiple of 16.
@@ -156,6 +158,7 @@ void Fiber::yield() {
 }
 
 void Fiber::finish() {
+  running->inside_ = false;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(nullptr, scheduler_bottom, scheduler_size);
 #endif

@@ -36,6 +36,7 @@ class Fiber {
  private:
   char* stack_ = nullptr;
   void* stack_pointer_ = nullptr;
+  bool inside_ = false;         // started and not finished
   void* fake_stack_ = nullptr;  // AddressSanitizer's
   void* tsan_fiber_ = nullptr;  // ThreadSanitizer's
 };

@@ -1,0 +1,99 @@
+#include "backend/cuda_loader.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "backend/cuda_plugin.h"
+
+namespace countenance {
+
+namespace {
+
+constexpr const char* kFileName = "countenance_cuda.so";
+
+struct Loaded {
+  const CudaPlugin* plugin = nullptr;
+  std::string path;
+  std::string reason;  // why there is none
+};
+
+// The folder of the addon, or of whatever program this code is linked into.
+std::string own_folder() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void*>(&cuda_info), &info) || !info.dli_fname) return ".";
+  const std::string path = info.dli_fname;
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+std::string plugin_path() {
+  const char* other = std::getenv("COUNTENANCE_CUDA_PLUGIN");
+  return other && *other ? other : own_folder() + '/' + kFileName;
+}
+
+Loaded load() {
+  Loaded loaded{nullptr, plugin_path(), ""};
+  // Never closed: its threads and the driver's may outlive us.
+  void* library = dlopen(loaded.path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    loaded.reason = std::string("the CUDA plugin cannot be opened: ") + dlerror();
+    return loaded;
+  }
+  const auto entry = reinterpret_cast<CudaPluginFunction>(dlsym(library, kCudaPluginSymbol));
+  const CudaPlugin* plugin = entry ? entry() : nullptr;
+  if (!plugin) {
+    loaded.reason = loaded.path + " is not a countenance plugin";
+  } else if (std::string_view(plugin->abi) != kCudaAbi) {
+    loaded.reason = loaded.path +
+                    " was built from other sources or by another compiler than this " + "addon (" +
+                    plugin->abi + " instead of " + kCudaAbi + ")";
+  } else {
+    loaded.plugin = plugin;
+  }
+  return loaded;
+}
+
+const Loaded& loaded() {
+  static const Loaded once = load();
+  return once;
+}
+
+}  // namespace
+
+CudaInfo cuda_info() {
+  const Loaded& from = loaded();
+  CudaInfo info;
+  info.reason = from.reason;
+  if (!from.plugin) return info;
+  info.plugin = from.path;
+  CudaStatus status{};
+  from.plugin->status(&status);
+  info.reason = status.reason;
+  info.driver_version = status.driver_version;
+  info.runtime_version = status.runtime_version;
+  for (int i = 0; i < status.devices; ++i) {
+    CudaDevice device{};
+    char reason[512] = "";
+    if (from.plugin->device(i, &device, reason) != 0) {
+      info.reason = reason;
+      continue;
+    }
+    info.devices.push_back(
+        {i, device.name, device.major, device.minor, device.total_bytes, device.free_bytes});
+  }
+  return info;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(int device) {
+  const Loaded& from = loaded();
+  if (!from.plugin) fail(code::kDeviceUnavailable, from.reason);
+  const char* error = code::kInternal;
+  char reason[512] = "";
+  std::unique_ptr<Backend> backend(from.plugin->create(device, &error, reason));
+  if (!backend) fail(error, reason);
+  return backend;
+}
+
+}  // namespace countenance

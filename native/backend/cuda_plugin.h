@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+
+// What countenance_cuda.so offers, found by dlsym under kCudaPluginSymbol. The functions are plain
+// C; the backend behind them is a C++ object, used through Backend's virtual functions. That
+// assumes the same compiler, standard library and headers on both sides: `abi` names the compiler
+// and a hash of the headers, made by the build, and a plugin with another one is not used.
+//
+// Exceptions pass from the backend to its caller. Each side may have linked libstdc++ statically:
+// their types are then compared by name.
+
+namespace countenance {
+
+class Backend;
+
+inline constexpr const char* kCudaPluginSymbol = "countenance_cuda_plugin";
+
+struct CudaDevice {
+  char name[256];
+  int32_t major;  // compute capability
+  int32_t minor;
+  uint64_t total_bytes;
+  uint64_t free_bytes;
+};
+
+struct CudaStatus {
+  int32_t devices;
+  int32_t driver_version;   // 13000 for CUDA 13.0; 0: there is no driver
+  int32_t runtime_version;  // of the plugin
+  char reason[512];         // why there is no device, else empty
+};
+
+struct CudaPlugin {
+  const char* abi;
+  void (*status)(CudaStatus* status);
+  // 0, or -1 with the reason.
+  int (*device)(int index, CudaDevice* device, char reason[512]);
+  // A new backend of the caller's, or null with one of countenance::code and the reason.
+  Backend* (*create)(int index, const char** code, char reason[512]);
+};
+
+// Defined by the build for the two files that compare it.
+#if defined(COUNTENANCE_HEADERS)
+inline constexpr const char* kCudaAbi = COUNTENANCE_HEADERS ", " __VERSION__;
+#endif
+
+using CudaPluginFunction = const CudaPlugin* (*)();
+
+}  // namespace countenance

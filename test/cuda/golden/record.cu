@@ -1,0 +1,54 @@
+// Records on a GPU what the functions of ptx_functions.h give, for the emulator's tests:
+//   nvcc -std=c++20 -arch=native -Inative -Itest/cuda test/cuda/golden/record.cu
+//     native/backend/cuda/check.cpp -o record && ./record > test/cuda/golden/ptx.txt
+#include <cstdio>
+#include <vector>
+
+#include "ptx_functions.h"
+
+namespace {
+
+using countenance::cuda::launch;
+
+template <class Kernel, class... Arguments>
+void record(const char* name, int count, Kernel kernel, Arguments... arguments) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(uint32_t);
+  void* out = nullptr;
+  COUNTENANCE_CUDA(cudaMalloc(&out, bytes));
+  launch(name, nullptr, {dim3(1), dim3(32)}, kernel, static_cast<uint32_t*>(out), arguments...);
+  std::vector<uint32_t> words(static_cast<size_t>(count));
+  COUNTENANCE_CUDA(cudaMemcpy(words.data(), out, bytes, cudaMemcpyDeviceToHost));
+  COUNTENANCE_CUDA(cudaFree(out));
+  std::printf("%s", name);
+  for (uint32_t word : words) std::printf(" %08x", word);
+  std::printf("\n");
+}
+
+}  // namespace
+
+int main() {
+  using namespace countenance::test;
+  try {
+    cudaDeviceProp properties;
+    COUNTENANCE_CUDA(cudaGetDeviceProperties(&properties, 0));
+    int driver = 0;
+    COUNTENANCE_CUDA(cudaDriverGetVersion(&driver));
+    std::printf("# %s, compute capability %d.%d, driver %d\n", properties.name, properties.major,
+                properties.minor, driver);
+    std::vector<uint32_t> numbers;
+    for (uint32_t i = 0; i < 128; ++i) numbers.push_back(1000 + i);
+    void* in = nullptr;
+    COUNTENANCE_CUDA(cudaMalloc(&in, numbers.size() * sizeof(uint32_t)));
+    COUNTENANCE_CUDA(
+        cudaMemcpy(in, numbers.data(), numbers.size() * sizeof(uint32_t), cudaMemcpyHostToDevice));
+    record("mma", kMmaWords, mma_functions);
+    record("ldmatrix", kLoadWords, load_functions);
+    record("cp_async", kAsyncWords, async_functions, static_cast<const uint32_t*>(in));
+    record("math", kMathWords, math_functions);
+    COUNTENANCE_CUDA(cudaFree(in));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
