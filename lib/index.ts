@@ -13,6 +13,7 @@ export {
   type StreamedPrediction,
   type StreamOptions,
 } from './predictor.js';
+export type { FacePrediction } from './predict/faces.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
 export { evaluate, type EvaluateOptions } from './model/evaluate.js';
 export { info, type Info } from './load-native.js';
@@ -64,6 +65,17 @@ export type {
 export { promptFor, type TextEmbeddings } from './text/embeddings.js';
 export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
+
+export {
+  alignFace,
+  alignmentTemplate,
+  cropFace,
+  type AlignOptions,
+  type CropOptions,
+} from './faces/align.js';
+export type { DetectedFace, FaceDetector } from './faces/detector.js';
+export { humanDetector, type HumanLike } from './faces/human.js';
+export type { FaceBox, FivePoints, Point } from './faces/points.js';
 
 export { decodeImage } from './images/decode.js';
 export type { ImageInput, PixelData, TensorLike } from './images/input.js';

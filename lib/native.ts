@@ -158,4 +158,15 @@ export interface NativeAddon {
    * Pillow's antialiased bilinear resize of an RGB image (height x width x 3) to `size` x `size`.
    */
   resize(image: Uint8Array, width: number, height: number, size: number): Promise<Uint8Array>;
+  /**
+   * A square of an RGB image through an affine map from output to input coordinates (native/image/warp.h);
+   * black outside of the image.
+   */
+  warp(
+    image: Uint8Array,
+    width: number,
+    height: number,
+    size: number,
+    map: Float32Array,
+  ): Promise<Uint8Array>;
 }

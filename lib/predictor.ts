@@ -1,8 +1,10 @@
 import { CountenanceError, checkInteger, invalidArgument } from './errors.js';
 import { describeImage } from './images/decode.js';
+import type { FaceDetector } from './faces/detector.js';
 import type { ImageInput } from './images/input.js';
 import { Model } from './model.js';
 import type { ModelConfig, RunOptions } from './model/config.js';
+import { checkDetector, cutFaces, toFacePrediction, type FacePrediction } from './predict/faces.js';
 import { runPipeline, type Outcome } from './predict/pipeline.js';
 import { toPrediction, type Embedding, type Prediction } from './predict/prediction.js';
 
@@ -10,6 +12,8 @@ import { toPrediction, type Embedding, type Prediction } from './predict/predict
 export interface PredictorOptions {
   /** Most images of a forward pass; larger inputs are cut. Default 32, at most 4096. */
   readonly maxBatch?: number;
+  /** Finds the faces of whole photos, for {@link Predictor.predictFaces}. */
+  readonly faces?: FaceDetector;
 }
 
 /** Options of {@link Predictor.load}. */
@@ -57,6 +61,7 @@ export class Predictor {
   readonly model: Model;
   /** Most images of a forward pass. */
   readonly maxBatch: number;
+  readonly #faces: FaceDetector | undefined;
   #ownsModel = false;
   #closed = false;
 
@@ -71,6 +76,7 @@ export class Predictor {
     if (!(model instanceof Model)) throw invalidArgument('a Model', 'model', model);
     this.model = model;
     this.maxBatch = checkMaxBatch(options);
+    this.#faces = checkDetector(options.faces);
   }
 
   /**
@@ -82,6 +88,7 @@ export class Predictor {
    */
   static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
     checkMaxBatch(options);
+    checkDetector(options.faces);
     const predictor = new Predictor(await Model.load(directory, options), options);
     predictor.#ownsModel = true;
     return predictor;
@@ -117,6 +124,49 @@ export class Predictor {
     return this.#all(images, options, ({ logits, embedding }) =>
       toPrediction(logits, embedding, this.config.classes),
     );
+  }
+
+  /**
+   * Predicts every face of a photo, or of several in order: the detector given as `faces` finds them,
+   * each is aligned or cut out and predicted.
+   *
+   * @returns the faces of a picture, largest first; none: an empty array
+   * @throws CountenanceError as {@link predict}; ERR_INVALID_ARGUMENT without a detector; what the
+   *   detector throws
+   * @example
+   * const predictor = await Predictor.load('my-model', { faces: humanDetector(human) });
+   * for (const { box, label, score } of await predictor.predictFaces('group.jpg')) { ... }
+   */
+  predictFaces(image: ImageInput, options?: PredictOptions): Promise<FacePrediction[]>;
+  predictFaces(
+    images: readonly ImageInput[],
+    options?: PredictOptions,
+  ): Promise<FacePrediction[][]>;
+  async predictFaces(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions = {},
+  ): Promise<FacePrediction[] | FacePrediction[][]> {
+    this.#requireOpen();
+    const detector = this.#faces;
+    if (!detector) {
+      throw new CountenanceError(
+        'ERR_INVALID_ARGUMENT',
+        'predictFaces needs a detector: pass one as the option `faces` of the predictor',
+      );
+    }
+    const isList = Array.isArray(images);
+    const results: FacePrediction[][] = [];
+    for (const [i, image] of ((isList ? images : [images]) as readonly ImageInput[]).entries()) {
+      const name = isList ? `images[${i}]` : describeImage(image);
+      const { inputSize } = this.config;
+      const cut = await cutFaces(detector, image, inputSize, { name, signal: options.signal });
+      const predictions = await this.predict(
+        cut.map((face) => ({ ...face.image, channels: 3 })),
+        options,
+      );
+      results.push(predictions.map((prediction, f) => toFacePrediction(cut[f]!.face, prediction)));
+    }
+    return isList ? results : results[0]!;
   }
 
   /**

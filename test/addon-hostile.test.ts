@@ -119,6 +119,7 @@ describe('addon: hostile calls', function () {
       [addon, 'info', []],
       [addon, 'createTrainer', [model, trainerOptions]],
       [addon, 'resize', [images(1), size, size, size]],
+      [addon, 'warp', [images(1), size, size, size, Float32Array.of(1, 0, 0, 0, 1, 0)]],
       [model, 'tensors', []],
       [model, 'readTensor', ['MLP.fc1.bias']],
       [model, 'writeTensor', ['MLP.fc1.bias', new Float32Array(128)]],

@@ -27,6 +27,7 @@ const libLayers = [
   ['load-native'],
   ['weights', 'metrics'],
   ['images', 'text'],
+  ['faces'],
   ['data'],
   ['model'],
   ['predict+predictor', 'train+trainer'],

@@ -20,6 +20,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("createModel", Napi::Function::New<ModelObject::create>(env, "createModel"));
   exports.Set("createTrainer", Napi::Function::New<TrainerObject::create>(env, "createTrainer"));
   exports.Set("resize", Napi::Function::New<resize>(env, "resize"));
+  exports.Set("warp", Napi::Function::New<warp>(env, "warp"));
   return exports;
 }
 

@@ -25,11 +25,6 @@ uint8_t to_pixel(int32_t sum) {
   return static_cast<uint8_t>(std::min(sum >> kFractionBits, 255));
 }
 
-void check_side(const char* name, int64_t side) {
-  require(side >= 1 && side <= kMaxImageSide, "Expected a number from 1 to ", kMaxImageSide,
-          " for the ", name, " of an image but received ", side);
-}
-
 template <int kChannels, class Window>
 void resample_row(uint8_t* out, const uint8_t* in, const Window* windows, int64_t count,
                   const int32_t* weights) {
@@ -65,6 +60,11 @@ void blend_rows(uint8_t* out, const uint8_t* in, int64_t stride, const int32_t* 
 
 }  // namespace
 
+void check_image_side(const char* name, int64_t side) {
+  require(side >= 1 && side <= kMaxImageSide, "Expected a number from 1 to ", kMaxImageSide,
+          " for the ", name, " of an image but received ", side);
+}
+
 Resizer::Resizer(int64_t out_width, int64_t out_height, int64_t width, int64_t height,
                  int64_t channels)
     : out_width_(out_width),
@@ -72,10 +72,10 @@ Resizer::Resizer(int64_t out_width, int64_t out_height, int64_t width, int64_t h
       width_(width),
       height_(height),
       channels_(channels) {
-  check_side("new width", out_width);
-  check_side("new height", out_height);
-  check_side("width", width);
-  check_side("height", height);
+  check_image_side("new width", out_width);
+  check_image_side("new height", out_height);
+  check_image_side("width", width);
+  check_image_side("height", height);
   if (channels < 1 || channels > kMaxImageChannels) {
     fail(code::kImageChannels, "Expected 1 to ", kMaxImageChannels,
          " channels for an image but received ", channels);

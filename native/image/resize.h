@@ -8,6 +8,8 @@ namespace countenance {
 // Sides of the images the resizer takes and makes.
 inline constexpr int64_t kMaxImageSide = 32768;
 inline constexpr int64_t kMaxImageChannels = 4;
+// ERR_INVALID_ARGUMENT "... for the `name` of an image ..." outside of 1..kMaxImageSide.
+void check_image_side(const char* name, int64_t side);
 
 // Antialiased bilinear ("triangle") resampling of uint8 images (height, width, channels), equal to
 // the last bit to Pillow's Image.resize(size, BILINEAR), which torchvision's Resize calls. Channels

@@ -1,0 +1,31 @@
+import type { RawImage } from '../types.js';
+import type { FaceBox, FivePoints } from './points.js';
+
+/** A face that a detector found. */
+export interface DetectedFace {
+  /** In pixels of the image. */
+  readonly box: FaceBox;
+  /** The detector's confidence, 0..1, where it tells one. */
+  readonly score?: number;
+  /** With them the face is aligned ({@link alignFace}), without them cut out ({@link cropFace}). */
+  readonly points?: FivePoints | undefined;
+}
+
+/**
+ * Anything that finds faces in a picture: the one method that a predictor needs. Calls may overlap.
+ *
+ * @example
+ * const whole: FaceDetector = {
+ *   detect: async ({ width, height }) => [{ box: { left: 0, top: 0, width, height } }],
+ * };
+ */
+export interface FaceDetector {
+  /**
+   * @param image 8-bit RGB, rows from top to bottom
+   * @returns the faces in any order; an empty array where there is none
+   */
+  detect(
+    image: RawImage,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<readonly DetectedFace[]>;
+}
