@@ -42,7 +42,7 @@ async function discs(points: readonly Point[], width: number, radius: number): P
 
 /** Centre of mass of the pixels of one of the discs' colours. */
 function centreOf({ data, width }: RawImage, colour: string): Point {
-  const want = [...colour.slice(1)].map((digit) => digit === 'f');
+  const want = [1, 2, 3].map((place) => colour[place] === 'f');
   let [sum, x, y] = [0, 0, 0];
   for (let pixel = 0; pixel * 3 < data.length; pixel++) {
     const rgb = data.subarray(pixel * 3, pixel * 3 + 3);
