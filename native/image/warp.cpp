@@ -47,7 +47,8 @@ struct Image {
 
 int64_t samples_for(const AffineMap& map) {
   // Input pixels from one output pixel to the next, along x and along y.
-  const double step = std::max(std::hypot(map[0], map[3]), std::hypot(map[1], map[4]));
+  const double step =
+      std::sqrt(std::max(map[0] * map[0] + map[3] * map[3], map[1] * map[1] + map[4] * map[4]));
   return static_cast<int64_t>(std::clamp(std::ceil(step - 1e-6), 1.0, double{kMaxSamples}));
 }
 
