@@ -5,10 +5,14 @@ import { spawnSync } from 'node:child_process';
 
 /** Node 20's own binaries need this version. */
 const baseline = [2, 28];
-const libraries = /^(libc|libm|libpthread|libdl|librt|libgcc_s|ld-linux-(x86-64|aarch64))\.so\.\d+$/;
+const libraries =
+  /^(libc|libm|libpthread|libdl|librt|libgcc_s|ld-linux-(x86-64|aarch64))\.so\.\d+$/;
 
 function objdump(...args) {
-  const { status, stdout, error } = spawnSync('objdump', args, { encoding: 'utf8', maxBuffer: 1e9 });
+  const { status, stdout, error } = spawnSync('objdump', args, {
+    encoding: 'utf8',
+    maxBuffer: 1e9,
+  });
   if (status !== 0) throw new Error(`objdump ${args.join(' ')} failed: ${error ?? ''}`);
   return stdout;
 }
@@ -19,7 +23,8 @@ function problemsOf(file) {
     if (!libraries.test(library)) problems.push(`needs ${library}`);
   }
   for (const line of objdump('-T', file).split('\n')) {
-    const undefinedSymbol = /^\S+\s+(w?)\s*D?[FO]?\s*\*UND\*\s+\S+\s+(?:\(?([A-Z]+)_([\d.]+)\)?\s+)?(\S+)$/;
+    const undefinedSymbol =
+      /^\S+\s+(w?)\s*D?[FO]?\s*\*UND\*\s+\S+\s+(?:\(?([A-Z]+)_([\d.]+)\)?\s+)?(\S+)$/;
     const match = undefinedSymbol.exec(line);
     if (!match) continue;
     const [, weak, library, version, symbol] = match;
@@ -29,7 +34,9 @@ function problemsOf(file) {
         problems.push(`needs ${symbol} of glibc ${version}`);
       }
     } else if (library !== 'GCC' && !weak && !/^napi_|^node_api_/.test(symbol)) {
-      problems.push(`needs ${symbol}${library ? ` of ${library}_${version}` : ', which nobody has'}`);
+      problems.push(
+        `needs ${symbol}${library ? ` of ${library}_${version}` : ', which nobody has'}`,
+      );
     }
   }
   return problems;

@@ -18,7 +18,7 @@ import { testCuda } from './test-cuda.mjs';
 
 /** Runs the test files among the arguments, or all of them. */
 function mocha(args) {
-  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : ['test/**/*.test.ts'];
+  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : ['test/*.test.ts'];
   const program = join(root, 'node_modules/mocha/bin/mocha.js');
   return runInteractive(process.execPath, [program, ...files, ...args]);
 }
@@ -57,6 +57,10 @@ const commands = {
     return runUnderTsan(program, args);
   },
   'test:cuda': testCuda,
+  async 'test:package'() {
+    await commands.package();
+    return mocha(['test/package/package.test.ts']);
+  },
   async build() {
     await buildNative('countenance');
     await buildLibrary();

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync, type SpawnSyncReturns } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+
+// The package as a user gets it: packed, installed into an empty project on a machine without
+// compiler, used from every kind of module. `npm run test:package` builds what is packed.
+
+const root = join(__dirname, '../..');
+const node = process.execPath;
+
+describe('the packed package', function () {
+  this.timeout(600_000);
+
+  let work = '';
+  let project = '';
+  let files: string[] = [];
+  let environment: NodeJS.ProcessEnv = {};
+
+  /** Runs a program in the user's project, where no compiler can be found. */
+  function run(program: string, ...args: string[]): SpawnSyncReturns<string> {
+    return spawnSync(program, args, { cwd: project, encoding: 'utf8', env: environment });
+  }
+  function succeeds(program: string, ...args: string[]): string {
+    const { status, stdout, stderr, error } = run(program, ...args);
+    assert.equal(
+      status,
+      0,
+      `${program} ${args.join(' ')}: ${stdout}${stderr}${error?.message ?? ''}`,
+    );
+    return stdout;
+  }
+  function write(name: string, text: string): string {
+    writeFileSync(join(project, name), text);
+    return name;
+  }
+
+  before(() => {
+    work = mkdtempSync(join(tmpdir(), 'countenance-package-'));
+    const packed = execFileSync(
+      'npm',
+      ['pack', '--ignore-scripts', '--json', `--pack-destination=${work}`],
+      {
+        cwd: root,
+        encoding: 'utf8',
+      },
+    );
+    const [{ filename, files: list }] = JSON.parse(packed) as [
+      { filename: string; files: { path: string }[] },
+    ];
+    files = list.map(({ path }) => path);
+    // Everything a user's project needs of a system, and nothing to compile with.
+    const programs = join(work, 'bin');
+    mkdirSync(programs);
+    for (const name of ['sh', 'env']) symlinkSync(join('/bin', name), join(programs, name));
+    for (const name of ['node', 'npm', 'npx']) {
+      symlinkSync(join(dirname(node), name), join(programs, name));
+    }
+    const { HOME } = process.env;
+    environment = {
+      HOME,
+      ...Object.fromEntries(
+        Object.entries(process.env).filter(([key]) => /^npm_config_/i.test(key)),
+      ),
+      PATH: [programs].join(delimiter),
+      npm_config_audit: 'false',
+      npm_config_fund: 'false',
+    };
+    project = join(work, 'project');
+    mkdirSync(project);
+    write('package.json', '{ "name": "user", "private": true }');
+    succeeds('npm', 'install', '--silent', join(work, filename));
+  });
+  after(() => rmSync(work, { recursive: true, force: true }));
+
+  it('holds the library, its types, the addon and the sources of the plugin, nothing else', () => {
+    for (const wanted of [
+      'dist/esm/index.js',
+      'dist/esm/index.d.ts',
+      'dist/cjs/index.js',
+      'dist/cjs/index.d.ts',
+      `prebuilds/${process.platform}-${process.arch}/countenance.node`,
+      'README.md',
+      'CHANGELOG.md',
+      'LICENSE',
+      'CMakeLists.txt',
+    ]) {
+      assert.ok(files.includes(wanted), `${wanted} is missing`);
+    }
+    const foreign = files.filter((path) => /^(test|build|bench|\.)|binding\.gyp|\.map$/.test(path));
+    assert.deepEqual(foreign, []);
+  });
+
+  it('runs where there is no compiler', () => {
+    for (const compiler of ['cmake', 'g++', 'cc', 'make']) {
+      assert.notEqual(run(compiler, '--version').status, 0, `${compiler} should not be found`);
+    }
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    const info = JSON.parse(succeeds('npx', 'countenance', 'info', '--json')) as {
+      version: string;
+    };
+    assert.equal(info.version, version);
+  });
+
+  it('trains and predicts from the command line', () => {
+    const train = ['--data', 'synthetic:28', '--epochs', '1', '--batch', '14', '--size', '32'];
+    succeeds(
+      'npx',
+      ...['countenance', 'train', ...train],
+      ...['--backbone', 'resnet18', '--text', 'synthetic', '--out', 'model', '--json'],
+    );
+    write(
+      'picture.mjs',
+      `import sharp from 'sharp';
+       await sharp({ create: { width: 40, height: 40, channels: 3, background: '#a86' } })
+         .png().toFile('face.png');`,
+    );
+    succeeds('node', 'picture.mjs');
+    const line = succeeds(
+      'npx',
+      'countenance',
+      'predict',
+      '--model',
+      'model',
+      'face.png',
+      '--json',
+    );
+    const { file, scores } = JSON.parse(line) as { file: string; scores: Record<string, number> };
+    assert.equal(file, 'face.png');
+    assert.equal(Object.keys(scores).length, 7);
+  });
+
+  const use = `
+    const predictor = await Predictor.load('model');
+    const { label, score } = await predictor.predict('face.png');
+    predictor.close();
+    if (typeof label !== 'string' || !(score > 0)) throw new Error('no prediction');
+    console.log('predicted');`;
+
+  it('is imported by ES modules', () => {
+    const text = `import { Predictor } from 'countenance';\n${use}`;
+    assert.match(succeeds('node', write('module.mjs', text)), /predicted/);
+  });
+
+  it('is required by CommonJS, where its classes are the same', () => {
+    const text = `const { Predictor } = require('countenance');\n(async () => {${use}})();`;
+    assert.match(succeeds('node', write('module.cjs', text)), /predicted/);
+  });
+
+  it('works in a worker, and the process ends', () => {
+    write('worker.mjs', `import { Predictor } from 'countenance';\n${use}`);
+    const text = `import { Worker } from 'node:worker_threads';
+      const ends = [1, 2].map(() => new Promise((resolve, reject) =>
+        new Worker(new URL('worker.mjs', import.meta.url)).on('error', reject).on('exit', resolve)));
+      console.log((await Promise.all(ends)).join());`;
+    const output = succeeds('node', write('pool.mjs', text));
+    assert.deepEqual(output.trim().split('\n').sort(), ['0,0', 'predicted', 'predicted']);
+  });
+
+  const typed = `
+    import { CountenanceError, Predictor, Trainer, type Prediction, type TrainingEvent } from 'countenance';
+    export async function label(file: string): Promise<string> {
+      const predictor = await Predictor.load('model');
+      const prediction: Prediction = await predictor.predict(file);
+      // @ts-expect-error: a prediction has no such member, so the types are not any
+      prediction.nonsense;
+      return prediction.label;
+    }
+    export type Event = TrainingEvent['type'];
+    export const classes = [CountenanceError, Trainer];`;
+  for (const [resolution, module, name] of [
+    ['node16', 'node16', 'typed.mts'],
+    ['node16', 'node16', 'typed.cts'],
+    ['bundler', 'esnext', 'typed.ts'],
+  ] as const) {
+    it(`has types for ${name} with moduleResolution ${resolution}`, () => {
+      const tsc = join(root, 'node_modules/typescript/bin/tsc');
+      const options = ['--strict', '--noEmit', '--target', 'es2022', '--types', 'node'];
+      const types = ['--typeRoots', join(root, 'node_modules/@types')];
+      succeeds(
+        'node',
+        ...[tsc, ...options, ...types, '--module', module, '--moduleResolution', resolution],
+        write(name, typed),
+      );
+    });
+  }
+});
