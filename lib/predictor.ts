@@ -100,9 +100,9 @@ export class Predictor {
   }
 
   /**
-   * Predicts one image, or several in order.
+   * Predicts one image, or several in order: a path, file URL, encoded bytes, sharp instance, pixels or
+   * tensor; or an array of them.
    *
-   * @param images a path, file URL, encoded bytes, sharp instance, pixels or tensor; or an array of them
    * @returns one prediction for one image, an array for an array
    * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
    *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT: each names the file or

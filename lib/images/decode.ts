@@ -19,7 +19,7 @@ import { checkDimensions, fromPixels, fromTensor, pixelLimit, toRgb } from './pi
  * ignored, gray is repeated, alpha is dropped; the orientation a camera noted (EXIF) is applied. Of an
  * animation the first frame is taken.
  *
- * @param name what messages call the image; a path names itself
+ * @param options `name`: what messages call the image; a path names itself
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
  *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT, ERR_ABORTED
  * @example

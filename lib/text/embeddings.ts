@@ -5,7 +5,7 @@ import { CountenanceError, describeValue } from '../errors.js';
  * encoder's projected output a class.
  */
 export interface TextEmbeddings {
-  /** [K, D]: classes, dimension (512 for CLIP ViT-B/16). */
+  /** `[K, D]`: classes, dimension (512 for CLIP ViT-B/16). */
   readonly shape: readonly [number, number];
   /** K * D values, row by row. */
   readonly data: Float32Array;
