@@ -77,12 +77,19 @@ export type { DetectedFace, FaceDetector } from './faces/detector.js';
 export { humanDetector, type HumanLike } from './faces/human.js';
 export type { FaceBox, FivePoints, Point } from './faces/points.js';
 
+export { ImageCache } from './images/cache.js';
 export { decodeImage } from './images/decode.js';
 export type { ImageInput, PixelData, TensorLike } from './images/input.js';
 
 export { ferplusClasses, rafdbClasses } from './data/classes.js';
 export { countClasses, summariseDataset, type Dataset, type TargetKind } from './data/dataset.js';
-export { DataLoader, type Batch, type DataLoaderOptions } from './data/loader.js';
+export {
+  DataLoader,
+  defaultCacheBytes,
+  type Batch,
+  type DataLoaderOptions,
+} from './data/loader.js';
+export type { OpenOptions } from './data/formats/format.js';
 export { openDataset } from './data/registry.js';
 export {
   limitDataset,
@@ -101,3 +108,4 @@ export {
   type SafetensorsFile,
   type StoredTensor,
 } from './weights/safetensors.js';
+export type { StoredType } from './weights/dtype.js';

@@ -3,15 +3,14 @@ import type { RawImage } from '../types.js';
 import type { DetectedFace, FaceDetector } from './detector.js';
 import type { FivePoints, Point } from './points.js';
 
-/** A tensor of the TensorFlow.js that Human brings. */
-interface Disposable {
-  dispose(): void;
-}
-
 /** What is needed of an instance of `@vladmandic/human`; recognised by structure. */
 export interface HumanLike {
   readonly tf: {
-    tensor3d(values: Uint8Array, shape: [number, number, number], dtype: 'int32'): Disposable;
+    tensor3d(
+      values: Uint8Array,
+      shape: [number, number, number],
+      dtype: 'int32',
+    ): { dispose(): void };
   };
   detect(input: never): Promise<{
     readonly face: readonly {

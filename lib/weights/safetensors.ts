@@ -176,7 +176,7 @@ export function encodeSafetensors(
 }
 
 /**
- * Writes float32 tensors to a safetensors file, whole or not at all (see {@link writeFileAtomic}).
+ * Writes float32 tensors to a safetensors file, whole or not at all.
  *
  * @throws CountenanceError ERR_WRITE naming the file and the reason
  * @example
