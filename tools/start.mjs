@@ -15,13 +15,15 @@ import {
   runUnderTsan,
 } from './steps.mjs';
 import { testCuda } from './test-cuda.mjs';
+import { testNode } from './test-node.mjs';
 
-/** Runs the test files among the arguments, or all of them. */
-function mocha(args) {
+/** Mocha's command line for the test files among the arguments, or for all of them. */
+function mochaArguments(args) {
   const files = args.some((argument) => argument.endsWith('.ts')) ? [] : ['test/*.test.ts'];
-  const program = join(root, 'node_modules/mocha/bin/mocha.js');
-  return runInteractive(process.execPath, [program, ...files, ...args]);
+  return [join(root, 'node_modules/mocha/bin/mocha.js'), ...files, ...args];
 }
+
+const mocha = (args) => runInteractive(process.execPath, mochaArguments(args));
 
 const nativeTests = (args) => runInteractive(join(root, 'build/native_tests'), args);
 
@@ -57,6 +59,10 @@ const commands = {
     return runUnderTsan(program, args);
   },
   'test:cuda': testCuda,
+  async 'test:node'(args) {
+    await buildNative('countenance');
+    return testNode(args, mochaArguments);
+  },
   async 'test:package'() {
     await commands.package();
     return mocha(['test/package/package.test.ts']);
