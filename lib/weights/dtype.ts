@@ -27,13 +27,22 @@ export function isStoredType(dtype: string): dtype is StoredType {
 }
 
 /** Weight files are little-endian and so is every machine Node runs on but s390x. */
-export const machineIsLittleEndian = endianness() === 'LE';
+const machineIsLittleEndian = endianness() === 'LE';
 
 /** Reverses the bytes of each element in place. */
-export function swapBytes(bytes: Uint8Array, elementBytes: number): void {
+function swapBytes(bytes: Uint8Array, elementBytes: number): void {
   for (let start = 0; start < bytes.length; start += elementBytes) {
     bytes.subarray(start, start + elementBytes).reverse();
   }
+}
+
+/** The bytes of float32 values as a weights file has them; the same memory where the machine agrees. */
+export function littleEndianBytes(data: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (machineIsLittleEndian) return bytes;
+  const swapped = bytes.slice();
+  swapBytes(swapped, 4);
+  return swapped;
 }
 
 /** Types whose numbers a typed array converts by itself. */

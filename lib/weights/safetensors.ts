@@ -3,9 +3,8 @@ import { elementCount, type TensorData } from '../types.js';
 import { writeFileAtomic } from './atomic.js';
 import {
   isStoredType,
-  machineIsLittleEndian,
+  littleEndianBytes,
   storedBytes,
-  swapBytes,
   toFloat32,
   type StoredType,
 } from './dtype.js';
@@ -149,12 +148,7 @@ export function encodeSafetensors(
     const end = offset + data.byteLength;
     header.push([name, { dtype: 'F32', shape, data_offsets: [offset, end] }]);
     offset = end;
-    let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    if (!machineIsLittleEndian) {
-      bytes = bytes.slice();
-      swapBytes(bytes, 4);
-    }
-    pieces.push(bytes);
+    pieces.push(littleEndianBytes(data));
   }
   // Object.fromEntries keeps a tensor named "__proto__"; JSON.stringify writes own keys only.
   let json = JSON.stringify(Object.fromEntries(header));
