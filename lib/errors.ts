@@ -35,6 +35,10 @@ export const errorCodes = {
   ERR_SAFETENSORS: 'a safetensors file breaks the format or holds an unsupported type',
   /** An .npy file breaks the format or holds an unsupported type. */
   ERR_NPY: 'an .npy file breaks the format or holds an unsupported type',
+  /** A PyTorch file (.pth, .pt, .bin) is truncated, inconsistent or holds an unsupported type. */
+  ERR_PYTORCH: 'a PyTorch file breaks its format or holds an unsupported type',
+  /** A pickle asks for something outside the allow-list; nothing of it was run. */
+  ERR_UNSAFE_PICKLE: 'a pickle asks for something that could run code',
   /** Tensor names or shapes differ from what the model needs. */
   ERR_SHAPE_MISMATCH: 'tensor names or shapes differ from what is needed',
   /** Text embeddings are unusable: unknown file type, wrong classes, no neutral row. */

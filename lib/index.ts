@@ -31,8 +31,9 @@ export {
 } from './model/config.js';
 export type { CardDetails } from './model/card.js';
 export type { ImageBatch, PlanarImages } from './model/images.js';
-export type { InitializeOptions, InitializeReport } from './model/initialize.js';
-export type { ShapeMismatch, StateDifference } from './model/state.js';
+export type { InitializeOptions, InitializeReport, ReshapedTensor } from './model/initialize.js';
+export type { StateDifference } from './model/state.js';
+export type { SaveWeightsOptions } from './model/export.js';
 
 export {
   contrasts,
@@ -102,6 +103,10 @@ export {
 export { ConfusionMatrix, type ClassMetrics, type Metrics } from './metrics.js';
 export type { RawImage, ResizeImage, StateDict, TensorData } from './types.js';
 export { resizeImage } from './model/resize.js';
+export { openWeights } from './weights/open.js';
+export { writeWeights, weightFormats, type WeightFileFormat } from './weights/write.js';
+export type { ShapeMismatch } from './weights/names/match.js';
+export type { WeightsFile, WeightsFormat, WeightTensor } from './weights/weights-file.js';
 export {
   readSafetensors,
   writeSafetensors,

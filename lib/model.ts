@@ -19,6 +19,7 @@ import {
   preprocessorJson,
   readModelDirectory,
 } from './model/directory.js';
+import { renameState, type SaveWeightsOptions } from './model/export.js';
 import { Gate } from './model/gate.js';
 import { toBatch, type ImageBatch } from './model/images.js';
 import { pickWeights, type InitializeOptions, type InitializeReport } from './model/initialize.js';
@@ -33,6 +34,7 @@ import { elementCount, type StateDict, type TensorData } from './types.js';
 import type { FileContent } from './weights/atomic.js';
 import { saveDirectory } from './weights/directory.js';
 import { encodeSafetensors, readSafetensors } from './weights/safetensors.js';
+import { formatOf, writeWeights } from './weights/write.js';
 
 /** What {@link Model.forward} gives for B images of K classes. */
 export interface ModelOutputs {
@@ -235,29 +237,53 @@ export class Model {
   }
 
   /**
-   * Starts from weights made elsewhere: every tensor whose name and shape fit is taken, the others stay
-   * as they are, and the report says which. A backbone's own names (`conv1.weight`) are understood
-   * without the model's `encoder.`.
+   * Starts from weights made elsewhere: every tensor that is found under a name of a known family
+   * (torchvision, timm, Microsoft, Hugging Face, SwinFace, the authors', our own; see docs/weights.md) is
+   * taken, the others stay as they are, and the report says which. Nothing is changed where anything is
+   * wrong.
    *
-   * @param weights a safetensors file, a model directory, or tensors by name
-   * @throws CountenanceError ERR_SHAPE_MISMATCH where nothing fits; ERR_FILE_NOT_FOUND,
-   *   ERR_SAFETENSORS, ERR_NOT_FINITE, ERR_UNSUPPORTED, ERR_CLOSED
+   * @param weights a file or directory as {@link openWeights} takes it (safetensors, shards, PyTorch),
+   *   or tensors by name
+   * @throws CountenanceError ERR_SHAPE_MISMATCH where nothing fits, or listing what has another shape;
+   *   ERR_FILE_NOT_FOUND, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE, ERR_NOT_FINITE,
+   *   ERR_UNSUPPORTED, ERR_ABORTED, ERR_CLOSED
    * @example
-   * const report = await model.initialize('resnet18-faces.safetensors', { prefix: 'backbone.' });
-   * report.loaded.length; // 100
+   * const report = await model.initialize('resnet18_msceleb.pth');
+   * report.source; // 'ResNet-18 of torchvision, timm or MS-Celeb-1M'
+   * report.matched.length; // 100
+   * report.ignored; // [ 'state_dict.fc.weight', ... ]
    */
   async initialize(
     weights: string | ReadonlyMap<string, TensorData>,
     options: InitializeOptions = {},
   ): Promise<InitializeReport> {
     this.#requireOpen();
-    const what = typeof weights === 'string' ? `'${weights}'` : 'the weights';
-    const picked = await pickWeights(weights, options, what, this.#native.tensors());
+    const picked = await pickWeights(weights, options, this.#native.tensors());
     await this.#gate.alone(async () => {
       this.#requireOpen();
-      await state.inTurns(state.writeState(this.#native, picked.tensors, picked.report.loaded));
+      await state.inTurns(state.writeState(this.#native, picked.tensors, picked.report.matched));
     });
     return picked.report;
+  }
+
+  /**
+   * Writes all weights and running statistics into one file for other programs: safetensors, or a file
+   * that `torch.load(file, weights_only=True)` reads as a state dict.
+   *
+   * @throws CountenanceError ERR_WRITE naming the file and the reason, ERR_INVALID_ARGUMENT, ERR_CLOSED
+   * @example
+   * await model.saveWeights('model.pth');
+   * await model.saveWeights('encoder.safetensors', { names: 'encoder' });
+   */
+  async saveWeights(file: string, options: SaveWeightsOptions = {}): Promise<void> {
+    this.#requireOpen();
+    const format = options.format ?? formatOf(file);
+    const weights: StateDict = new Map();
+    await this.#gate.alone(async () => {
+      this.#requireOpen();
+      await state.inTurns(state.readState(this.#native, weights));
+    });
+    await writeWeights(file, renameState(weights, options.names), format);
   }
 
   /**

@@ -13,6 +13,7 @@ import { syntheticTextEmbeddings } from '../text/synthetic.js';
 import { findCheckpoint, lastFolder, readCheckpointState } from '../train/checkpoint.js';
 import type { FileContent } from '../weights/atomic.js';
 import { saveDirectory } from '../weights/directory.js';
+import { initReport } from './init-report.js';
 import { runOptions } from './options.js';
 import type { Output } from './output.js';
 import { defined, presetOf, type RunArguments, type TrainArguments } from './train-settings.js';
@@ -59,6 +60,7 @@ export async function openLimited(
 export async function createModel(
   options: TrainArguments,
   dataset: Dataset,
+  signal: AbortSignal,
   output: Output,
 ): Promise<Model> {
   const { preset, backbone, size, patchSize, dropPath, logitScale, seed, init } = options;
@@ -77,12 +79,12 @@ export async function createModel(
   });
   if (init === undefined) return model;
   try {
-    const prefix = options.initPrefix ?? '';
-    const { loaded, missing, mismatched } = await model.initialize(init, { prefix });
-    output.note(
-      `${init}: ${loaded.length} tensors taken, ${missing.length} not in it` +
-        (mismatched.length > 0 ? `, ${mismatched.length} of another shape` : ''),
-    );
+    const report = await model.initialize(init, {
+      ...defined({ prefix: options.initPrefix, signal }),
+      strict: !options.initPartial,
+    });
+    output.record({ event: 'init', weights: init, ...report });
+    output.note(initReport(init, report));
     return model;
   } catch (error) {
     model.close();

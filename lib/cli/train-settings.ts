@@ -40,6 +40,7 @@ export interface TrainArguments extends RunArguments, DeviceArguments {
   readonly logitScale?: number;
   readonly init?: string;
   readonly initPrefix?: string;
+  readonly initPartial?: boolean;
   readonly resume?: string;
   readonly out?: string;
   readonly json?: boolean;

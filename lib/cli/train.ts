@@ -78,8 +78,9 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     .option('--drop-path <x>', 'Swin-T: stochastic depth (default: 0.1)', probability)
     .option('--text <file>', 'text embeddings (.safetensors, .npy, .json), or "synthetic"')
     .option('--logit-scale <x>', "factor of the cosines (default: the text's, else 100)", positive)
-    .option('--init <weights>', 'start from these weights (.safetensors or a model directory)')
+    .option('--init <weights>', 'start from these weights (.pth, .pt, .safetensors, a directory)')
     .option('--init-prefix <text>', 'take only names that start with this, and take it off')
+    .option('--init-partial', 'leave tensors of another shape out instead of refusing the weights')
     .optionsGroup('Training:')
     .addOption(
       new Option('--preset <name>', "all settings of the authors' script, where not given").choices(
@@ -115,7 +116,7 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
         'countenance train --data ferplus:DIR#train --validation ferplus:DIR#valid --size 48 \\',
         '      --text synthetic --epochs 10 --out my-model',
         'countenance train --preset paper-code --data rafdb:RAF-DB#train --text clip.safetensors \\',
-        '      --init start.safetensors --out my-model',
+        '      --init start_0.pt --out my-model',
         'countenance train --resume my-model',
       ).replaceAll('$       ', '        '),
     );
@@ -163,7 +164,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
     await checkWritableDirectory(out);
     await using model = resumed
       ? await loadCheckpointModel(given, resumed.checkpoint)
-      : await createModel(options, data, output);
+      : await createModel(options, data, signal, output);
     if (resumed?.run !== undefined) await copyBestModel(resumed.run, out);
     await using trainer = new Trainer(model, trainerOptions(options));
     const events = trainer.fit(data, {

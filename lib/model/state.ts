@@ -3,13 +3,7 @@ import { CountenanceError, describeValue, invalidArgument } from '../errors.js';
 import { callNative } from '../load-native.js';
 import type { NativeModel, NativeTensorInfo } from '../native.js';
 import { elementCount, type StateDict, type TensorData } from '../types.js';
-
-/** A tensor whose shape is not the model's. */
-export interface ShapeMismatch {
-  readonly name: string;
-  readonly expected: readonly number[];
-  readonly received: readonly number[];
-}
+import type { ShapeMismatch } from '../weights/names/match.js';
 
 /** How the names and shapes of a state dict differ from a model's. */
 export interface StateDifference {
@@ -53,14 +47,10 @@ export function differenceError(
   what: string,
 ): CountenanceError | undefined {
   const { missing, unexpected, mismatched } = difference;
-  const shapes = mismatched.map(
-    ({ name, expected, received }) =>
-      `${name} ([${expected.join(', ')}] but [${received.join(', ')}])`,
-  );
   const parts = [
     missing.length > 0 ? `missing: ${missing.join(', ')}` : '',
     unexpected.length > 0 ? `unexpected: ${unexpected.join(', ')}` : '',
-    shapes.length > 0 ? `other shapes: ${shapes.join(', ')}` : '',
+    mismatched.length > 0 ? `other shapes: ${listShapes(mismatched)}` : '',
   ].filter((part) => part !== '');
   if (parts.length === 0) return undefined;
   return new CountenanceError(
@@ -69,8 +59,21 @@ export function differenceError(
   );
 }
 
-/** Checks that a value is a map of tensors with as many finite values as their shapes say. */
-export function* checkState(state: unknown, what: string): Generator<number> {
+/** `conv1.weight ([64, 3, 7, 7] but [64, 3, 3, 3]), ...`. */
+export function listShapes(mismatched: readonly ShapeMismatch[]): string {
+  return mismatched
+    .map(
+      ({ name, expected, received }) =>
+        `${name} ([${expected.join(', ')}] but [${received.join(', ')}])`,
+    )
+    .join(', ');
+}
+
+/** Checks that a value is a map of tensors with as many values as their shapes say. */
+export function checkTensors(
+  state: unknown,
+  what: string,
+): asserts state is ReadonlyMap<string, TensorData> {
   if (!(state instanceof Map)) throw invalidArgument('a Map of tensors by name', what, state);
   for (const [name, tensor] of state as Map<string, Partial<TensorData> | null>) {
     const { shape, data } = tensor ?? {};
@@ -87,6 +90,13 @@ export function* checkState(state: unknown, what: string): Generator<number> {
         `Tensor '${name}' of ${what} has shape [${shape.join(', ')}] but ${data.length} values`,
       );
     }
+  }
+}
+
+/** {@link checkTensors}, and that all values are finite; yields the elements of each tensor. */
+export function* checkState(state: unknown, what: string): Generator<number> {
+  checkTensors(state, what);
+  for (const [name, { data }] of state) {
     if (!isIgnored(name) && !allFinite(data)) {
       throw new CountenanceError(
         'ERR_NOT_FINITE',

@@ -1,53 +1,95 @@
 import { endianness } from 'node:os';
 import { inSlices } from '../slices.js';
-import { halfValues } from './half.js';
+import { smallFloatValues } from './small-floats.js';
 
-/** Element types this project reads; everything becomes float32. */
-export type StoredType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64';
-
-/** Bytes of one element. */
-export const storedBytes: Readonly<Record<StoredType, number>> = {
+/** Bytes of one element of each type this project reads; everything becomes float32. */
+export const storedBytes = {
   F64: 8,
   F32: 4,
   F16: 2,
   BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
   I64: 8,
-};
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+/** Element types this project reads, under safetensors' names. */
+export type StoredType = keyof typeof storedBytes;
+
+/** True where `dtype` is a type this project reads. */
+export function isStoredType(dtype: string): dtype is StoredType {
+  return Object.hasOwn(storedBytes, dtype);
+}
 
 /** Weight files are little-endian and so is every machine Node runs on but s390x. */
-export const machineIsLittleEndian = endianness() === 'LE';
+const machineIsLittleEndian = endianness() === 'LE';
+
+/** Reverses the bytes of each element in place. */
+function swapBytes(bytes: Uint8Array, elementBytes: number): void {
+  for (let start = 0; start < bytes.length; start += elementBytes) {
+    bytes.subarray(start, start + elementBytes).reverse();
+  }
+}
+
+/** The bytes of float32 values as a weights file has them; the same memory where the machine agrees. */
+export function littleEndianBytes(data: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (machineIsLittleEndian) return bytes;
+  const swapped = bytes.slice();
+  swapBytes(swapped, 4);
+  return swapped;
+}
+
+/** Types whose numbers a typed array converts by itself. */
+const typedArrays = {
+  F64: Float64Array,
+  I32: Int32Array,
+  I16: Int16Array,
+  I8: Int8Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
+} as const;
 
 /**
- * Converts little-endian elements to float32, in slices so that the event loop goes on.
+ * Converts little-endian elements to float32, in slices so that the event loop goes on. The bytes
+ * belong to the result afterwards: F32 is not copied.
  *
  * @param bytes the elements; its `byteOffset` must be a multiple of the element size
  */
 export async function toFloat32(bytes: Uint8Array, type: StoredType): Promise<Float32Array> {
+  const { byteOffset } = bytes;
+  const buffer = bytes.buffer as ArrayBuffer;
   const count = bytes.byteLength / storedBytes[type];
-  if (type === 'F32') return new Float32Array(bytes.buffer, bytes.byteOffset, count);
+  if (!machineIsLittleEndian) swapBytes(bytes, storedBytes[type]);
+  if (type === 'F32') return new Float32Array(buffer, byteOffset, count);
   const result = new Float32Array(count);
-  if (type === 'F16' || type === 'BF16') {
-    const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
-    if (type === 'F16') {
-      const table = halfValues();
-      await inSlices(count, (start, end) => {
-        for (let i = start; i < end; i++) result[i] = table[bits[i]!]!;
-      });
-    } else {
-      // bfloat16 is the upper half of a float32.
-      const words = new Uint32Array(result.buffer);
-      await inSlices(count, (start, end) => {
-        for (let i = start; i < end; i++) words[i] = bits[i]! << 16;
-      });
-    }
-  } else if (type === 'F64') {
-    const values = new Float64Array(bytes.buffer, bytes.byteOffset, count);
-    await inSlices(count, (start, end) => result.set(values.subarray(start, end), start));
-  } else {
-    const values = new BigInt64Array(bytes.buffer, bytes.byteOffset, count);
+  if (type === 'BF16') {
+    // bfloat16 is the upper half of a float32.
+    const bits = new Uint16Array(buffer, byteOffset, count);
+    const words = new Uint32Array(result.buffer);
+    await inSlices(count, (start, end) => {
+      for (let i = start; i < end; i++) words[i] = bits[i]! << 16;
+    });
+  } else if (type === 'I64') {
+    const values = new BigInt64Array(buffer, byteOffset, count);
     await inSlices(count, (start, end) => {
       for (let i = start; i < end; i++) result[i] = Number(values[i]);
     });
+  } else if (type === 'F16' || type === 'F8_E4M3' || type === 'F8_E5M2') {
+    const Bits = type === 'F16' ? Uint16Array : Uint8Array;
+    const bits = new Bits(buffer, byteOffset, count);
+    const table = smallFloatValues(type);
+    await inSlices(count, (start, end) => {
+      for (let i = start; i < end; i++) result[i] = table[bits[i]!]!;
+    });
+  } else {
+    const values = new typedArrays[type](buffer, byteOffset, count);
+    await inSlices(count, (start, end) => result.set(values.subarray(start, end), start));
   }
   return result;
 }

@@ -1,9 +1,16 @@
-import { open, type FileHandle } from 'node:fs/promises';
-import { CountenanceError, readError, throwIfAborted } from '../errors.js';
+import { CountenanceError, throwIfAborted } from '../errors.js';
 import { elementCount, type TensorData } from '../types.js';
 import { writeFileAtomic } from './atomic.js';
-import { machineIsLittleEndian, storedBytes, toFloat32, type StoredType } from './dtype.js';
+import {
+  isStoredType,
+  littleEndianBytes,
+  storedBytes,
+  toFloat32,
+  type StoredType,
+} from './dtype.js';
+import { FileReader } from './file-reader.js';
 import { parseHeader, type HeaderEntry } from './safetensors-header.js';
+import { weightsFile, type Fail, type WeightsFile, type WeightTensor } from './weights-file.js';
 
 /** A tensor read from a safetensors file: always float32 in memory, `dtype` is what the file holds. */
 export interface StoredTensor extends TensorData {
@@ -22,9 +29,30 @@ export interface SafetensorsFile {
 const headerLimit = 100_000_000;
 
 /**
- * Reads a safetensors file strictly by the format's specification: every size is checked before it is
+ * Opens a safetensors file strictly by the format's specification: every size is checked before it is
  * used, the tensors must cover the file without gap or overlap, and no key may stand twice.
- * F32, F16, BF16, F64 and I64 (PyTorch's `num_batches_tracked`) are read, all as float32.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, or ERR_SAFETENSORS which
+ *   names the file and the reason
+ */
+export async function openSafetensors(file: string): Promise<WeightsFile> {
+  const reader = await FileReader.open(file, 'Weights file');
+  try {
+    const fail = failure(file);
+    const { entries, metadata, dataStart } = await readHeader(reader, fail);
+    const tensors = new Map(
+      entries.map((entry) => [entry.name, lazyTensor(reader, entry, dataStart, fail)]),
+    );
+    return weightsFile({ path: file, format: 'safetensors', tensors, metadata }, [reader]);
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+/**
+ * Reads a safetensors file whole; see {@link openSafetensors} for what is checked. Floats of 64, 32, 16
+ * and 8 bits, integers up to I64 and BOOL are read, all as float32.
  *
  * @param options.names reads only these tensors (others are checked, but not loaded)
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, or ERR_SAFETENSORS which
@@ -38,34 +66,16 @@ export async function readSafetensors(
   options: { names?: ReadonlySet<string>; signal?: AbortSignal | undefined } = {},
 ): Promise<SafetensorsFile> {
   throwIfAborted(options.signal, `Reading '${file}'`);
-  let handle: FileHandle;
-  try {
-    handle = await open(file, 'r');
-  } catch (error) {
-    throw readError('Weights file', file, error);
+  await using opened = await openSafetensors(file);
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, tensor] of opened.tensors) {
+    if (options.names && !options.names.has(name)) continue;
+    throwIfAborted(options.signal, `Reading '${file}'`);
+    const data = await tensor.read(options.signal);
+    tensors.set(name, { dtype: tensor.dtype as StoredType, shape: tensor.shape, data });
   }
-  try {
-    const status = await handle.stat();
-    if (!status.isFile()) {
-      throw new CountenanceError('ERR_NOT_A_FILE', `Weights file '${file}' is not a regular file`);
-    }
-    const fail = failure(file);
-    const { entries, metadata, dataStart } = await readHeader(handle, status.size, fail);
-    const tensors = new Map<string, StoredTensor>();
-    for (const entry of entries) {
-      if (options.names && !options.names.has(entry.name)) continue;
-      throwIfAborted(options.signal, `Reading '${file}'`);
-      tensors.set(entry.name, await readTensor(handle, entry, dataStart, fail));
-    }
-    return { tensors, metadata };
-  } catch (error) {
-    throw readError('Weights file', file, error);
-  } finally {
-    await handle.close();
-  }
+  return { tensors, metadata: opened.metadata };
 }
-
-type Fail = (reason: string) => CountenanceError;
 
 function failure(file: string): Fail {
   return (reason) =>
@@ -73,12 +83,12 @@ function failure(file: string): Fail {
 }
 
 async function readHeader(
-  handle: FileHandle,
-  size: number,
+  reader: FileReader,
   fail: Fail,
 ): Promise<{ entries: HeaderEntry[]; metadata: Record<string, string>; dataStart: number }> {
+  const { size } = reader;
   if (size < 8) throw fail(`it has ${size} bytes, too few for the length of a header`);
-  const lengthBytes = await readExactly(handle, 0, 8, fail);
+  const lengthBytes = await reader.read(0, 8);
   const view = new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 8);
   const length = view.getBigUint64(0, true);
   if (length > BigInt(headerLimit)) {
@@ -88,49 +98,29 @@ async function readHeader(
   if (headerLength < 2 || 8 + headerLength > size) {
     throw fail(`its header claims ${headerLength} bytes, but ${size - 8} follow (truncated?)`);
   }
-  const bytes = await readExactly(handle, 8, headerLength, fail);
+  const bytes = await reader.read(8, headerLength);
   const dataStart = 8 + headerLength;
   return { ...parseHeader(bytes, size - dataStart, fail), dataStart };
 }
 
-async function readTensor(
-  handle: FileHandle,
+function lazyTensor(
+  reader: FileReader,
   entry: HeaderEntry,
   dataStart: number,
   fail: Fail,
-): Promise<StoredTensor> {
-  if (!Object.hasOwn(storedBytes, entry.dtype)) {
-    const known = Object.keys(storedBytes).join(', ');
-    throw fail(`tensor '${entry.name}' has dtype ${entry.dtype}; supported are ${known}`);
-  }
-  const dtype = entry.dtype as StoredType;
-  const bytes = await readExactly(handle, dataStart + entry.begin, entry.end - entry.begin, fail);
-  if (!machineIsLittleEndian) swapBytes(bytes, storedBytes[dtype]);
-  return { dtype, shape: entry.shape, data: await toFloat32(bytes, dtype) };
-}
-
-/** Reads `length` bytes at `position` into a fresh buffer of exactly that size. */
-async function readExactly(
-  handle: FileHandle,
-  position: number,
-  length: number,
-  fail: Fail,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, position + done);
-    if (bytesRead === 0) throw fail('it ended while it was read');
-    done += bytesRead;
-  }
-  return bytes;
-}
-
-/** Reverses the bytes of each element in place. */
-function swapBytes(bytes: Uint8Array, elementBytes: number): void {
-  for (let start = 0; start < bytes.length; start += elementBytes) {
-    bytes.subarray(start, start + elementBytes).reverse();
-  }
+): WeightTensor {
+  const { name, dtype, shape, begin, end } = entry;
+  return {
+    dtype,
+    shape,
+    read: async (signal) => {
+      if (!isStoredType(dtype)) {
+        const known = Object.keys(storedBytes).join(', ');
+        throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
+      }
+      return toFloat32(await reader.read(dataStart + begin, end - begin, signal), dtype);
+    },
+  };
 }
 
 /**
@@ -158,12 +148,7 @@ export function encodeSafetensors(
     const end = offset + data.byteLength;
     header.push([name, { dtype: 'F32', shape, data_offsets: [offset, end] }]);
     offset = end;
-    let bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    if (!machineIsLittleEndian) {
-      bytes = bytes.slice();
-      swapBytes(bytes, 4);
-    }
-    pieces.push(bytes);
+    pieces.push(littleEndianBytes(data));
   }
   // Object.fromEntries keeps a tensor named "__proto__"; JSON.stringify writes own keys only.
   let json = JSON.stringify(Object.fromEntries(header));

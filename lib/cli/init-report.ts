@@ -1,0 +1,33 @@
+import type { InitializeReport } from '../model/initialize.js';
+
+/** Names that are shown of each kind; the JSON record has them all. */
+const shown = 3;
+
+/** What `--init` took from a file and what not, a line a kind. */
+export function initReport(file: string, report: InitializeReport): string {
+  const { source, prefix, matched, reshaped, missing, mismatched, unexpected, ignored } = report;
+  const kinds: readonly (readonly [string, readonly string[]])[] = [
+    ['matched', matched],
+    ['reshaped', reshaped.map(({ name, from, to, how }) => `${name} ${change(from, to)} (${how})`)],
+    ['missing', missing],
+    [
+      'other shape',
+      mismatched.map(({ name, expected, received }) => `${name} ${change(received, expected)}`),
+    ],
+    ['unexpected', unexpected],
+    ['ignored', ignored],
+  ];
+  const lines = kinds
+    .filter(([kind, names]) => kind === 'matched' || names.length > 0)
+    .map(([kind, names]) => `  ${kind.padEnd(11)}${String(names.length).padStart(5)}  ${sample(names)}`);
+  return [`${file}: ${source}${prefix && `, under '${prefix}'`}`, ...lines].join('\n');
+}
+
+function change(from: readonly number[], to: readonly number[]): string {
+  return `[${from.join(', ')}] to [${to.join(', ')}]`;
+}
+
+function sample(names: readonly string[]): string {
+  const rest = names.length - shown;
+  return names.slice(0, shown).join(', ') + (rest > 0 ? `, and ${rest} more` : '');
+}

@@ -1,0 +1,73 @@
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { CountenanceError, readError, throwIfAborted } from '../errors.js';
+
+/** Bytes of one read call: an abort is noticed between two. */
+const readSlice = 1 << 24;
+
+/** A regular file whose parts are read when they are needed. */
+export class FileReader {
+  private constructor(
+    readonly path: string,
+    /** Bytes of the file when it was opened. */
+    readonly size: number,
+    private readonly handle: FileHandle,
+  ) {}
+
+  /**
+   * Opens a file without blocking, so that a named pipe cannot hang the caller.
+   *
+   * @param what how messages call the thing, such as "Weights file"
+   * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
+   */
+  static async open(path: string, what: string): Promise<FileReader> {
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+      const status = await handle.stat();
+      if (!status.isFile()) {
+        const kind = status.isDirectory() ? 'a directory, not a file' : 'not a regular file';
+        throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is ${kind}`);
+      }
+      return new FileReader(path, status.size, handle);
+    } catch (error) {
+      await handle?.close();
+      throw readError(what, path, error);
+    }
+  }
+
+  /**
+   * Reads `length` bytes at `position` into a fresh buffer of exactly that size. Both must lie inside
+   * the file: the caller has checked them.
+   *
+   * @throws CountenanceError ERR_READ, ERR_OUT_OF_MEMORY, ERR_ABORTED
+   */
+  async read(position: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const bytes = allocate(length, this.path);
+    try {
+      for (let done = 0; done < length;) {
+        throwIfAborted(signal, `Reading '${this.path}'`);
+        const slice = Math.min(readSlice, length - done);
+        const { bytesRead } = await this.handle.read(bytes, done, slice, position + done);
+        if (bytesRead === 0) throw new Error('it ended while it was read');
+        done += bytesRead;
+      }
+    } catch (error) {
+      throw readError('Weights file', this.path, error);
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    await this.handle.close();
+  }
+}
+
+function allocate(length: number, path: string): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch (error) {
+    const message = `A part of '${path}' needs ${length} bytes of memory, which could not be had`;
+    throw new CountenanceError('ERR_OUT_OF_MEMORY', message, { cause: error });
+  }
+}

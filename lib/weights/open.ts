@@ -1,0 +1,77 @@
+import { basename, join } from 'node:path';
+import { CountenanceError } from '../errors.js';
+import { kindOf } from '../files.js';
+import { recoverDirectory } from './directory.js';
+import { FileReader } from './file-reader.js';
+import { openPyTorch } from './pytorch/open.js';
+import { openSafetensors } from './safetensors.js';
+import { openShards } from './shards.js';
+import type { WeightsFile } from './weights-file.js';
+
+/** What a directory is searched for, in this order: ours and Hugging Face's names. */
+const directoryFiles = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+] as const;
+
+/**
+ * Opens a file of weights, whatever its form; the content decides, not the name. Only names, shapes and
+ * types are read; each tensor's values stay in the file until its `read()`.
+ *
+ * @param path safetensors; the `model.safetensors.index.json` of shards; a file of `torch.save` (.pth,
+ *   .pt, .pth.tar, .bin, new or old form); or a directory that holds one of them under its usual name
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_UNSUPPORTED,
+ *   ERR_SAFETENSORS, ERR_PYTORCH, or ERR_UNSAFE_PICKLE for a pickle that asks for more than data
+ * @example
+ * await using weights = await openWeights('resnet18_msceleb.pth');
+ * for (const [name, { shape, dtype }] of weights.tensors) console.log(name, shape, dtype);
+ * // state_dict.conv1.weight [ 64, 3, 7, 7 ] F32
+ * const values = await weights.tensors.get('state_dict.conv1.weight')!.read(); // Float32Array
+ */
+export async function openWeights(path: string): Promise<WeightsFile> {
+  const file = (await kindOf(path)) === 'directory' ? await findInDirectory(path) : path;
+  switch (await detectForm(file)) {
+    case 'json':
+      return openShards(file, openPart);
+    case 'pytorch':
+      return openPyTorch(file);
+    case 'safetensors':
+      return openSafetensors(file);
+  }
+}
+
+/** One shard, which is no index again. */
+async function openPart(file: string): Promise<WeightsFile> {
+  return (await detectForm(file)) === 'pytorch' ? openPyTorch(file) : openSafetensors(file);
+}
+
+async function findInDirectory(directory: string): Promise<string> {
+  await recoverDirectory(directory);
+  for (const name of directoryFiles) {
+    const file = join(directory, name);
+    if ((await kindOf(file)) === 'file') return file;
+  }
+  throw new CountenanceError(
+    'ERR_FILE_NOT_FOUND',
+    `Directory '${directory}' holds none of ${directoryFiles.join(', ')}`,
+  );
+}
+
+/** By the first bytes: a ZIP file or a pickle, a JSON text, else safetensors. */
+async function detectForm(file: string): Promise<'json' | 'pytorch' | 'safetensors'> {
+  const reader = await FileReader.open(file, 'Weights file');
+  let start: Uint8Array;
+  try {
+    start = await reader.read(0, Math.min(9, reader.size));
+  } finally {
+    await reader.close();
+  }
+  const isZip = start[0] === 0x50 && start[1] === 0x4b && start[2] === 3 && start[3] === 4;
+  // A pickle names its protocol, 1 to 5; safetensors has the length of its header, then '{'.
+  const isPickle = start[0] === 0x80 && start[1]! <= 5 && start[8] !== 0x7b;
+  if (isZip || isPickle) return 'pytorch';
+  const isJson = start[0] === 0x7b && start[8] !== 0x7b;
+  return isJson || basename(file).endsWith('.index.json') ? 'json' : 'safetensors';
+}

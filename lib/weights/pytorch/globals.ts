@@ -1,0 +1,157 @@
+/**
+ * The allow-list: every Python name a file may mention, with what is built in its place. Names that are
+ * not here are refused when they are read, before anything could be done with them.
+ *
+ * To add one, add a line; what it builds must be plain data.
+ */
+import { NumpyArray, numpyScalar, NumpyType } from './numpy.js';
+import { storageTypes, torchTypes, untyped, viewOf, type TorchType } from './tensors.js';
+import { Attributes, Global, PickleProblem, toSizes, Tuple, type Build, type Charge } from './values.js';
+
+/** Bytes that an entry of a new dictionary is counted as. */
+const bytesOfEntry = 64;
+
+/** The types that markers of the allow-list stand for. */
+const typeOfMarker = new WeakMap<Global, TorchType>();
+
+/** The element type a storage class or dtype stands for. */
+export function markedType(value: unknown): TorchType | undefined {
+  return value instanceof Global ? typeOfMarker.get(value) : undefined;
+}
+
+/** From a dictionary, which it then shares, or from pairs, as Python 2 wrote an OrderedDict. */
+const dictionary: Build = ([items = []], charge) => {
+  if (items instanceof Map) return items;
+  const pairs = toList(items);
+  charge(pairs.length * bytesOfEntry);
+  return new Map(pairs.map((pair) => toList(pair) as [unknown, unknown]));
+};
+
+/** A list or set, which shares the items it was made of: nothing is copied that a pickle could repeat. */
+const collection: Build = ([items = []]) => toList(items);
+
+const table: Readonly<Record<string, Readonly<Record<string, Build | undefined>>>> = {
+  collections: {
+    OrderedDict: dictionary,
+    Counter: dictionary,
+    defaultdict: ([, ...items], charge) => dictionary(items, charge),
+  },
+  builtins: {
+    dict: dictionary,
+    list: collection,
+    tuple: ([items = []]) => new Tuple(toList(items)),
+    set: collection,
+    frozenset: collection,
+    bytearray: encodeText,
+    bytes: encodeText,
+    complex: (parts) => new Tuple(parts),
+    int: undefined,
+    float: undefined,
+    bool: undefined,
+    str: undefined,
+  },
+  _codecs: { encode: encodeText },
+  argparse: { Namespace: () => new Attributes() },
+  pathlib: { PosixPath: pathParts, PurePosixPath: pathParts, WindowsPath: pathParts },
+  torch: {
+    Size: ([sizes = []]) => new Tuple(toSizes(sizes, 'size')),
+    device: ([kind, index]) => new Tuple([kind, index]),
+    Tensor: undefined,
+  },
+  'torch._utils': {
+    _rebuild_tensor: ([storage, offset, shape, strides]) =>
+      viewOf(storage, undefined, offset, shape, strides),
+    _rebuild_tensor_v2: ([storage, offset, shape, strides]) =>
+      viewOf(storage, undefined, offset, shape, strides),
+    _rebuild_tensor_v3: ([storage, offset, shape, strides, , , dtype]) =>
+      viewOf(storage, markedType(dtype), offset, shape, strides),
+    _rebuild_parameter: ([tensor]) => tensor,
+    _rebuild_parameter_with_state: ([tensor]) => tensor,
+  },
+  'torch._tensor': { _rebuild_from_type_v2: rebuildFromType },
+  'torch.nn.parameter': { Parameter: undefined, Buffer: undefined },
+  'torch.storage': {},
+  'numpy.core.multiarray': {
+    scalar: ([type, content]) => numpyScalar(type, content),
+    _reconstruct: () => new NumpyArray(),
+  },
+  'numpy.core.numeric': {
+    _frombuffer: ([content, type, shape, order]) => {
+      if (!(type instanceof NumpyType)) throw new PickleProblem('a NumPy array has no dtype');
+      return new NumpyArray().fill(toSizes(shape, 'shape'), type, content, order === 'F');
+    },
+  },
+  numpy: {
+    dtype: ([name]) => new NumpyType(typeof name === 'string' ? name : ''),
+    ndarray: undefined,
+  },
+};
+
+/** Modules under the names they had in other versions. */
+const aliases: Readonly<Record<string, string>> = {
+  __builtin__: 'builtins',
+  'numpy._core.multiarray': 'numpy.core.multiarray',
+  'numpy._core.numeric': 'numpy.core.numeric',
+  'torch.cuda': 'torch',
+};
+
+const globals = makeGlobals();
+
+/** The global of the allow-list; every other name is refused. */
+export function findGlobal(module: string, name: string): Global {
+  const found = globals.get(`${aliasOf(module)} ${name}`);
+  if (!found) throw new PickleProblem(`${module}.${name}`, 'unsafe');
+  return found;
+}
+
+function aliasOf(module: string): string {
+  return Object.hasOwn(aliases, module) ? aliases[module]! : module;
+}
+
+function makeGlobals(): ReadonlyMap<string, Global> {
+  const all = new Map<string, Global>();
+  const add = (module: string, name: string, build?: Build): Global => {
+    const global = new Global(`${module}.${name}`, build);
+    all.set(`${module} ${name}`, global);
+    return global;
+  };
+  for (const [module, names] of Object.entries(table)) {
+    for (const [name, build] of Object.entries(names)) add(module, name, build);
+  }
+  for (const [name, type] of Object.entries(storageTypes)) {
+    typeOfMarker.set(add('torch', name), type);
+  }
+  for (const [name, type] of Object.entries(torchTypes)) typeOfMarker.set(add('torch', name), type);
+  typeOfMarker.set(add('torch.storage', 'UntypedStorage'), untyped);
+  return all;
+}
+
+/** A list, tuple or set as an array. */
+function toList(value: unknown): readonly unknown[] {
+  if (value instanceof Tuple) return value.items;
+  if (Array.isArray(value)) return value;
+  throw new PickleProblem('its pickle makes a collection of something that is none');
+}
+
+/** Protocol 2 has no bytes: Python 3 writes them as text that is encoded when it is read. */
+function encodeText([text = '', encoding]: readonly unknown[], charge: Charge): Uint8Array {
+  if (text instanceof Uint8Array) return text;
+  if (typeof text !== 'string' || (text !== '' && encoding !== 'latin1')) {
+    throw new PickleProblem('its pickle encodes a text to something other than latin1');
+  }
+  charge(text.length);
+  return Buffer.from(text, 'latin1');
+}
+
+/** A path is kept as its parts. */
+function pathParts(parts: readonly unknown[]): Tuple {
+  return new Tuple(parts);
+}
+
+/** A tensor of a subclass, or with attributes: (function, type, arguments, state). */
+function rebuildFromType([rebuild, , args]: readonly unknown[], charge: Charge): unknown {
+  if (!(rebuild instanceof Global) || !rebuild.name.startsWith('torch._utils.') || !rebuild.build) {
+    throw new PickleProblem('a tensor is rebuilt by something that is no function for it', 'unsafe');
+  }
+  return rebuild.build(toList(args), charge);
+}

@@ -1,0 +1,120 @@
+import { elementCount } from '../../types.js';
+import type { StoredType } from '../dtype.js';
+import { decodeSmallFloat } from '../small-floats.js';
+import { PickleProblem, quote, toSizes, Tuple } from './values.js';
+
+const numericTypes: Readonly<Record<string, { dtype: StoredType; bytes: number }>> = {
+  f8: { dtype: 'F64', bytes: 8 },
+  f4: { dtype: 'F32', bytes: 4 },
+  f2: { dtype: 'F16', bytes: 2 },
+  i8: { dtype: 'I64', bytes: 8 },
+  i4: { dtype: 'I32', bytes: 4 },
+  i2: { dtype: 'I16', bytes: 2 },
+  i1: { dtype: 'I8', bytes: 1 },
+  u1: { dtype: 'U8', bytes: 1 },
+  b1: { dtype: 'BOOL', bytes: 1 },
+};
+
+/** numpy.dtype: `f8`, with `<` set by its state. */
+export class NumpyType {
+  private bigEndian = false;
+
+  constructor(readonly name: string) {}
+
+  /** State (version, byte order, ...). */
+  setState(state: unknown): void {
+    this.bigEndian = state instanceof Tuple && state.items[1] === '>';
+  }
+
+  /** The numeric type, or undefined for texts, records, objects and big-endian numbers. */
+  get numeric(): { dtype: StoredType; bytes: number } | undefined {
+    const name = this.name.replace(/^[<|=]/, '');
+    return this.bigEndian || !Object.hasOwn(numericTypes, name) ? undefined : numericTypes[name];
+  }
+}
+
+/** numpy.ndarray, whose content comes with its state. */
+export class NumpyArray {
+  shape: readonly number[] = [];
+  type: NumpyType | undefined;
+  fortranOrder = false;
+  /** The elements; as text where Python 2 wrote them. */
+  private content: Uint8Array | string = '';
+
+  /** State (version, shape, dtype, is Fortran, bytes). */
+  setState(state: unknown): void {
+    const [, shape, type, fortran, content] = state instanceof Tuple ? state.items : [];
+    if (!(type instanceof NumpyType)) throw new PickleProblem('a NumPy array has no dtype');
+    this.fill(toSizes(shape, 'shape'), type, content, fortran === true);
+  }
+
+  fill(shape: readonly number[], type: NumpyType, content: unknown, fortranOrder: boolean): this {
+    this.shape = shape;
+    this.type = type;
+    this.fortranOrder = fortranOrder;
+    if (!type.numeric) return this; // texts and objects: of no use here, and never decoded
+    if (!isBytes(content)) throw new PickleProblem('a NumPy array has no bytes');
+    const needed = elementCount(shape) * type.numeric.bytes;
+    if (content.length !== needed) {
+      throw new PickleProblem(
+        `a NumPy array needs ${needed} bytes but has ${content.length} of ${quote(type.name)}`,
+      );
+    }
+    this.content = content;
+    return this;
+  }
+
+  /** A copy of the elements as they lie in memory; Fortran order has the first index run fastest. */
+  bytes(): Uint8Array {
+    return copyBytes(this.content);
+  }
+
+  /** Elements between neighbours of each dimension. */
+  get strides(): number[] {
+    const { shape, fortranOrder } = this;
+    const before = (i: number): readonly number[] =>
+      fortranOrder ? shape.slice(0, i) : shape.slice(i + 1);
+    return shape.map((_, i) => elementCount(before(i)));
+  }
+}
+
+/** The number in a NumPy scalar; other scalars stay bytes. */
+export function numpyScalar(type: unknown, content: unknown): unknown {
+  const numeric = type instanceof NumpyType ? type.numeric : undefined;
+  if (!numeric) return content;
+  if (!isBytes(content) || content.length !== numeric.bytes) {
+    throw new PickleProblem('a NumPy scalar has a wrong length');
+  }
+  const bytes = copyBytes(content);
+  const view = new DataView(bytes.buffer);
+  switch (numeric.dtype) {
+    case 'F64':
+      return view.getFloat64(0, true);
+    case 'F32':
+      return view.getFloat32(0, true);
+    case 'F16':
+      return decodeSmallFloat(view.getUint16(0, true), 'F16');
+    case 'I64':
+      return Number(view.getBigInt64(0, true));
+    case 'I32':
+      return view.getInt32(0, true);
+    case 'I16':
+      return view.getInt16(0, true);
+    case 'I8':
+      return view.getInt8(0);
+    case 'BOOL':
+      return view.getUint8(0) !== 0;
+    default:
+      return view.getUint8(0);
+  }
+}
+
+/** Bytes as Python 3 keeps them, or as the text that Python 2 kept them in. */
+function isBytes(content: unknown): content is Uint8Array | string {
+  return content instanceof Uint8Array || typeof content === 'string';
+}
+
+function copyBytes(content: Uint8Array | string): Uint8Array<ArrayBuffer> {
+  const bytes = typeof content === 'string' ? Buffer.from(content, 'latin1') : content;
+  return new Uint8Array(bytes); // in memory of its own, so that elements are aligned
+}

@@ -1,0 +1,89 @@
+import { isStoredType, storedBytes, toFloat32 } from '../dtype.js';
+import type { Fail, WeightTensor } from '../weights-file.js';
+import { toRowMajor } from '../strided.js';
+import { findGlobal, markedType } from './globals.js';
+import { NumpyArray } from './numpy.js';
+import type { Storage, StoredView } from './tensors.js';
+import { PickleProblem, quote, toCount, Tuple } from './values.js';
+import type { PickleHost } from './unpickler.js';
+
+/** Reads bytes [begin, end) of a storage into memory of their own. */
+export type ReadStorage = (
+  storage: Storage,
+  begin: number,
+  end: number,
+  signal: AbortSignal | undefined,
+) => Promise<Uint8Array>;
+
+/** The storages that a pickle names. */
+export class StorageTable implements PickleHost {
+  /** Bytes by key: one storage may be named many times, always alike. */
+  readonly byteLengths = new Map<string, number>();
+  /** Bytes of an element by key. */
+  readonly elementBytes = new Map<string, number>();
+
+  readonly findGlobal = findGlobal;
+
+  /** ('storage', type, key, location, elements[, view]): how PyTorch writes a storage. */
+  readonly loadPersistent = (id: unknown): Storage => {
+    const [kind, typeMarker, key, , count, view] = id instanceof Tuple ? id.items : [];
+    const type = markedType(typeMarker);
+    if (kind !== 'storage' || !type || (typeof key !== 'string' && typeof key !== 'number')) {
+      throw new PickleProblem('it refers to something that is no storage', 'unsafe');
+    }
+    const name = String(key);
+    const byteLength = toCount(count, 'storage size') * type.bytes;
+    const known = this.byteLengths.get(name);
+    if (known !== undefined && known !== byteLength) {
+      throw new PickleProblem(`its storage ${quote(name)} has two different sizes`);
+    }
+    this.byteLengths.set(name, byteLength);
+    this.elementBytes.set(name, type.bytes);
+    return { key: name, type, ...viewRange(view, byteLength, type.bytes) };
+  };
+}
+
+/** Old files: (key, offset, elements) of a view of the storage. */
+function viewRange(
+  view: unknown,
+  byteLength: number,
+  elementBytes: number,
+): Pick<Storage, 'byteLength' | 'byteOffset'> {
+  if (view === undefined || view === null) return { byteLength, byteOffset: 0 };
+  const [, offset, count] = view instanceof Tuple ? view.items : [];
+  const byteOffset = toCount(offset, 'view of a storage') * elementBytes;
+  const viewed = toCount(count, 'view of a storage') * elementBytes;
+  if (byteOffset + viewed > byteLength) throw new PickleProblem('a view leaves its storage');
+  return { byteLength: viewed, byteOffset };
+}
+
+/** A tensor of a PyTorch file that reads its values from the file. */
+export function lazyTensor(
+  name: string,
+  tensor: StoredView | NumpyArray,
+  readStorage: ReadStorage,
+  fail: Fail,
+): WeightTensor {
+  const { shape } = tensor;
+  const isArray = tensor instanceof NumpyArray;
+  const dtype = isArray ? tensor.type!.numeric!.dtype : tensor.type.dtype;
+  const { strides } = tensor;
+  const readSpan = async (signal: AbortSignal | undefined): Promise<Uint8Array> => {
+    if (isArray) return tensor.bytes();
+    const { storage, type, offset, span } = tensor;
+    const begin = storage.byteOffset + offset * type.bytes;
+    return readStorage(storage, begin, begin + span * type.bytes, signal);
+  };
+  return {
+    shape,
+    dtype,
+    read: async (signal) => {
+      if (!isStoredType(dtype)) {
+        const known = Object.keys(storedBytes).join(', ');
+        throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
+      }
+      const values = await toFloat32(await readSpan(signal), dtype);
+      return toRowMajor(values, shape, strides);
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { CountenanceError } from '../../errors.js';
+import { elementCount, type TensorData } from '../../types.js';
+import { littleEndianBytes } from '../dtype.js';
+import { pickleStateDict } from './pickler.js';
+import { encodeZip, type ZipContent } from './zip-writer.js';
+
+/**
+ * A file that `torch.load(file, weights_only=True)` reads as an OrderedDict of float32 tensors, as
+ * pieces; the tensors' memory is not copied.
+ */
+export async function encodePyTorch(
+  tensors: ReadonlyMap<string, TensorData>,
+): Promise<Uint8Array[]> {
+  const contents: ZipContent[] = [
+    { name: 'archive/data.pkl', bytes: pickleStateDict(tensors) },
+    { name: 'archive/byteorder', bytes: Buffer.from('little') },
+  ];
+  let key = 0;
+  for (const [name, { shape, data }] of tensors) {
+    if (elementCount(shape) !== data.length) {
+      throw new CountenanceError(
+        'ERR_SHAPE_MISMATCH',
+        `Tensor '${name}' has shape [${shape.join(', ')}] but ${data.length} values`,
+      );
+    }
+    contents.push({ name: `archive/data/${key}`, bytes: littleEndianBytes(data) });
+    key += 1;
+  }
+  contents.push({ name: 'archive/version', bytes: Buffer.from('3\n') });
+  return encodeZip(contents);
+}

@@ -1,0 +1,65 @@
+import { CountenanceError } from '../../errors.js';
+import type { FileReader } from '../file-reader.js';
+import type { Fail } from '../weights-file.js';
+import type { PyTorchContent } from './open.js';
+import { StorageTable, type ReadStorage } from './storages.js';
+import { pickleLimit, Unpickler } from './unpickler.js';
+import { quote } from './values.js';
+import { ZipArchive } from './zip.js';
+
+/**
+ * The ZIP form: `NAME/data.pkl` is the object, `NAME/data/KEY` are the storages, `NAME/byteorder` says
+ * how their elements lie (older writers leave it out: little).
+ */
+export async function readZip(reader: FileReader, fail: Fail): Promise<PyTorchContent> {
+  const zip = await ZipArchive.open(reader, fail);
+  const root = rootFolder(zip, reader.path, fail);
+  await checkByteOrder(zip, root, reader.path);
+  const pickle = zip.entries.get(`${root}/data.pkl`)!;
+  if (pickle.size > pickleLimit) {
+    throw fail(`its data.pkl claims ${pickle.size} bytes, more than the limit of ${pickleLimit}`);
+  }
+  const table = new StorageTable();
+  const { value } = await new Unpickler(await zip.read(pickle), 0, table).run();
+
+  const entryOf = (key: string) => {
+    const entry = zip.entries.get(`${root}/data/${key}`);
+    if (!entry) throw fail(`its storage ${quote(key)} is missing`);
+    return entry;
+  };
+  for (const [key, byteLength] of table.byteLengths) {
+    const { size } = entryOf(key);
+    if (size !== byteLength) {
+      throw fail(`its storage ${quote(key)} has ${size} bytes, not ${byteLength}`);
+    }
+  }
+  const readStorage: ReadStorage = ({ key }, begin, end, signal) =>
+    zip.read(entryOf(key), begin, end, signal);
+  return { root: value, readStorage };
+}
+
+/** The one top folder that holds a data.pkl. */
+function rootFolder(zip: ZipArchive, path: string, fail: Fail): string {
+  const roots = [...zip.entries.keys()].flatMap((name) => /^([^/]+)\/data\.pkl$/.exec(name) ?? []);
+  if (roots.length !== 2) throw fail('it is a ZIP file without one data.pkl');
+  const root = roots[1]!;
+  if (zip.entries.has(`${root}/constants.pkl`)) {
+    throw new CountenanceError(
+      'ERR_UNSUPPORTED',
+      `'${path}' is a TorchScript program, not a state dict; in Python, save the state_dict() of ` +
+        'torch.jit.load(...)',
+    );
+  }
+  return root;
+}
+
+async function checkByteOrder(zip: ZipArchive, root: string, path: string): Promise<void> {
+  const entry = zip.entries.get(`${root}/byteorder`);
+  if (!entry || entry.size > 16) return;
+  const order = Buffer.from(await zip.read(entry)).toString('latin1');
+  if (order.trim() === 'little') return;
+  throw new CountenanceError(
+    'ERR_UNSUPPORTED',
+    `'${path}' was written on a machine of byte order ${quote(order)}; only little is read`,
+  );
+}

@@ -1,0 +1,97 @@
+import { crc32 } from 'node:zlib';
+import { CountenanceError } from '../../errors.js';
+import { inSlices } from '../../slices.js';
+
+/** A file inside the archive. */
+export interface ZipContent {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** PyTorch starts every entry's content at a multiple of this, so that it can be mapped into memory. */
+const alignment = 64;
+
+/** Without ZIP64, sizes and places have 32 bits. */
+const largest = 0xffffffff;
+
+/** The pad of an entry: an extra field called "FB", as PyTorch writes it. */
+const padding = { id: 0x4246, headerBytes: 4 } as const;
+
+/** Date of every entry, 1980-01-01: equal weights give equal files. */
+const date = 0x21;
+
+/**
+ * A ZIP file of stored entries, as pieces; the contents are not copied.
+ *
+ * @throws CountenanceError ERR_UNSUPPORTED where it would have 4 GiB or more
+ */
+export async function encodeZip(contents: readonly ZipContent[]): Promise<Uint8Array[]> {
+  const pieces: Uint8Array[] = [];
+  const directory: Uint8Array[] = [];
+  let position = 0;
+  for (const { name, bytes } of contents) {
+    const crc = await checksum(bytes);
+    const path = Buffer.from(name, 'utf8');
+    const start = position + 30 + path.length + padding.headerBytes;
+    const pad = Buffer.alloc(padding.headerBytes + ((alignment - (start % alignment)) % alignment));
+    pad.writeUInt16LE(padding.id, 0);
+    pad.writeUInt16LE(pad.length - padding.headerBytes, 2);
+    const local = header(0x04034b50, 30, 4, crc, bytes.length, path.length);
+    local.writeUInt16LE(pad.length, 28);
+    pieces.push(local, path, pad, bytes);
+
+    const central = header(0x02014b50, 46, 6, crc, bytes.length, path.length);
+    central.writeUInt16LE(20, 4); // made by version 2.0
+    central.writeUInt32LE(position, 42);
+    directory.push(central, path);
+    position += local.length + path.length + pad.length + bytes.length;
+    if (position > largest) throw tooLarge();
+  }
+  const size = directory.reduce((sum, { length }) => sum + length, 0);
+  if (position + size > largest || contents.length > 0xffff) throw tooLarge();
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt16LE(contents.length, 8);
+  end.writeUInt16LE(contents.length, 10);
+  end.writeUInt32LE(size, 12);
+  end.writeUInt32LE(position, 16);
+  return [...pieces, ...directory, end];
+}
+
+/** The fields that a local header and a directory entry share, in the same order from `at`. */
+function header(
+  signature: number,
+  bytes: number,
+  at: number,
+  crc: number,
+  size: number,
+  nameLength: number,
+): Buffer {
+  const result = Buffer.alloc(bytes);
+  result.writeUInt32LE(signature, 0);
+  result.writeUInt16LE(20, at); // needs version 2.0
+  result.writeUInt16LE(0x0800, at + 2); // names are UTF-8
+  result.writeUInt16LE(date, at + 8);
+  result.writeUInt32LE(crc, at + 10);
+  result.writeUInt32LE(size, at + 14);
+  result.writeUInt32LE(size, at + 18);
+  result.writeUInt16LE(nameLength, at + 22);
+  return result;
+}
+
+async function checksum(bytes: Uint8Array): Promise<number> {
+  let crc = 0;
+  await inSlices(
+    bytes.length,
+    (start, end) => (crc = crc32(bytes.subarray(start, end), crc)),
+    1 << 20,
+  );
+  return crc;
+}
+
+function tooLarge(): CountenanceError {
+  return new CountenanceError(
+    'ERR_UNSUPPORTED',
+    'A PyTorch file of 4 GiB or more, or of 65,536 tensors, is not written: use safetensors',
+  );
+}

@@ -1,0 +1,86 @@
+import { dirname, join } from 'node:path';
+import { CountenanceError, messageOf } from '../errors.js';
+import { FileReader } from './file-reader.js';
+import { findDuplicateKey } from './json-keys.js';
+import { weightsFile, type Fail, type WeightsFile, type WeightTensor } from './weights-file.js';
+
+/** Largest index that is read: 16 MiB, some 200,000 tensors. */
+const indexLimit = 1 << 24;
+
+/** Most shards: each one keeps a file open. */
+const shardLimit = 256;
+
+/**
+ * Opens weights that are spread over files beside an index: `{ "weight_map": { NAME: FILE } }`, as
+ * Hugging Face writes `model.safetensors.index.json` and `pytorch_model.bin.index.json`.
+ *
+ * @param openShard opens one of the files
+ * @throws CountenanceError ERR_SAFETENSORS which names the index and the reason, and those of the shards
+ */
+export async function openShards(
+  index: string,
+  openShard: (file: string) => Promise<WeightsFile>,
+): Promise<WeightsFile> {
+  const fail: Fail = (reason) =>
+    new CountenanceError('ERR_SAFETENSORS', `'${index}' is no usable index of shards: ${reason}`);
+  const places = parseIndex(await readText(index, fail), fail);
+  const shards = new Map<string, WeightsFile>();
+  try {
+    for (const file of new Set(places.values())) {
+      shards.set(file, await openShard(join(dirname(index), file)));
+    }
+    const tensors = new Map<string, WeightTensor>();
+    for (const [name, file] of places) {
+      const tensor = shards.get(file)!.tensors.get(name);
+      if (!tensor) throw fail(`tensor '${name}' is not in '${file}'`);
+      tensors.set(name, tensor);
+    }
+    const content = { path: index, format: 'safetensors shards', tensors, metadata: {} } as const;
+    return weightsFile(content, [...shards.values()]);
+  } catch (error) {
+    await Promise.all([...shards.values()].map((shard) => shard.close()));
+    throw error;
+  }
+}
+
+async function readText(index: string, fail: Fail): Promise<string> {
+  const reader = await FileReader.open(index, 'Index of shards');
+  try {
+    if (reader.size > indexLimit) throw fail(`it has more than ${indexLimit} bytes`);
+    return Buffer.from(await reader.read(0, reader.size)).toString('utf8');
+  } finally {
+    await reader.close();
+  }
+}
+
+/** File by tensor. */
+function parseIndex(text: string, fail: Fail): Map<string, string> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw fail(`it is no JSON text (${messageOf(error)})`);
+  }
+  const map: unknown = (json as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
+    throw fail('it has no weight_map');
+  }
+  const duplicate = findDuplicateKey(text);
+  if (duplicate !== undefined) throw fail(`it has the key '${duplicate}' twice`);
+  const places = new Map<string, string>();
+  for (const [name, file] of Object.entries(map)) {
+    if (typeof file !== 'string' || !isPlainName(file)) {
+      throw fail(`tensor '${name}' is in no plain file beside it (${JSON.stringify(file)})`);
+    }
+    places.set(name, file);
+  }
+  const count = new Set(places.values()).size;
+  if (count > shardLimit) throw fail(`it names ${count} files, more than ${shardLimit}`);
+  return places;
+}
+
+/** A name without folders: nothing beside the index is reached. */
+function isPlainName(file: string): boolean {
+  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+  return file !== '' && file !== '.' && file !== '..' && !/[/\\:\x00-\x1f]/.test(file);
+}
