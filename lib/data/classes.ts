@@ -21,6 +21,41 @@ export const ferplusClasses = [
   'contempt',
 ] as const;
 
+/** The eight classes of AffectNet in the order of its codes; AffectNet-7 has no contempt. */
+export const affectnetClasses = [
+  'neutral',
+  'happiness',
+  'sadness',
+  'surprise',
+  'fear',
+  'disgust',
+  'anger',
+  'contempt',
+] as const;
+
+/** The classes of CK+ in the order of its codes. */
+export const ckplusClasses = [
+  'neutral',
+  'anger',
+  'contempt',
+  'disgust',
+  'fear',
+  'happiness',
+  'sadness',
+  'surprise',
+] as const;
+
+/** The seven classes of FER2013 in the order of its codes. */
+export const fer2013Classes = [
+  'anger',
+  'disgust',
+  'fear',
+  'happiness',
+  'sadness',
+  'surprise',
+  'neutral',
+] as const;
+
 /** Usual spellings of the classes in the wild, by the name this project uses. */
 const spellings: Readonly<Record<string, readonly string[]>> = {
   surprise: ['surprised'],

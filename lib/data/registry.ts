@@ -1,6 +1,9 @@
 import { checkSpecOptions, parseDataSpec } from './spec.js';
 import type { Dataset } from './dataset.js';
+import { affectnet7Format, affectnet8Format } from './formats/affectnet.js';
+import { ckplusFormat } from './formats/ckplus.js';
 import { csvFormat } from './formats/csv.js';
+import { fer2013Format } from './formats/fer2013.js';
 import { ferplusFormat } from './formats/ferplus.js';
 import { folderFormat } from './formats/folder.js';
 import type { DataFormat, OpenOptions } from './formats/format.js';
@@ -12,8 +15,12 @@ export const dataFormats: readonly DataFormat[] = [
   syntheticFormat,
   folderFormat,
   csvFormat,
-  ferplusFormat,
   rafdbFormat,
+  affectnet7Format,
+  affectnet8Format,
+  ferplusFormat,
+  fer2013Format,
+  ckplusFormat,
 ];
 
 /**
