@@ -68,8 +68,23 @@ export { syntheticTextEmbeddings } from './text/synthetic.js';
 export { decodeImage } from './images/decode.js';
 export type { ImageInput, PixelData, TensorLike } from './images/input.js';
 
-export { ferplusClasses, rafdbClasses } from './data/classes.js';
+export {
+  affectnetClasses,
+  ckplusClasses,
+  fer2013Classes,
+  ferplusClasses,
+  rafdbClasses,
+} from './data/classes.js';
 export { countClasses, summariseDataset, type Dataset, type TargetKind } from './data/dataset.js';
+export {
+  inspectDataset,
+  type DatasetInfo,
+  type DatasetProblem,
+  type DuplicateImages,
+  type InspectOptions,
+  type SplitInfo,
+} from './data/inspect.js';
+export type { ImageSize, ImageSizes } from './data/sizes.js';
 export { DataLoader, type Batch, type DataLoaderOptions } from './data/loader.js';
 export { openDataset } from './data/registry.js';
 export {
