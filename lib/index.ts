@@ -14,7 +14,8 @@ export {
   type StreamOptions,
 } from './predictor.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
-export { evaluate, type EvaluateOptions } from './model/evaluate.js';
+export { evaluate, type Evaluation, type EvaluateOptions } from './model/evaluate.js';
+export type { ClassMapping } from './data/shared-classes.js';
 export { info, type Info } from './load-native.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';

@@ -10,6 +10,11 @@ import { toPrediction, type Embedding, type Prediction } from './predict/predict
 export interface PredictorOptions {
   /** Most images of a forward pass; larger inputs are cut. Default 32, at most 4096. */
   readonly maxBatch?: number;
+  /**
+   * Test-time flip: scores come from the mean of the logits of each image and of its mirror image, at
+   * twice the time. Representations and intensity stay those of the image. Default false.
+   */
+  readonly flip?: boolean;
 }
 
 /** Options of {@link Predictor.load}. */
@@ -57,6 +62,8 @@ export class Predictor {
   readonly model: Model;
   /** Most images of a forward pass. */
   readonly maxBatch: number;
+  /** Whether scores are averaged with those of the mirror image. */
+  readonly flip: boolean;
   #ownsModel = false;
   #closed = false;
 
@@ -71,6 +78,7 @@ export class Predictor {
     if (!(model instanceof Model)) throw invalidArgument('a Model', 'model', model);
     this.model = model;
     this.maxBatch = checkMaxBatch(options);
+    this.flip = checkFlip(options);
   }
 
   /**
@@ -82,6 +90,7 @@ export class Predictor {
    */
   static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
     checkMaxBatch(options);
+    checkFlip(options);
     const predictor = new Predictor(await Model.load(directory, options), options);
     predictor.#ownsModel = true;
     return predictor;
@@ -206,8 +215,9 @@ export class Predictor {
     nameOf: (index: number) => string,
   ): AsyncGenerator<Outcome, void, undefined> {
     this.#requireOpen();
-    const { maxBatch } = this;
-    for await (const outcome of runPipeline(this.model, images, { maxBatch, signal, nameOf })) {
+    const { maxBatch, flip } = this;
+    const pipeline = runPipeline(this.model, images, { maxBatch, flip, signal, nameOf });
+    for await (const outcome of pipeline) {
       this.#requireOpen();
       yield outcome;
     }
@@ -221,6 +231,11 @@ export class Predictor {
 
 function checkMaxBatch(options: PredictorOptions): number {
   return checkInteger(options.maxBatch ?? 32, 'maxBatch', 1, 4096);
+}
+
+function checkFlip({ flip = false }: PredictorOptions): boolean {
+  if (typeof flip === 'boolean') return flip;
+  throw invalidArgument('true or false', 'flip', flip);
 }
 
 function isIterable(value: unknown): boolean {

@@ -79,3 +79,12 @@ export function canonicalClass(name: string): string {
   const lower = name.trim().toLowerCase();
   return bySpelling.get(lower) ?? lower;
 }
+
+/** The class of `classes` that each class of a data set is, by its usual spellings, or -1. */
+export function matchClasses(from: readonly string[], classes: readonly string[]): number[] {
+  const canonical = classes.map(canonicalClass);
+  return from.map((name) => {
+    const exact = classes.indexOf(name);
+    return exact >= 0 ? exact : canonical.indexOf(canonicalClass(name));
+  });
+}
