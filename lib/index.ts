@@ -48,6 +48,7 @@ export {
 } from './train/options.js';
 export { schedules, type ScheduleName } from './train/schedule.js';
 export { presets, type Preset, type PresetName } from './train/presets.js';
+export type { EarlyStopping } from './train/early-stopping.js';
 export type { CheckpointOptions, FitOptions } from './train/fit-options.js';
 export type { Labels } from './train/targets.js';
 export type {
@@ -87,7 +88,9 @@ export {
 } from './data/inspect.js';
 export type { ImageSize, ImageSizes } from './data/sizes.js';
 export { DataLoader, type Batch, type DataLoaderOptions } from './data/loader.js';
+export { mixDatasets } from './data/mix.js';
 export { openDataset } from './data/registry.js';
+export { samplings, type ClassWeights, type SamplingName } from './data/sampling.js';
 export {
   limitDataset,
   selectClasses,
