@@ -15,7 +15,8 @@ export {
 } from './predictor.js';
 export type { FacePrediction } from './predict/faces.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
-export { evaluate, type EvaluateOptions } from './model/evaluate.js';
+export { evaluate, type Evaluation, type EvaluateOptions } from './model/evaluate.js';
+export type { ClassMapping } from './data/shared-classes.js';
 export { info, type Info } from './load-native.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';
@@ -49,6 +50,7 @@ export {
 } from './train/options.js';
 export { schedules, type ScheduleName } from './train/schedule.js';
 export { presets, type Preset, type PresetName } from './train/presets.js';
+export type { EarlyStopping } from './train/early-stopping.js';
 export type { CheckpointOptions, FitOptions } from './train/fit-options.js';
 export type { Labels } from './train/targets.js';
 export type {
@@ -82,8 +84,23 @@ export { ImageCache } from './images/cache.js';
 export { decodeImage } from './images/decode.js';
 export type { ImageInput, PixelData, TensorLike } from './images/input.js';
 
-export { ferplusClasses, rafdbClasses } from './data/classes.js';
+export {
+  affectnetClasses,
+  ckplusClasses,
+  fer2013Classes,
+  ferplusClasses,
+  rafdbClasses,
+} from './data/classes.js';
 export { countClasses, summariseDataset, type Dataset, type TargetKind } from './data/dataset.js';
+export {
+  inspectDataset,
+  type DatasetInfo,
+  type DatasetProblem,
+  type DuplicateImages,
+  type InspectOptions,
+  type SplitInfo,
+} from './data/inspect.js';
+export type { ImageSize, ImageSizes } from './data/sizes.js';
 export {
   DataLoader,
   defaultCacheBytes,
@@ -91,7 +108,9 @@ export {
   type DataLoaderOptions,
 } from './data/loader.js';
 export type { OpenOptions } from './data/formats/format.js';
+export { mixDatasets } from './data/mix.js';
 export { openDataset } from './data/registry.js';
+export { samplings, type ClassWeights, type SamplingName } from './data/sampling.js';
 export {
   limitDataset,
   selectClasses,

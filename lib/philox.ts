@@ -60,6 +60,7 @@ export const randomDomain = {
   textEmbeddings: 4,
   drawnFace: 5,
   drawnNoise: 6,
+  sampling: 7,
 } as const;
 
 /**

@@ -14,6 +14,11 @@ export interface PredictorOptions {
   readonly maxBatch?: number;
   /** Finds the faces of whole photos, for {@link Predictor.predictFaces}. */
   readonly faces?: FaceDetector;
+  /**
+   * Test-time flip: scores come from the mean of the logits of each image and of its mirror image, at
+   * twice the time. Representations and intensity stay those of the image. Default false.
+   */
+  readonly flip?: boolean;
 }
 
 /** Options of {@link Predictor.load}. */
@@ -62,6 +67,8 @@ export class Predictor {
   /** Most images of a forward pass. */
   readonly maxBatch: number;
   readonly #faces: FaceDetector | undefined;
+  /** Whether scores are averaged with those of the mirror image. */
+  readonly flip: boolean;
   #ownsModel = false;
   #closed = false;
 
@@ -77,6 +84,7 @@ export class Predictor {
     this.model = model;
     this.maxBatch = checkMaxBatch(options);
     this.#faces = checkDetector(options.faces);
+    this.flip = checkFlip(options);
   }
 
   /**
@@ -89,6 +97,7 @@ export class Predictor {
   static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
     checkMaxBatch(options);
     checkDetector(options.faces);
+    checkFlip(options);
     const predictor = new Predictor(await Model.load(directory, options), options);
     predictor.#ownsModel = true;
     return predictor;
@@ -256,8 +265,9 @@ export class Predictor {
     nameOf: (index: number) => string,
   ): AsyncGenerator<Outcome, void, undefined> {
     this.#requireOpen();
-    const { maxBatch } = this;
-    for await (const outcome of runPipeline(this.model, images, { maxBatch, signal, nameOf })) {
+    const { maxBatch, flip } = this;
+    const pipeline = runPipeline(this.model, images, { maxBatch, flip, signal, nameOf });
+    for await (const outcome of pipeline) {
       this.#requireOpen();
       yield outcome;
     }
@@ -271,6 +281,11 @@ export class Predictor {
 
 function checkMaxBatch(options: PredictorOptions): number {
   return checkInteger(options.maxBatch ?? 32, 'maxBatch', 1, 4096);
+}
+
+function checkFlip({ flip = false }: PredictorOptions): boolean {
+  if (typeof flip === 'boolean') return flip;
+  throw invalidArgument('true or false', 'flip', flip);
 }
 
 function isIterable(value: unknown): boolean {

@@ -1,9 +1,10 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { openDataset } from '../data/registry.js';
 import { limitDataset } from '../data/subset.js';
 import { summariseDataset } from '../data/dataset.js';
+import { describeMapping } from '../data/shared-classes.js';
 import { Model } from '../model.js';
-import { evaluate } from '../model/evaluate.js';
+import { evaluate, evaluatedClasses, type EvaluateOptions } from '../model/evaluate.js';
 import { writeFileAtomic } from '../weights/atomic.js';
 import {
   addDeviceOptions,
@@ -19,6 +20,7 @@ import { Output, type Context } from './output.js';
 import { checkWritableFile } from './writable.js';
 import { duration, rate } from './progress.js';
 import { reportHtml } from './report.js';
+import { defined } from './train-settings.js';
 import { accuracies, classTable, confusionTable, figure } from './table.js';
 
 interface EvaluateArguments extends DeviceArguments {
@@ -26,6 +28,8 @@ interface EvaluateArguments extends DeviceArguments {
   readonly data: string;
   readonly batch: number;
   readonly limit?: number;
+  readonly among?: NonNullable<EvaluateOptions['among']>;
+  readonly flip?: boolean;
   readonly report?: string;
   readonly json?: boolean;
 }
@@ -37,11 +41,20 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
     .summary('measure a model on labelled pictures')
     .description(
       'Classifies every picture of a data set and compares with its label: accuracy, mean class ' +
-        'accuracy, macro F1, figures a class, confusion matrix.',
+        'accuracy, macro F1, figures a class, confusion matrix.\nClasses are matched by name (happy is ' +
+        'happiness). Of a data set with other classes than the model, the shared ones are used, and the ' +
+        'output tells which.',
     )
     .requiredOption('--model <dir>', 'model directory written by training')
     .requiredOption('--data <spec>', 'labelled pictures')
     .option('--report <file.html>', 'also write a page with the figures and the confusion matrix')
+    .addOption(
+      new Option(
+        '--among <classes>',
+        'what the model may answer: the classes it shares with the data, or all (default: shared)',
+      ).choices(evaluatedClasses),
+    )
+    .option('--flip', 'average the logits with those of the mirror image (twice the time)')
     .option('--batch <n>', 'pictures of one pass', wholeNumber(1, 4096), 64)
     .option('--limit <n>', 'use at most this many pictures, chosen at random', wholeNumber(1));
   addJsonOption(addDeviceOptions(command))
@@ -51,6 +64,7 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
       examples(
         'countenance evaluate --model my-model --data folder:faces#test',
         'countenance evaluate --model my-model --data ferplus:FERPlus/data#test --report report.html',
+        'countenance evaluate --model rafdb-model --data affectnet8:AffectNet#valid --flip',
       ),
     );
   command.action(async (options: EvaluateArguments) => {
@@ -60,7 +74,7 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
 }
 
 async function runEvaluation(options: EvaluateArguments, output: Output): Promise<void> {
-  const { model: directory, data, batch, limit, report } = options;
+  const { model: directory, data, batch, limit, among, flip, report } = options;
   if (report !== undefined) await checkWritableFile(report);
   await using model = await Model.load(directory, runOptions(options));
   const opened = await openDataset(data);
@@ -72,6 +86,7 @@ async function runEvaluation(options: EvaluateArguments, output: Output): Promis
   const seconds = (): number => Math.max((performance.now() - started) / 1000, 1e-3);
   const metrics = await evaluate(model, dataset, {
     batchSize: batch,
+    ...defined({ among, flip }),
     onProgress: ({ done, total }) => {
       output.progress.update(() => {
         const perSecond = done / seconds();
@@ -80,6 +95,7 @@ async function runEvaluation(options: EvaluateArguments, output: Output): Promis
     },
   });
   output.record({ ...metrics });
+  if (metrics.mapping) output.text(`${describeMapping(metrics.mapping).join('\n')}\n`);
   output.text(
     `${classTable(metrics)}\n\n${confusionTable(metrics)}\n\n` +
       `${accuracies(metrics)}, macro F1 ${figure(metrics.macroF1)} on ${metrics.count} images ` +

@@ -46,6 +46,24 @@ export function nameList(text: string): string[] {
   return names;
 }
 
+/** A parser of an option that may be given several times. */
+export function repeated(text: string, before: readonly string[] | undefined): string[] {
+  return [...(before ?? []), text];
+}
+
+/** A parser of `name=number` pairs separated by commas; the numbers are above 0. */
+export function numberPairs(text: string): Record<string, number> {
+  const pairs = text.split(',').map((pair): [string, number] => {
+    const equals = pair.lastIndexOf('=');
+    const value = pair.slice(equals + 1).trim();
+    return [pair.slice(0, Math.max(equals, 0)).trim(), value === '' ? NaN : Number(value)];
+  });
+  if (pairs.every(([name, value]) => name !== '' && Number.isFinite(value) && value > 0)) {
+    return Object.fromEntries(pairs);
+  }
+  throw new InvalidArgumentError('Expected name=number pairs separated by commas, numbers above 0.');
+}
+
 /** Options of every command that runs a model. */
 export interface DeviceArguments {
   readonly device?: Device;

@@ -14,6 +14,7 @@ import { Output, type Context } from './output.js';
 interface PredictArguments extends DeviceArguments {
   readonly model: string;
   readonly batch: number;
+  readonly flip?: boolean;
   readonly json?: boolean;
 }
 
@@ -29,7 +30,8 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
     )
     .argument('<file...>', 'pictures of one cropped face each: JPEG, PNG, WebP, GIF, TIFF, AVIF')
     .requiredOption('--model <dir>', 'model directory written by training')
-    .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32);
+    .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32)
+    .option('--flip', 'average the scores with those of the mirror image (twice the time)');
   addJsonOption(addDeviceOptions(command)).addHelpText(
     'after',
     examples(
@@ -47,9 +49,10 @@ async function predict(
   options: PredictArguments,
   output: Output,
 ): Promise<number> {
-  const { model, batch } = options;
+  const { model, batch, flip = false } = options;
   await using predictor = await Predictor.load(model, {
     maxBatch: Math.min(batch, files.length),
+    flip,
     ...runOptions(options),
   });
   const width = Math.min(60, Math.max(...files.map((file) => file.length)));

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.js';
+import { addDataCommand } from './data.js';
 import { addEvaluateCommand } from './evaluate.js';
 import { addInfoCommand } from './info.js';
 import { examples, exitStatus } from './options.js';
@@ -63,6 +64,7 @@ function createProgram(context: Context): Command {
   addTrainCommand(program, context);
   addEvaluateCommand(program, context);
   addPredictCommand(program, context);
+  addDataCommand(program, context);
   addInfoCommand(program, context);
   return program;
 }

@@ -1,11 +1,13 @@
+import { describeMapping } from '../data/shared-classes.js';
 import type { Metrics } from '../metrics.js';
+import type { Evaluation } from '../model/evaluate.js';
 import type { ModelConfig } from '../model/config.js';
 import { version } from '../version.js';
 import { figure } from './table.js';
 
 /** What a report tells. */
 export interface ReportContent {
-  readonly metrics: Metrics;
+  readonly metrics: Evaluation;
   /** Directory of the model. */
   readonly model: string;
   readonly config: ModelConfig;
@@ -30,7 +32,7 @@ const style = `
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2.5rem; }
-p.quiet, caption { color: var(--quiet); text-align: left; }
+p.quiet, ul.quiet, caption { color: var(--quiet); text-align: left; }
 dl { display: flex; flex-wrap: wrap; gap: 2.5rem; margin: 1.5rem 0; }
 dt { color: var(--quiet); } dd { margin: 0; font-size: 1.8rem; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
@@ -64,7 +66,7 @@ export function reportHtml({ metrics, model, config, data }: ReportContent): str
 <h1>${escapeHtml(title)}</h1>
 <p class="quiet">${escapeHtml(`${config.backbone} at ${config.inputSize}, on ${data}`)}</p>
 <dl>${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>
-<h2>Classes</h2>
+${mappingHtml(metrics)}<h2>Classes</h2>
 <div class="wide">${classesHtml(metrics)}</div>
 <h2>Confusion matrix</h2>
 <div class="wide">${matrixHtml(metrics)}</div>
@@ -73,6 +75,12 @@ Made with countenance ${version}.</p>
 </body>
 </html>
 `;
+}
+
+function mappingHtml({ mapping }: Evaluation): string {
+  if (!mapping) return '';
+  const lines = describeMapping(mapping).map((line) => `<li>${escapeHtml(line)}</li>`);
+  return `<ul class="quiet">${lines.join('')}</ul>\n`;
 }
 
 function classesHtml({ classes, perClass }: Metrics): string {

@@ -121,12 +121,13 @@ export class TrainLog {
   }
 
   private reportEnd(event: EndEvent): void {
-    const { model, epochs, steps, best, seconds } = event;
+    const { model, epochs, stoppedAfter, steps, best, seconds } = event;
     const { device = '', parameters = 0 } = this.start ?? {};
     this.output.record({
       event: 'end',
       model,
       epochs,
+      stoppedAfter,
       steps,
       best,
       seconds,
@@ -134,6 +135,9 @@ export class TrainLog {
       parameters,
       checkpoint: this.checkpoint?.directory ?? null,
     });
+    if (stoppedAfter !== null) {
+      this.output.text(`\nstopped early after epoch ${stoppedAfter}: validation got no better`);
+    }
     if (this.bestMetrics) this.output.text(`\n${classTable(this.bestMetrics)}`);
     this.output.text(
       best

@@ -2,6 +2,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { canonicalClass } from '../data/classes.js';
 import type { Dataset } from '../data/dataset.js';
 import { openDataset } from '../data/registry.js';
+import { mixDatasets } from '../data/mix.js';
 import { limitDataset, selectClasses } from '../data/subset.js';
 import { CountenanceError } from '../errors.js';
 import { kindOf, readRegularFile } from '../files.js';
@@ -40,14 +41,16 @@ export async function openCheckpoint(directory: string): Promise<Resumed> {
   };
 }
 
-/** Opens a data set with the command's choice of classes and its limit. */
+/** Opens data sets as one, with the command's choice of classes and its limit. */
 export async function openLimited(
-  spec: string,
+  specs: readonly string[],
   { classes, limit, seed = 0 }: RunArguments,
   signal: AbortSignal,
   purpose: 'training' | 'validation',
 ): Promise<Dataset> {
-  let dataset = await openDataset(spec, { signal });
+  const parts: Dataset[] = [];
+  for (const spec of specs) parts.push(await openDataset(spec, { signal }));
+  let dataset = mixDatasets(parts);
   if (classes) {
     // A validation set may lack a class; a training set may not.
     const present = classes.filter((name) => dataset.classes.includes(name));

@@ -1,3 +1,4 @@
+import type { ClassWeights, SamplingName } from '../data/sampling.js';
 import type { Backbone } from '../model/config.js';
 import type { Contrast, OptimizerName, Precision, TrainerOptions } from '../train/options.js';
 import { presets, type Preset, type PresetName } from '../train/presets.js';
@@ -7,8 +8,8 @@ import type { DeviceArguments } from './options.js';
 
 /** Options of `countenance train` that say what is trained, and that a resumed run takes over. */
 export interface RunArguments {
-  readonly data?: string;
-  readonly validation?: string;
+  readonly data?: readonly string[];
+  readonly validation?: readonly string[];
   readonly validationFraction?: number;
   readonly classes?: readonly string[];
   readonly neutral?: string;
@@ -19,6 +20,10 @@ export interface RunArguments {
   readonly optimizer?: OptimizerName;
   readonly lr?: number;
   readonly schedule?: ScheduleName;
+  readonly sampling?: SamplingName;
+  readonly classWeights?: ClassWeights;
+  readonly patience?: number;
+  readonly minDelta?: number;
   readonly momentum?: number;
   readonly weightDecay?: number;
   readonly clip?: number;
@@ -60,6 +65,10 @@ const runArgumentNames = [
   'optimizer',
   'lr',
   'schedule',
+  'sampling',
+  'classWeights',
+  'patience',
+  'minDelta',
   'momentum',
   'weightDecay',
   'clip',
@@ -119,9 +128,13 @@ export function trainerOptions(options: RunArguments & DeviceArguments): Trainer
 /** Options of fit, but for the data and for where it saves. */
 export function fitOptions(
   options: RunArguments,
-): Pick<FitOptions, 'epochs' | 'batchSize' | 'schedule' | 'dropLast'> {
-  const { epochs, batch, schedule } = options;
-  return { ...presetOf(options).fit, ...defined({ epochs, batchSize: batch, schedule }) };
+): Omit<FitOptions, 'validation' | 'checkpoint' | 'resume' | 'signal'> {
+  const { epochs, batch, schedule, sampling, classWeights, patience, minDelta } = options;
+  return {
+    ...presetOf(options).fit,
+    ...defined({ epochs, batchSize: batch, schedule, sampling, classWeights }),
+    ...(patience !== undefined && { earlyStopping: { patience, ...defined({ minDelta }) } }),
+  };
 }
 
 /** Steps between two checkpoints within an epoch. */

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import type { Dataset } from '../data/dataset.js';
 import { CountenanceError } from '../errors.js';
 import { backbones } from '../model/config.js';
+import { samplings } from '../data/sampling.js';
 import { contrasts, optimizers, precisions } from '../train/options.js';
 import { presets } from '../train/presets.js';
 import { schedules } from '../train/schedule.js';
@@ -13,7 +14,9 @@ import {
   examples,
   exitStatus,
   nameList,
+  numberPairs,
   realNumber,
+  repeated,
   specHelp,
   wholeNumber,
 } from './options.js';
@@ -51,8 +54,8 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
         'Ctrl-C finishes the running step, saves and tells how to go on; so does a checkpoint after a ' +
         'crash.',
     )
-    .option('--data <spec>', 'labelled pictures to train on')
-    .option('--validation <spec>', 'labelled pictures to choose the best epoch by')
+    .option('--data <spec>', 'labelled pictures to train on; several times: all of them', repeated)
+    .option('--validation <spec>', 'labelled pictures to choose the best epoch by', repeated)
     .addOption(
       new Option(
         '--validation-fraction <x>',
@@ -94,6 +97,15 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     )
     .option('--lr <x>', 'highest learning rate', positive)
     .addOption(new Option('--schedule <name>', '(default: cosine)').choices(schedules))
+    .addOption(
+      new Option(
+        '--sampling <name>',
+        'how often pictures are drawn: each once, or each class equally often (default: shuffle)',
+      ).choices(samplings),
+    )
+    .option('--class-weights <a=x,..>', 'draw pictures of a class x times as often', numberPairs)
+    .option('--patience <n>', 'end after n epochs without a better validation', wholeNumber(1))
+    .option('--min-delta <x>', 'how much better counts for --patience (default: 0)', probability)
     .option('--momentum <x>', 'SGD only (default: 0.9)', share)
     .option('--weight-decay <x>', '(default: 0.0005, for adamw 0.05)', notNegative)
     .option('--clip <x>', 'longest gradient (default: none, for adamw 5; 0: none)', notNegative)
@@ -128,7 +140,10 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
 
 /** What commander cannot say: which options need each other. */
 function checkUsage(command: Command, options: TrainArguments): void {
-  const { resume, init } = options;
+  const { resume, init, minDelta, patience } = options;
+  if (minDelta !== undefined && patience === undefined && resume === undefined) {
+    command.error("error: option '--min-delta' needs option '--patience'");
+  }
   if (resume !== undefined && init !== undefined) {
     command.error("error: option '--init' cannot be used with option '--resume'");
   }
@@ -150,16 +165,17 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
   try {
     const resumed = given.resume === undefined ? undefined : await openCheckpoint(given.resume);
     const options: TrainArguments = { ...resumed?.options, ...given };
-    const spec = options.data;
+    // Older checkpoints keep a single specification.
+    const specs = options.data && [options.data].flat();
     out = given.out ?? resumed?.run ?? '';
-    if (spec === undefined || out === '') {
-      const missing = spec === undefined ? '--data' : '--out';
+    if (specs === undefined || out === '') {
+      const missing = specs === undefined ? '--data' : '--out';
       throw new CountenanceError(
         'ERR_CHECKPOINT',
         `Checkpoint '${given.resume}' does not tell its ${missing.slice(2)}: give ${missing}`,
       );
     }
-    const data = await openLimited(spec, options, signal, 'training');
+    const data = await openLimited(specs, options, signal, 'training');
     const validation = await openValidation(options, signal, output);
     await checkWritableDirectory(out);
     await using model = resumed
@@ -195,7 +211,7 @@ async function openValidation(
   output: Output,
 ): Promise<Dataset | number | null> {
   if (options.validation !== undefined) {
-    return openLimited(options.validation, options, signal, 'validation');
+    return openLimited([options.validation].flat(), options, signal, 'validation');
   }
   const fraction = options.validationFraction ?? defaultValidationFraction;
   if (fraction === 0) return null;

@@ -21,6 +21,41 @@ export const ferplusClasses = [
   'contempt',
 ] as const;
 
+/** The eight classes of AffectNet in the order of its codes; AffectNet-7 has no contempt. */
+export const affectnetClasses = [
+  'neutral',
+  'happiness',
+  'sadness',
+  'surprise',
+  'fear',
+  'disgust',
+  'anger',
+  'contempt',
+] as const;
+
+/** The classes of CK+ in the order of its codes. */
+export const ckplusClasses = [
+  'neutral',
+  'anger',
+  'contempt',
+  'disgust',
+  'fear',
+  'happiness',
+  'sadness',
+  'surprise',
+] as const;
+
+/** The seven classes of FER2013 in the order of its codes. */
+export const fer2013Classes = [
+  'anger',
+  'disgust',
+  'fear',
+  'happiness',
+  'sadness',
+  'surprise',
+  'neutral',
+] as const;
+
 /** Usual spellings of the classes in the wild, by the name this project uses. */
 const spellings: Readonly<Record<string, readonly string[]>> = {
   surprise: ['surprised'],
@@ -43,4 +78,13 @@ const bySpelling = new Map(
 export function canonicalClass(name: string): string {
   const lower = name.trim().toLowerCase();
   return bySpelling.get(lower) ?? lower;
+}
+
+/** The class of `classes` that each class of a data set is, by its usual spellings, or -1. */
+export function matchClasses(from: readonly string[], classes: readonly string[]): number[] {
+  const canonical = classes.map(canonicalClass);
+  return from.map((name) => {
+    const exact = classes.indexOf(name);
+    return exact >= 0 ? exact : canonical.indexOf(canonicalClass(name));
+  });
 }

@@ -5,6 +5,7 @@ import type { ResizeImage } from '../types.js';
 import type { Dataset } from './dataset.js';
 import { Limiter } from './limiter.js';
 import { permutation } from './permutation.js';
+import { drawEpoch, type EpochOrder } from './sampling.js';
 import { Random, randomDomain } from '../philox.js';
 
 /** One batch of images with their targets. */
@@ -17,6 +18,11 @@ export interface Batch {
   readonly targets: Float32Array | undefined;
   /** Data set index of each image, (B). */
   readonly indices: Uint32Array;
+  /**
+   * What the random changes of each image depend on, (B): its index, or where it came before in this
+   * epoch another number, so that it is not changed the same way twice.
+   */
+  readonly draws: Uint32Array;
   readonly epoch: number;
   /** Images of this epoch before this batch: where a resumed run starts to get this batch first. */
   readonly position: number;
@@ -30,6 +36,11 @@ export interface DataLoaderOptions {
   readonly resize: ResizeImage;
   /** A new order every epoch (training) or the data set's own (evaluation, the default). */
   readonly shuffle?: boolean;
+  /**
+   * Draw images so that the classes have these shares, one a class, of sum 1; needs `shuffle`. Default:
+   * each image once.
+   */
+  readonly shares?: readonly number[] | undefined;
   /** Seed of the order and of drawn labels; an integer, default 0. */
   readonly seed?: number;
   /** Leave out a last batch that is not full. Default false. */
@@ -64,6 +75,7 @@ export class DataLoader {
   readonly cache: ImageCache;
   private readonly resize: ResizeImage;
   private readonly shuffle: boolean;
+  private readonly shares: readonly number[] | undefined;
   private readonly seed: number;
   private readonly dropLast: boolean;
   private readonly prefetch: number;
@@ -80,6 +92,7 @@ export class DataLoader {
     this.limiter = new Limiter(checkInteger(options.concurrency ?? 8, 'concurrency', 1));
     this.resize = options.resize;
     this.shuffle = options.shuffle ?? false;
+    this.shares = options.shares;
     this.dropLast = options.dropLast ?? false;
     this.cache = new ImageCache(
       this.inputSize * this.inputSize * 3,
@@ -105,9 +118,7 @@ export class DataLoader {
   ): AsyncGenerator<Batch, void, undefined> {
     checkInteger(epoch, 'epoch', 0, 0xffffffff);
     const { size } = this.dataset;
-    const order = this.shuffle
-      ? await permutation(size, this.seed, randomDomain.shuffle, epoch)
-      : Uint32Array.from({ length: size }, (_, i) => i);
+    const order = await this.order(epoch);
     const end = this.dropLast ? size - (size % this.batchSize) : size;
     let position = checkInteger(options.position ?? 0, 'position', 0);
 
@@ -118,11 +129,13 @@ export class DataLoader {
     try {
       while (position < end || ahead.length > 0) {
         while (position < end && ahead.length < this.prefetch) {
-          const indices = order.slice(position, Math.min(position + this.batchSize, end));
-          const batch = this.batch(indices, epoch, position, signal);
+          const next = Math.min(position + this.batchSize, end);
+          const indices = order.indices.slice(position, next);
+          const draws = order.draws.slice(position, next);
+          const batch = this.batch({ indices, draws }, epoch, position, signal);
           batch.catch(() => undefined); // reported when its turn comes
           ahead.push(batch);
-          position += indices.length;
+          position = next;
         }
         throwIfAborted(options.signal, 'Reading the data set');
         yield await ahead.shift()!;
@@ -133,8 +146,19 @@ export class DataLoader {
     }
   }
 
+  private async order(epoch: number): Promise<EpochOrder> {
+    const { dataset, seed, shares } = this;
+    if (!this.shuffle) {
+      const indices = Uint32Array.from({ length: dataset.size }, (_, i) => i);
+      return { indices, draws: indices };
+    }
+    if (shares) return drawEpoch(dataset, shares, seed, epoch);
+    const indices = await permutation(dataset.size, seed, randomDomain.shuffle, epoch);
+    return { indices, draws: indices };
+  }
+
   private async batch(
-    indices: Uint32Array,
+    { indices, draws }: EpochOrder,
     epoch: number,
     position: number,
     signal: AbortSignal,
@@ -154,7 +178,7 @@ export class DataLoader {
       if (targets && target) targets.set(target, i * classes);
       labels[i] =
         target && dataset.targetKind === 'drawn'
-          ? this.drawLabel(target, epoch, index)
+          ? this.drawLabel(target, epoch, draws[i]!)
           : dataset.label(index);
       const cached = this.cache.get(index);
       if (cached) images.set(cached, i * itemBytes);
@@ -164,7 +188,7 @@ export class DataLoader {
     const outcomes = await Promise.allSettled(pending);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) throw toCountenanceError(failed.reason);
-    return { images, labels, targets, indices, epoch, position };
+    return { images, labels, targets, indices, draws, epoch, position };
   }
 
   private async loadInto(
@@ -191,9 +215,9 @@ export class DataLoader {
     });
   }
 
-  /** A class drawn from `target`; depends on seed, epoch and image alone. */
-  private drawLabel(target: Float32Array, epoch: number, index: number): number {
-    let rest = new Random(this.seed, randomDomain.labelDraw, epoch, index).uniform();
+  /** A class drawn from `target`; depends on seed, epoch and draw alone. */
+  private drawLabel(target: Float32Array, epoch: number, draw: number): number {
+    let rest = new Random(this.seed, randomDomain.labelDraw, epoch, draw).uniform();
     let last = 0;
     for (const [label, probability] of target.entries()) {
       if (probability === 0) continue;

@@ -9,15 +9,17 @@ const swapsPerSlice = 1 << 15;
  * Counts up to 2^21 draw from exact products.
  *
  * @param coordinate separates permutations of one seed and domain: the epoch
+ * @param second separates them further
  */
 export async function permutation(
   count: number,
   seed: number,
   domain: number,
   coordinate: number,
+  second = 0,
 ): Promise<Uint32Array> {
   const order = Uint32Array.from({ length: count }, (_, i) => i);
-  const random = new Random(seed, domain, coordinate);
+  const random = new Random(seed, domain, coordinate, second);
   await inSlices(
     count,
     (start, end) => {

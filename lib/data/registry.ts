@@ -1,6 +1,9 @@
-import { checkSpecOptions, parseDataSpec } from './spec.js';
+import { checkSpecOptions, formatSpec, parseDataSpec, type DataSpec } from './spec.js';
 import type { Dataset } from './dataset.js';
+import { affectnet7Format, affectnet8Format } from './formats/affectnet.js';
+import { ckplusFormat } from './formats/ckplus.js';
 import { csvFormat } from './formats/csv.js';
+import { fer2013Format } from './formats/fer2013.js';
 import { ferplusFormat } from './formats/ferplus.js';
 import { folderFormat } from './formats/folder.js';
 import type { DataFormat, OpenOptions } from './formats/format.js';
@@ -12,8 +15,12 @@ export const dataFormats: readonly DataFormat[] = [
   syntheticFormat,
   folderFormat,
   csvFormat,
-  ferplusFormat,
   rafdbFormat,
+  affectnet7Format,
+  affectnet8Format,
+  ferplusFormat,
+  fer2013Format,
+  ckplusFormat,
 ];
 
 /**
@@ -28,9 +35,30 @@ export const dataFormats: readonly DataFormat[] = [
  * const drawn = await openDataset('synthetic:1500#train');
  */
 export async function openDataset(text: string, options: OpenOptions = {}): Promise<Dataset> {
+  const { spec, format } = findFormat(text);
+  return format.open(spec, options);
+}
+
+/**
+ * The parts a specification stands for: the split it names, or else all splits of its data set; one
+ * nameless part where it has none.
+ *
+ * @throws CountenanceError as {@link openDataset}
+ */
+export async function splitsOf(
+  text: string,
+): Promise<readonly { readonly name: string | null; readonly spec: string }[]> {
+  const { spec, format } = findFormat(text);
+  if (spec.split !== undefined) return [{ name: spec.split, spec: text }];
+  const names = await format.splits(spec);
+  if (names.length === 0) return [{ name: null, spec: text }];
+  return names.map((name) => ({ name, spec: formatSpec({ ...spec, split: name }) }));
+}
+
+function findFormat(text: string): { readonly spec: DataSpec; readonly format: DataFormat } {
   const names = dataFormats.map(({ name }) => name);
   const spec = parseDataSpec(text, names);
   const format = dataFormats.find(({ name }) => name === spec.format)!;
   checkSpecOptions(spec, format.options);
-  return format.open(spec, options);
+  return { spec, format };
 }

@@ -37,6 +37,13 @@ export function parseDataSpec(text: string, formats: readonly string[]): DataSpe
   return { text, format, path, options, ...(split !== undefined && { split }) };
 }
 
+/** The text of a specification; parsing it gives the same again. */
+export function formatSpec({ format, path, split, options }: Omit<DataSpec, 'text'>): string {
+  const pairs = Object.entries(options).map(([name, value]) => `${name}=${value}`);
+  const parts = [...(split === undefined ? [] : [split]), ...pairs];
+  return parts.length === 0 ? `${format}:${path}` : `${format}:${path}#${parts.join()}`;
+}
+
 /** An ERR_DATASET_FORMAT for a specification. */
 export function badSpec(text: string, reason: string): CountenanceError {
   return new CountenanceError('ERR_DATASET_FORMAT', `Data set '${text}' is not usable: ${reason}`);

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { CountenanceError, checkInteger, invalidArgument } from '../errors.js';
-import { canonicalClass } from './classes.js';
+import { matchClasses } from './classes.js';
 import { checkDataset, findNeutral, type Dataset } from './dataset.js';
 import { permutation } from './permutation.js';
 import { randomDomain } from '../philox.js';
@@ -62,11 +62,7 @@ export function selectClasses(dataset: Dataset, classes: readonly string[]): Dat
 export function alignClasses(dataset: Dataset, classes: readonly string[]): Dataset {
   const same = dataset.classes.length === classes.length;
   if (same && classes.every((name, i) => name === dataset.classes[i])) return dataset;
-  const canonical = classes.map(canonicalClass);
-  const to = dataset.classes.map((name) => {
-    const exact = classes.indexOf(name);
-    return exact >= 0 ? exact : canonical.indexOf(canonicalClass(name));
-  });
+  const to = matchClasses(dataset.classes, classes);
   const unknown = new Set<string>();
   for (let i = 0; i < dataset.size; i++) {
     const label = dataset.label(i);
@@ -83,7 +79,7 @@ export function alignClasses(dataset: Dataset, classes: readonly string[]): Data
 }
 
 /** `to[old label]` is the new label, or -1 for images that go. */
-function relabel(dataset: Dataset, classes: readonly string[], to: readonly number[]): Dataset {
+export function relabel(dataset: Dataset, classes: readonly string[], to: readonly number[]): Dataset {
   const kept: number[] = [];
   for (let i = 0; i < dataset.size; i++) if (to[dataset.label(i)]! >= 0) kept.push(i);
   const inner = subset(dataset, kept);

@@ -1,11 +1,16 @@
-import { checkInteger, throwIfAborted } from '../errors.js';
+import { checkInteger, invalidArgument, throwIfAborted } from '../errors.js';
 import { checkDataset, type Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
-import { alignClasses } from '../data/subset.js';
+import { shareClasses, type ClassMapping } from '../data/shared-classes.js';
 import { ConfusionMatrix, type Metrics } from '../metrics.js';
 import type { Model } from '../model.js';
+import { checkChoice } from './config.js';
+import { forwardImages } from './mirror.js';
 import { resizeImage } from './resize.js';
+
+/** Classes that an evaluation chooses among. */
+export const evaluatedClasses = ['shared', 'all'] as const;
 
 /** Options of {@link evaluate}. */
 export interface EvaluateOptions {
@@ -13,65 +18,99 @@ export interface EvaluateOptions {
   readonly batchSize?: number;
   /** Memory for decoded images, kept for a second pass over the same loader. Default 0: none. */
   readonly cacheBytes?: number;
+  /**
+   * What the model may answer where its classes are not the data set's: one of the classes both have
+   * (`shared`, the default), or any class it knows (`all`).
+   */
+  readonly among?: (typeof evaluatedClasses)[number];
+  /** Test-time flip: the mean of the logits of each image and of its mirror image. Default false. */
+  readonly flip?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Called after each batch. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
+/** What {@link evaluate} found. */
+export interface Evaluation extends Metrics {
+  /** How the classes were matched, where the data set's are not called as the model's. */
+  readonly mapping?: ClassMapping;
+}
+
 /**
  * Classifies every image of a data set and compares with its labels. The data set's classes are matched
- * to the model's by name (`happy` is `happiness`).
+ * to the model's by name (`happy` is `happiness`); images of classes that the model does not know are
+ * left out, and `mapping` tells so.
  *
  * @param dataset a data set, or its specification such as `folder:faces#test`
  * @returns accuracy, mean class accuracy, macro F1, figures a class and the confusion matrix
- * @throws CountenanceError ERR_DATASET_EMPTY, ERR_DATASET_FORMAT, ERR_ABORTED, ERR_CLOSED, and what
- *   decoding an image throws, naming its file
+ * @throws CountenanceError ERR_DATASET_EMPTY, ERR_DATASET_FORMAT where fewer than two classes are
+ *   shared, ERR_INVALID_ARGUMENT, ERR_ABORTED, ERR_CLOSED, and what decoding an image throws, naming
+ *   its file
  * @example
  * const { accuracy, confusion } = await evaluate(model, 'folder:faces#test');
+ * const { mapping } = await evaluate(rafdbModel, 'affectnet8:AffectNet#valid');
+ * mapping.onlyInData; // { contempt: 499 }
  */
 export async function evaluate(
   model: Model,
   dataset: Dataset | string,
   options: EvaluateOptions = {},
-): Promise<Metrics> {
-  const { signal } = options;
+): Promise<Evaluation> {
+  const { signal, flip = false } = options;
   throwIfAborted(signal, 'The evaluation');
+  if (typeof flip !== 'boolean') throw invalidArgument('true or false', 'flip', flip);
+  const among = checkChoice(options.among ?? 'shared', evaluatedClasses, 'among');
   const opened = typeof dataset === 'string' ? await openDataset(dataset, { signal }) : dataset;
-  const loader = new DataLoader(alignClasses(opened, model.config.classes), {
+  const { classes, inputSize } = model.config;
+  const { dataset: matched, mapping } = shareClasses(opened, classes);
+  const loader = new DataLoader(matched, {
     batchSize: checkInteger(options.batchSize ?? 64, 'batchSize', 1, 4096),
-    inputSize: model.config.inputSize,
+    inputSize,
     resize: resizeImage,
     cacheBytes: options.cacheBytes ?? 0,
   });
-  return evaluateLoader(model, loader, options);
+  const left = among === 'shared' ? (mapping?.onlyInModel ?? []) : [];
+  const chosen = classes.filter((name) => !left.includes(name));
+  const metrics = await evaluateLoader(model, loader, { ...options, chosen });
+  return mapping ? { ...metrics, mapping } : metrics;
 }
 
-/** {@link evaluate} on a loader of the model's classes, whose cache may already be warm. */
+/**
+ * {@link evaluate} on a loader of the model's classes, whose cache may already be warm.
+ *
+ * @param options.chosen the classes that the model may answer; default all of its own
+ */
 export async function evaluateLoader(
   model: Model,
   loader: DataLoader,
-  options: Pick<EvaluateOptions, 'signal' | 'onProgress'> = {},
+  options: Pick<EvaluateOptions, 'signal' | 'onProgress' | 'flip'> & {
+    readonly chosen?: readonly string[];
+  } = {},
 ): Promise<Metrics> {
   checkDataset(loader.dataset, 'evaluation');
   const { classes } = model.config;
-  const confusion = new ConfusionMatrix(classes);
-  for await (const { images, indices, position } of loader.epoch(0, { signal: options.signal })) {
-    const { logits } = await model.forward({ images });
+  const { chosen = classes, signal, flip = false } = options;
+  const columns = chosen.map((name) => classes.indexOf(name));
+  const confusion = new ConfusionMatrix(chosen);
+  for await (const { images, indices, position } of loader.epoch(0, { signal })) {
+    const { logits } = await forwardImages(model, images, flip);
     // Of soft targets the most probable class, also where training draws one anew every epoch.
-    indices.forEach((index, i) =>
-      confusion.add(loader.dataset.label(index), indexOfLargest(logits.data, i, classes.length)),
-    );
-    throwIfAborted(options.signal, 'The evaluation');
+    indices.forEach((index, i) => {
+      const label = columns.indexOf(loader.dataset.label(index));
+      const row = logits.data.subarray(i * classes.length, (i + 1) * classes.length);
+      confusion.add(label, indexOfLargest(row, columns));
+    });
+    throwIfAborted(signal, 'The evaluation');
     options.onProgress?.({ done: position + indices.length, total: loader.dataset.size });
   }
   return confusion.metrics();
 }
 
-/** Index of the largest value of row `row`; the first of equals. */
-export function indexOfLargest(values: Float32Array, row: number, width: number): number {
+/** Which of the columns holds the largest value; the first of equals. */
+export function indexOfLargest(values: Float32Array, columns: readonly number[]): number {
   let best = 0;
-  for (let i = 1; i < width; i++) {
-    if (values[row * width + i]! > values[row * width + best]!) best = i;
+  for (let i = 1; i < columns.length; i++) {
+    if (values[columns[i]!]! > values[columns[best]!]!) best = i;
   }
   return best;
 }

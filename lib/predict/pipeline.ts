@@ -4,6 +4,7 @@ import { decodeImage } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
 import type { Model } from '../model.js';
 import { embeddingWidth } from '../model/config.js';
+import { forwardImages } from '../model/mirror.js';
 import { resizeImage } from '../model/resize.js';
 import type { Embedding } from './prediction.js';
 
@@ -20,6 +21,8 @@ export type Outcome = { readonly index: number; readonly image: ImageInput } & (
 export interface PipelineOptions {
   /** Most images of a forward pass. */
   readonly maxBatch: number;
+  /** Average the logits with those of the mirror image. */
+  readonly flip: boolean;
   readonly signal?: AbortSignal | undefined;
   /** What messages call an image that has no path. */
   readonly nameOf: (index: number) => string;
@@ -215,7 +218,11 @@ class Pipeline {
         images.set(slot.pixels!, i * itemBytes);
         delete slot.pixels;
       });
-      const { logits, expression, neutral } = await this.model.forward({ images });
+      const { logits, expression, neutral } = await forwardImages(
+        this.model,
+        images,
+        this.options.flip,
+      );
       const classes = this.model.config.classes.length;
       batch.forEach((slot, i) => {
         const { index, image } = slot;

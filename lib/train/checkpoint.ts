@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { countClasses, type Dataset } from '../data/dataset.js';
+import type { SamplingName } from '../data/sampling.js';
 import { CountenanceError, messageOf } from '../errors.js';
 import { kindOf, checkDirectory, readRegularFile } from '../files.js';
 import { callNative } from '../load-native.js';
@@ -12,6 +13,7 @@ import type { NativeTrainer } from '../native.js';
 import type { StateDict } from '../types.js';
 import { recoverDirectory, saveDirectory } from '../weights/directory.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
+import { stoppingStart, type EarlyStopping, type StoppingState } from './early-stopping.js';
 import type { BestEpoch } from './events.js';
 import type { ScheduleName } from './schedule.js';
 import type { ResolvedTrainerOptions } from './options.js';
@@ -35,6 +37,7 @@ export interface Progress {
   step: number;
   totals: EpochTotals;
   best: BestEpoch | null;
+  stopping: StoppingState;
 }
 
 /** What a resumed run must have in common with the interrupted one to get the same bits. */
@@ -46,6 +49,10 @@ export interface RunSettings {
     readonly schedule: ScheduleName;
     readonly warmupSteps: number;
     readonly dropLast: boolean;
+    /** Only where images are not simply shuffled; weights in the order of the classes. */
+    readonly sampling?: SamplingName;
+    readonly classWeights?: readonly number[];
+    readonly earlyStopping?: EarlyStopping;
   };
   readonly data: DataFingerprint;
   readonly validation: DataFingerprint | null;
@@ -203,17 +210,21 @@ export async function restoreCheckpoint(
     );
     callNative(() => (native.stepCount = state.stepCount));
   });
-  return { ...state.progress, totals: { ...state.progress.totals } };
+  // Checkpoints of runs before there was early stopping tell nothing of it.
+  const { totals, stopping = stoppingStart } = state.progress;
+  return { ...state.progress, totals: { ...totals }, stopping };
 }
 
 /** `batchSize 64 (now 32)` for each setting that is not the same. */
 function compareSettings(before: RunSettings, now: RunSettings): string[] {
   const old = new Map(leaves(before));
-  return leaves(now)
-    .filter(([path, value]) => !path.endsWith('.name') && old.get(path) !== value)
-    .map(
-      ([path, value]) => `${path.replace(/^(trainer|fit)\./, '')} ${old.get(path)} (now ${value})`,
-    );
+  const current = new Map(leaves(now));
+  return [...new Set([...current.keys(), ...old.keys()])]
+    .filter((path) => !path.endsWith('.name') && old.get(path) !== current.get(path))
+    .map((path) => {
+      const [was, is] = [old.get(path) ?? 'not set', current.get(path) ?? 'not set'];
+      return `${path.replace(/^(trainer|fit)\./, '')} ${was} (now ${is})`;
+    });
 }
 
 /** Every value of a nested object with its path, as JSON text. */

@@ -101,6 +101,8 @@ export interface CheckpointEvent {
 export interface EndEvent {
   readonly type: 'end';
   readonly epochs: number;
+  /** The epoch (counted from 1) after which early stopping ended the run, or null where it did not. */
+  readonly stoppedAfter: number | null;
   readonly steps: number;
   readonly best: BestEpoch | null;
   /** Directory of the best model, where checkpoints were asked for. */

@@ -1,5 +1,8 @@
 import { checkInteger, invalidArgument } from '../errors.js';
 import type { Dataset } from '../data/dataset.js';
+import { samplings, type ClassWeights, type SamplingName } from '../data/sampling.js';
+import { checkChoice } from '../model/config.js';
+import { checkEarlyStopping, type EarlyStopping } from './early-stopping.js';
 import { checkBoolean, checkObject } from './options.js';
 import { checkSchedule, type ScheduleName } from './schedule.js';
 
@@ -35,6 +38,16 @@ export interface FitOptions {
   readonly warmupSteps?: number | undefined;
   /** Leave out an epoch's last batch where it is not full. Default true. */
   readonly dropLast?: boolean;
+  /** How often images are drawn in an epoch. Default `shuffle`: each once. */
+  readonly sampling?: SamplingName;
+  /**
+   * How many times as often images of a class are drawn as they would be otherwise, by its name; 1
+   * where nothing is said. The mean gradient is that of a loss in which each image counts as its class
+   * does, over the mean weight.
+   */
+  readonly classWeights?: ClassWeights | undefined;
+  /** End when the validation accuracy no longer gets better. Default: all epochs. Needs `validation`. */
+  readonly earlyStopping?: EarlyStopping | null | undefined;
   readonly checkpoint?: string | CheckpointOptions | undefined;
   /** Continue a checkpoint with the bits of a run that was never interrupted. */
   readonly resume?: string | undefined;
@@ -51,6 +64,9 @@ export interface ResolvedFitOptions {
   readonly schedule: ScheduleName;
   readonly warmupSteps: number | undefined;
   readonly dropLast: boolean;
+  readonly sampling: SamplingName;
+  readonly classWeights: ClassWeights;
+  readonly earlyStopping: Required<EarlyStopping> | null;
   readonly checkpoint: CheckpointOptions | null;
   readonly resume: string | null;
   readonly signal: AbortSignal | undefined;
@@ -75,6 +91,9 @@ export function resolveFitOptions(options: FitOptions): ResolvedFitOptions {
     schedule: checkSchedule(options.schedule ?? 'cosine'),
     warmupSteps: options.warmupSteps,
     dropLast: checkBoolean(options.dropLast ?? true, 'dropLast'),
+    sampling: checkChoice(options.sampling ?? 'shuffle', samplings, 'sampling'),
+    classWeights: checkClassWeights(options.classWeights ?? {}),
+    earlyStopping: checkEarlyStopping(options.earlyStopping),
     checkpoint: checkCheckpoint(options.checkpoint),
     resume: options.resume === undefined ? null : checkPath(options.resume, 'resume'),
     signal,
@@ -100,6 +119,11 @@ export function checkDatasetArgument(value: unknown, name: string): Dataset {
     typeof (value as Partial<Dataset>).load === 'function';
   if (looksRight) return value as Dataset;
   throw invalidArgument("a data set or a specification such as 'folder:faces#train'", name, value);
+}
+
+function checkClassWeights(value: ClassWeights): ClassWeights {
+  checkObject(value, 'classWeights');
+  return { ...value };
 }
 
 function checkCheckpoint(value: FitOptions['checkpoint']): CheckpointOptions | null {

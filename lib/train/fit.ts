@@ -15,6 +15,7 @@ import type {
   StepEvent,
   TrainingEvent,
 } from './events.js';
+import { observeEpoch } from './early-stopping.js';
 import { cardDetails, summarise, type Run } from './run.js';
 import { learningRateAt } from './schedule.js';
 import { addStep, lossesOf, meansOf, noTotals, Throughput } from './totals.js';
@@ -27,7 +28,7 @@ export async function* fit(run: Run): AsyncGenerator<TrainingEvent, void, undefi
   const from = run.fit.resume === null ? null : await resume(run, run.fit.resume);
   yield startEvent(run, from);
   try {
-    while (run.progress.epoch < run.fit.epochs) yield* epoch(run);
+    while (run.progress.epoch < run.fit.epochs && !hasStopped(run)) yield* epoch(run);
   } catch (error) {
     const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
     if (!aborted || !signal?.aborted) throw error;
@@ -40,6 +41,10 @@ export async function* fit(run: Run): AsyncGenerator<TrainingEvent, void, undefi
     );
   }
   yield endEvent(run, started);
+}
+
+function hasStopped({ fit, progress }: Run): boolean {
+  return fit.earlyStopping !== null && progress.stopping.waited >= fit.earlyStopping.patience;
 }
 
 async function resume(run: Run, directory: string): Promise<string> {
@@ -89,6 +94,10 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
     imagesPerSecond: images / Math.max(trainingSeconds, 1e-3),
     seconds: (performance.now() - started) / 1000,
   };
+  if (fit.earlyStopping && validation.metrics) {
+    const { accuracy } = validation.metrics;
+    progress.stopping = observeEpoch(progress.stopping, accuracy, fit.earlyStopping);
+  }
   progress.epoch += 1;
   progress.position = 0;
   progress.totals = noTotals();
@@ -98,7 +107,7 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
 }
 
 function trainStep(run: Run, batch: Batch, learningRate: number): Promise<NativeStepResult> {
-  const { images, labels, targets, indices, epoch } = batch;
+  const { images, labels, targets, indices, draws, epoch } = batch;
   return run.internals.gate.beside(() =>
     awaitNative(() =>
       run.native.step({
@@ -107,7 +116,7 @@ function trainStep(run: Run, batch: Batch, learningRate: number): Promise<Native
         size: indices.length,
         augment: true,
         epoch,
-        samples: indices,
+        samples: draws,
         learningRate,
       }),
     ),
@@ -207,6 +216,7 @@ function endEvent(run: Run, started: number): EndEvent {
   return {
     type: 'end',
     epochs: run.fit.epochs,
+    stoppedAfter: hasStopped(run) ? run.progress.epoch : null,
     steps: run.progress.step,
     best: run.progress.best,
     model: run.fit.checkpoint?.directory ?? null,

@@ -2,8 +2,9 @@ import { basename } from 'node:path';
 import { checkDataset, countClasses, type Dataset } from '../data/dataset.js';
 import { DataLoader, defaultCacheBytes } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
+import { classShares, weightsOf } from '../data/sampling.js';
 import { alignClasses, stratifiedSplit } from '../data/subset.js';
-import { throwIfAborted } from '../errors.js';
+import { invalidArgument, throwIfAborted } from '../errors.js';
 import type { Metrics } from '../metrics.js';
 import type { Model, ModelInternals } from '../model.js';
 import type { CardDetails } from '../model/card.js';
@@ -11,6 +12,7 @@ import { without } from '../model/config.js';
 import { resizeImage } from '../model/resize.js';
 import type { NativeTrainer } from '../native.js';
 import { fingerprint, type Progress, type RunSettings } from './checkpoint.js';
+import { stoppingStart } from './early-stopping.js';
 import type { DatasetSummary } from './events.js';
 import type { ResolvedFitOptions } from './fit-options.js';
 import type { ResolvedTrainerOptions } from './options.js';
@@ -46,9 +48,14 @@ export async function prepareRun(
   const data = await openBoth(dataset, fit, model.config.classes, options.seed);
   checkDataset(data.train, 'training');
   if (data.validation) checkDataset(data.validation, 'evaluation');
+  if (fit.earlyStopping && !data.validation) {
+    throw invalidArgument('a validation set beside earlyStopping', 'validation', null);
+  }
   throwIfAborted(fit.signal, 'Training');
 
-  const { inputSize } = model.config;
+  const { inputSize, classes } = model.config;
+  const weights = weightsOf(fit.classWeights, classes);
+  const isWeighted = fit.sampling !== 'shuffle' || Object.keys(fit.classWeights).length > 0;
   const batchSize = Math.min(fit.batchSize, data.train.size);
   const budget = fit.cacheBytes ?? defaultCacheBytes();
   const validationNeed = (data.validation?.size ?? 0) * inputSize * inputSize * 3;
@@ -58,6 +65,7 @@ export async function prepareRun(
     ...common,
     batchSize,
     shuffle: true,
+    shares: isWeighted ? classShares(data.train, fit.sampling, weights) : undefined,
     seed: options.seed,
     dropLast: fit.dropLast,
     cacheBytes: budget - validationBytes,
@@ -67,7 +75,7 @@ export async function prepareRun(
     new DataLoader(data.validation, { ...common, batchSize: 64, cacheBytes: validationBytes });
   const stepsPerEpoch = train.batchesPerEpoch;
   const warmupSteps = checkWarmup(fit.warmupSteps, stepsPerEpoch * fit.epochs);
-  const { epochs, dropLast, schedule: name } = fit;
+  const { epochs, dropLast, schedule: name, sampling, earlyStopping } = fit;
   return {
     ...parts,
     fit,
@@ -76,11 +84,15 @@ export async function prepareRun(
     schedule: { name, learningRate: options.learningRate, warmupSteps, epochs, stepsPerEpoch },
     settings: {
       trainer: without(options, 'threads', 'guard'),
-      fit: { epochs, batchSize, schedule: name, warmupSteps, dropLast },
+      fit: {
+        ...{ epochs, batchSize, schedule: name, warmupSteps, dropLast },
+        ...(isWeighted && { sampling, classWeights: weights }),
+        ...(earlyStopping && { earlyStopping }),
+      },
       data: fingerprint(data.train),
       validation: data.validation ? fingerprint(data.validation) : null,
     },
-    progress: { epoch: 0, position: 0, step: 0, totals: noTotals(), best: null },
+    progress: { epoch: 0, position: 0, step: 0, totals: noTotals(), best: null, stopping: stoppingStart },
   };
 }
 
@@ -123,6 +135,7 @@ export function cardDetails(run: Run, metrics: Metrics | null): CardDetails {
       `${options.optimizer}, learning rate ${options.learningRate} (${schedule.name}, ` +
         `${schedule.warmupSteps} steps of warm-up), weight decay ${options.weightDecay}` +
         (options.emaDecay > 0 ? `, average of the weights with decay ${options.emaDecay}` : ''),
+      ...samplingLines(run),
       `loss: ${supervised} x supervised + ${transformation} x transformation + ` +
         `${contrast} x contrast (${options.contrast})`,
       metrics
@@ -135,6 +148,14 @@ export function cardDetails(run: Run, metrics: Metrics | null): CardDetails {
       evaluatedOn: datasetLabel(settings.validation?.name ?? ''),
     }),
   };
+}
+
+function samplingLines({ fit }: Run): string[] {
+  const weights = Object.entries(fit.classWeights).map(([name, weight]) => `${name} ${weight}`);
+  return [
+    ...(fit.sampling === 'balanced' ? ['each class drawn equally often'] : []),
+    ...(weights.length > 0 ? [`classes drawn more or less often: ${weights.join(', ')}`] : []),
+  ];
 }
 
 /** A data set's name without the directories above it, which are of no use to others. */

@@ -30,10 +30,23 @@ export async function readNpy(file: string): Promise<TensorData> {
   return parseNpy(bytes, file);
 }
 
-/** Parses the bytes of an .npy file; `name` stands in messages. */
-export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorData> {
-  const fail = (reason: string): CountenanceError =>
-    new CountenanceError('ERR_NPY', `'${name}' is no usable .npy file: ${reason}`);
+/** The header of an .npy file. */
+export interface NpyHeader {
+  /** NumPy's element type, such as `<f4`. */
+  readonly descr: string;
+  readonly fortranOrder: boolean;
+  readonly shape: readonly number[];
+  /** Where the elements start. */
+  readonly dataStart: number;
+}
+
+/**
+ * Parses the header of an .npy file; `name` stands in messages.
+ *
+ * @throws CountenanceError ERR_NPY
+ */
+export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
+  const fail = (reason: string): CountenanceError => badNpy(name, reason);
   if (bytes.length < 10 || magic.some((byte, i) => bytes[i] !== byte)) {
     throw fail('it does not start with the NumPy signature');
   }
@@ -54,24 +67,38 @@ export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorD
   const shapeText = /'shape'\s*:\s*\(([\d,\s]*)\)/.exec(header)?.[1];
   if (descr === undefined) throw fail('its header names no simple element type');
   if (order === undefined || shapeText === undefined) throw fail('its header is incomplete');
-  const type = Object.hasOwn(types, descr) ? types[descr] : undefined;
-  if (!type) throw fail(`element type ${descr} is not one of ${Object.keys(types).join(', ')}`);
   const shape = shapeText
     .split(',')
     .filter((part) => part.trim() !== '')
     .map(Number);
-  if (order === 'True' && shape.length > 1)
-    throw fail('it is in Fortran order; save it in C order');
+  return { descr, fortranOrder: order === 'True', shape, dataStart };
+}
+
+/** Parses the bytes of an .npy file; `name` stands in messages. */
+export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorData> {
+  const { descr, fortranOrder, shape, dataStart } = parseNpyHeader(bytes, name);
+  const type = Object.hasOwn(types, descr) ? types[descr] : undefined;
+  if (!type) {
+    throw badNpy(name, `element type ${descr} is not one of ${Object.keys(types).join(', ')}`);
+  }
+  if (fortranOrder && shape.length > 1)
+    throw badNpy(name, 'it is in Fortran order; save it in C order');
 
   const elementBytes = Number(descr.slice(2));
   const needed = elementCount(shape) * elementBytes;
   const present = bytes.length - dataStart;
   if (needed !== present) {
-    throw fail(
+    throw badNpy(
+      name,
       `shape [${shape.join(', ')}] of ${descr} needs ${needed} bytes, but ${present} follow`,
     );
   }
   // slice() copies, so the elements are aligned whatever the header's length.
   const data = await toFloat32(bytes.slice(dataStart), type);
   return { shape, data };
+}
+
+/** An ERR_NPY that names the file. */
+export function badNpy(name: string, reason: string): CountenanceError {
+  return new CountenanceError('ERR_NPY', `'${name}' is no usable .npy file: ${reason}`);
 }

@@ -14,8 +14,24 @@ export const csvFormat: DataFormat = {
   summary: 'a CSV file with columns path,label[,split], or path and one column a class',
   example: 'csv:faces.csv#train',
   options: [],
+  splits: csvSplits,
   open: openCsv,
 };
+
+/** The different values of the column `split`, in the order of the file. */
+async function csvSplits(spec: DataSpec): Promise<readonly string[]> {
+  let column: number | undefined;
+  const splits = new Set<string>();
+  for await (const rows of readCsv(spec.path, 'Data set file')) {
+    for (const { fields } of rows) {
+      const split = column === undefined ? undefined : fields[column]?.trim();
+      column ??= fields.findIndex((name) => name.trim().toLowerCase() === 'split');
+      if (split) splits.add(canonicalSplit(split));
+    }
+    if (column === -1) return [];
+  }
+  return [...splits];
+}
 
 async function openCsv(spec: DataSpec): Promise<Dataset> {
   let table: LabelTable | SoftTable | undefined;

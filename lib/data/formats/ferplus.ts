@@ -1,18 +1,19 @@
-import { readdir } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { CountenanceError, readError, throwIfAborted } from '../../errors.js';
+import { CountenanceError, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf } from '../../files.js';
 import { ferplusClasses } from '../classes.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
+import { subset } from '../subset.js';
 import { readFer2013Pixels, type Fer2013Pixels } from './fer2013-pixels.js';
 import { ferplusModes, targetFromVotes, targetKindOf, type FerplusMode } from './ferplus-votes.js';
-import { badFile, requireSplit, type DataFormat, type OpenOptions } from './format.js';
+import { badFile, namesIn, requireSplit, type DataFormat, type OpenOptions } from './format.js';
 
 const folders = { train: 'FER2013Train', valid: 'FER2013Valid', test: 'FER2013Test' } as const;
 const usages = { train: 'Training', valid: 'PublicTest', test: 'PrivateTest' } as const;
 type Split = keyof typeof folders;
+const splits = ['train', 'valid', 'test'] as const;
 
 /**
  * FER+ in one of three layouts below DIR:
@@ -25,11 +26,12 @@ export const ferplusFormat: DataFormat = {
   summary: 'FER2013 pictures with the FER+ votes; mode=majority|probability|crossentropy',
   example: 'ferplus:FERPlus/data#train,mode=majority',
   options: ['mode'],
+  splits: () => splits,
   open: openFerplus,
 };
 
 async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Dataset> {
-  const split = requireSplit(spec, ['train', 'valid', 'test']);
+  const split = requireSplit(spec, splits);
   const mode = (spec.options['mode'] ?? 'majority') as FerplusMode;
   if (!ferplusModes.includes(mode)) {
     throw badSpec(spec.text, `no mode '${mode}'; choose ${ferplusModes.join(', ')}`);
@@ -44,13 +46,13 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
   const collector = new VoteCollector(mode);
   if (hasFolder && (await kindOf(ownLabels)) === 'file') {
     await readOwnLabels(ownLabels, collector, options);
-    return picturesDataset(spec, folder, ownLabels, collector);
+    return picturesDataset(spec, folder, ownLabels, collector, options);
   }
   if ((await kindOf(sharedLabels)) === 'file') {
     const havePixels = (await kindOf(pixels)) === 'file';
     if (hasFolder) {
       await readSharedLabels(sharedLabels, split, collector, options);
-      return picturesDataset(spec, folder, sharedLabels, collector);
+      return picturesDataset(spec, folder, sharedLabels, collector, options);
     }
     if (havePixels) {
       await readSharedLabels(sharedLabels, split, collector, options);
@@ -178,26 +180,26 @@ async function picturesDataset(
   folder: string,
   labelFile: string,
   collector: VoteCollector,
+  { onProblem }: OpenOptions,
 ): Promise<Dataset> {
-  let names: string[];
-  try {
-    names = await readdir(folder);
-  } catch (error) {
-    throw readError('Data set directory', folder, error);
-  }
-  const present = new Set(names);
-  const missing = collector.names.findIndex((name) => !present.has(name));
-  if (missing >= 0) {
-    const count = collector.names.filter((name) => !present.has(name)).length;
-    throw new CountenanceError(
+  const present = new Set(await namesIn(folder));
+  const missing = collector.names.flatMap((name, i) => (present.has(name) ? [] : [i]));
+  for (const i of missing) {
+    const count = onProblem ? '' : ` (${missing.length} of ${collector.names.length} missing)`;
+    const problem = new CountenanceError(
       'ERR_FILE_NOT_FOUND',
-      `Image '${join(folder, collector.names[missing]!)}' of '${labelFile}', line ` +
-        `${collector.lines[missing]!}, does not exist (${count} of ${collector.names.length} missing)`,
+      `Image '${join(folder, collector.names[i]!)}' of '${labelFile}', line ` +
+        `${collector.lines[i]!}, does not exist${count}`,
     );
+    if (!onProblem) throw problem;
+    onProblem(problem);
   }
   // Plain text: join() of 30,000 names would hold up the event loop.
   const files = collector.names.map((name) => `${folder}${sep}${name}`);
-  return fileDataset({ name: spec.text, files, ...collector.fields() });
+  const dataset = fileDataset({ name: spec.text, files, ...collector.fields() });
+  if (missing.length === 0) return dataset;
+  const kept = collector.names.flatMap((name, i) => (present.has(name) ? [i] : []));
+  return subset(dataset, kept);
 }
 
 function pixelsDataset(

@@ -20,6 +20,11 @@ export const folderFormat: DataFormat = {
   summary: 'one folder a class (optionally inside train, valid and test folders)',
   example: 'folder:faces#train',
   options: [],
+  splits: async (spec) => {
+    await checkDirectory(spec.path, 'Data set directory');
+    const names = await subfolders(spec.path);
+    return names.every(isSplitFolder) ? names : [];
+  },
   open: openFolder,
 };
 

@@ -1,10 +1,16 @@
-import { CountenanceError } from '../../errors.js';
+import { readdir } from 'node:fs/promises';
+import { CountenanceError, readError } from '../../errors.js';
 import type { Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 
 /** What opening a data set may be told beside its specification. */
 export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Gets what is wrong with single images (a missing file, a label out of range), which are then left
+   * out. Without it the first such problem is thrown.
+   */
+  readonly onProblem?: ((problem: CountenanceError) => void) | undefined;
 }
 
 /** One data set format; add it to the list in registry.ts and it is known everywhere. */
@@ -16,6 +22,8 @@ export interface DataFormat {
   readonly example: string;
   /** Names of the `option=value` pairs it understands. */
   readonly options: readonly string[];
+  /** The splits it has where a specification names none; none where it then is one whole set. */
+  splits(spec: DataSpec): readonly string[] | Promise<readonly string[]>;
   open(spec: DataSpec, options: OpenOptions): Promise<Dataset>;
 }
 
@@ -49,6 +57,21 @@ export function requireSplit<T extends string>(spec: DataSpec, splits: readonly 
 /** An ERR_DATASET_FORMAT that names a file. */
 export function badFile(file: string, reason: string): CountenanceError {
   return new CountenanceError('ERR_DATASET_FORMAT', `'${file}': ${reason}`);
+}
+
+/** Throws what is wrong with one image, or hands it to whoever collects problems: then skip the image. */
+export function refuseImage({ onProblem }: OpenOptions, problem: CountenanceError): void {
+  if (!onProblem) throw problem;
+  onProblem(problem);
+}
+
+/** The names in a directory, in no order. */
+export async function namesIn(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    throw readError('Data set directory', path, error);
+  }
 }
 
 /** File extensions taken for images when a folder is listed. */

@@ -1,11 +1,19 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CountenanceError, readError } from '../../errors.js';
+import { CountenanceError } from '../../errors.js';
 import { checkDirectory, kindOf, readRegularFile } from '../../files.js';
 import { rafdbClasses } from '../classes.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
-import { badFile, requireSplit, type DataFormat } from './format.js';
+import {
+  badFile,
+  namesIn,
+  refuseImage,
+  requireSplit,
+  type DataFormat,
+  type OpenOptions,
+} from './format.js';
+
+const splits = ['train', 'test'] as const;
 
 /** The misspelling is the data set's own. */
 const labelFile = 'list_patition_label.txt';
@@ -19,15 +27,16 @@ export const rafdbFormat: DataFormat = {
   summary: 'RAF-DB basic as distributed (Image/aligned, list_patition_label.txt)',
   example: 'rafdb:RAF-DB/basic#train',
   options: [],
+  splits: () => splits,
   open: openRafdb,
 };
 
-async function openRafdb(spec: DataSpec): Promise<Dataset> {
-  const split = requireSplit(spec, ['train', 'test']);
+async function openRafdb(spec: DataSpec, options: OpenOptions): Promise<Dataset> {
+  const split = requireSplit(spec, splits);
   await checkDirectory(spec.path, 'Data set directory');
   const { root, labels: list } = await findLayout(spec);
   const images = join(root, 'Image', 'aligned');
-  const present = new Set(await names(images));
+  const present = new Set(await namesIn(images));
 
   const text = (await readRegularFile(list, 'Label file')).toString('utf8');
   const files: string[] = [];
@@ -41,17 +50,15 @@ async function openRafdb(spec: DataSpec): Promise<Dataset> {
     if (!name!.startsWith(`${split}_`)) continue;
     const file = `${name!}_aligned.jpg`;
     if (!present.has(file)) {
-      throw new CountenanceError(
-        'ERR_FILE_NOT_FOUND',
-        `Image '${join(images, file)}' of '${list}', line ${i + 1}, does not exist`,
-      );
+      const problem = `Image '${join(images, file)}' of '${list}', line ${i + 1}, does not exist`;
+      refuseImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', problem));
+      continue;
     }
     const value = Number(label);
     if (value < 1 || value > rafdbClasses.length) {
-      throw new CountenanceError(
-        'ERR_LABEL_RANGE',
-        `'${list}', line ${i + 1}: label ${value} is not in 1..7`,
-      );
+      const problem = `'${list}', line ${i + 1}: label ${value} is not in 1..7`;
+      refuseImage(options, new CountenanceError('ERR_LABEL_RANGE', problem));
+      continue;
     }
     files.push(join(images, file));
     labels.push(value - 1);
@@ -71,12 +78,4 @@ async function findLayout(spec: DataSpec): Promise<{ root: string; labels: strin
     spec.text,
     `'${spec.path}' holds no Image/aligned folder with ${labelFile} (or EmoLabel/${labelFile}) beside it`,
   );
-}
-
-async function names(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    throw readError('Data set directory', path, error);
-  }
 }

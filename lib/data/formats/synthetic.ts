@@ -18,6 +18,7 @@ export const syntheticFormat: DataFormat = {
   summary: 'N drawn faces with seven expressions, made on the fly; #train, #valid, #test or a seed',
   example: 'synthetic:1500#train',
   options: ['seed'],
+  splits: () => [],
   open: (spec) => new Promise((resolve) => resolve(openSynthetic(spec))),
 };
 

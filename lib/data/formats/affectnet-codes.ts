@@ -1,0 +1,46 @@
+import { CountenanceError } from '../../errors.js';
+import { affectnetClasses } from '../classes.js';
+
+/** Codes 8, 9, 10 stand for none of the expressions, uncertain, and no face. */
+const lastCode = 10;
+const contempt = affectnetClasses.indexOf('contempt');
+
+/** AffectNet's expression codes 0..10 as labels; counts the images that have none of the classes. */
+export class AffectnetCodes {
+  readonly classes: readonly string[];
+  private contemptCount = 0;
+  private withoutCount = 0;
+
+  constructor(classCount: 7 | 8) {
+    this.classes = affectnetClasses.slice(0, classCount);
+  }
+
+  /**
+   * The label of a code, or undefined where the image is left out.
+   *
+   * @param where what the message of a wrong code names
+   * @throws CountenanceError ERR_LABEL_RANGE
+   */
+  label(code: number, where: string): number | undefined {
+    if (!Number.isInteger(code) || code < 0 || code > lastCode) {
+      throw new CountenanceError(
+        'ERR_LABEL_RANGE',
+        `${where}: expression ${code} is not in 0..${lastCode}`,
+      );
+    }
+    if (code < this.classes.length) return code;
+    if (code === contempt) this.contemptCount += 1;
+    else this.withoutCount += 1;
+    return undefined;
+  }
+
+  /** What was left out, for the log. */
+  get notes(): string[] {
+    const leftOut = (count: number, what: string): string[] =>
+      count === 0 ? [] : [`${count} images ${what} were left out`];
+    return [
+      ...leftOut(this.contemptCount, 'of contempt'),
+      ...leftOut(this.withoutCount, 'without an expression (none, uncertain, no face)'),
+    ];
+  }
+}

@@ -1,0 +1,160 @@
+import { join } from 'node:path';
+import { CountenanceError, throwIfAborted } from '../../errors.js';
+import { checkDirectory, kindOf, readRegularFile } from '../../files.js';
+import { ckplusClasses } from '../classes.js';
+import { fileDataset, type Dataset } from '../dataset.js';
+import { badSpec, type DataSpec } from '../spec.js';
+import { isImageName, namesIn, refuseImage, type DataFormat, type OpenOptions } from './format.js';
+
+const foldCount = 10;
+const defaultFrames = 3;
+
+/**
+ * CK+ (P. Lucey et al., CVPR Workshops 2010): `cohn-kanade-images/S005/001/*.png`, sequences from a
+ * neutral face to the peak of an expression, and `Emotion/S005/001/*_emotion.txt` with the code of some
+ * of them. The last three frames of a labelled sequence (`frames=N`) have its expression, the first one
+ * is neutral. `#fold3-train` and `#fold3-test` are a fold of the usual ten: subjects in the order of
+ * their numbers, each tenth of them in one fold, so that no person is on both sides.
+ */
+export const ckplusFormat: DataFormat = {
+  name: 'ckplus',
+  summary: 'CK+ sequences (cohn-kanade-images, Emotion); #fold1-train .. #fold10-test; frames=N',
+  example: 'ckplus:CK+#fold1-train',
+  options: ['frames'],
+  splits: () => [],
+  open: openCkplus,
+};
+
+interface Sequence {
+  readonly subject: string;
+  /** Pictures in the order of time. */
+  readonly files: readonly string[];
+  readonly label: number;
+}
+
+async function openCkplus(spec: DataSpec, options: OpenOptions): Promise<Dataset> {
+  const fold = parseFold(spec);
+  const frames = parseFrames(spec);
+  await checkDirectory(spec.path, 'Data set directory');
+  const roots = await findRoots(spec);
+  const { sequences, unlabelled } = await readSequences(roots, options);
+  const subjects = [...new Set(sequences.map(({ subject }) => subject))].sort();
+
+  const files: string[] = [];
+  const labels: number[] = [];
+  for (const sequence of sequences) {
+    const isTest = subjects.indexOf(sequence.subject) % foldCount === (fold?.index ?? 0);
+    if (fold && isTest !== fold.isTest) continue;
+    const [first, ...later] = sequence.files;
+    files.push(first!);
+    labels.push(ckplusClasses.indexOf('neutral'));
+    for (const file of later.slice(-frames)) {
+      files.push(file);
+      labels.push(sequence.label);
+    }
+  }
+  const notes = [
+    `${sequences.length} labelled sequences of ${subjects.length} subjects` +
+      (fold ? `, cut into ${foldCount} folds by subject` : ''),
+    ...(unlabelled > 0 ? [`${unlabelled} sequences without a label were left out`] : []),
+  ];
+  return fileDataset({ name: spec.text, classes: ckplusClasses, files, labels, notes });
+}
+
+function parseFold(spec: DataSpec): { readonly index: number; readonly isTest: boolean } | null {
+  if (spec.split === undefined) return null;
+  const [, number, part] = /^fold([1-9]\d?)-(train|test)$/.exec(spec.split.toLowerCase()) ?? [];
+  if (number === undefined || Number(number) > foldCount) {
+    throw badSpec(
+      spec.text,
+      `no split '${spec.split}'; choose fold1-train, fold1-test, ... fold${foldCount}-test, or none`,
+    );
+  }
+  return { index: Number(number) - 1, isTest: part === 'test' };
+}
+
+function parseFrames(spec: DataSpec): number {
+  const text = spec.options['frames'] ?? String(defaultFrames);
+  const frames = Number(text);
+  if (/^\d{1,3}$/.test(text) && frames > 0) return frames;
+  throw badSpec(spec.text, `'${text}' is no number of frames from 1 to 999`);
+}
+
+interface Roots {
+  readonly images: string;
+  readonly emotions: string;
+}
+
+async function findRoots(spec: DataSpec): Promise<Roots> {
+  const first = async (...candidates: string[][]): Promise<string | undefined> => {
+    for (const parts of candidates) {
+      const path = join(spec.path, ...parts);
+      if ((await kindOf(path)) === 'directory') return path;
+    }
+    return undefined;
+  };
+  const name = 'cohn-kanade-images';
+  const images = await first([name], ['extended-cohn-kanade-images', name]);
+  const emotions = await first(['Emotion'], ['Emotion_labels', 'Emotion'], ['Emotion_labels']);
+  if (images !== undefined && emotions !== undefined) return { images, emotions };
+  throw badSpec(spec.text, `'${spec.path}' holds no ${name} and Emotion folders`);
+}
+
+/** All labelled sequences, subject by subject, and how many have no label. */
+async function readSequences(
+  { images, emotions }: Roots,
+  options: OpenOptions,
+): Promise<{ readonly sequences: readonly Sequence[]; readonly unlabelled: number }> {
+  const sequences: Sequence[] = [];
+  let unlabelled = 0;
+  for (const subject of await folders(emotions)) {
+    throwIfAborted(options.signal, `Reading '${emotions}'`);
+    for (const session of await folders(join(emotions, subject))) {
+      const folder = join(emotions, subject, session);
+      const file = (await namesIn(folder)).sort().find((name) => name.endsWith('_emotion.txt'));
+      if (file === undefined) {
+        unlabelled += 1;
+        continue;
+      }
+      try {
+        const label = await readLabel(join(folder, file));
+        const files = await framesOf(join(images, subject, session));
+        sequences.push({ subject, files, label });
+      } catch (error) {
+        if (!(error instanceof CountenanceError)) throw error;
+        refuseImage(options, error);
+      }
+    }
+  }
+  return { sequences, unlabelled };
+}
+
+/** Folders in the order of their names. */
+async function folders(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of (await namesIn(path)).sort()) {
+    if (!name.startsWith('.') && (await kindOf(join(path, name))) === 'directory') found.push(name);
+  }
+  return found;
+}
+
+/** The code of an `_emotion.txt`, written like `   3.0000000e+00`. */
+async function readLabel(file: string): Promise<number> {
+  const text = (await readRegularFile(file, 'Label file')).toString('latin1').trim();
+  const code = text === '' ? NaN : Number(text);
+  if (Number.isInteger(code) && code >= 0 && code < ckplusClasses.length) return code;
+  throw new CountenanceError(
+    'ERR_LABEL_RANGE',
+    `'${file}': emotion '${text.slice(0, 40)}' is no code of 0..${ckplusClasses.length - 1}`,
+  );
+}
+
+/** Pictures of a sequence in the order of time: their names end in the frame's number. */
+async function framesOf(folder: string): Promise<string[]> {
+  const names = (await namesIn(folder)).filter(isImageName).sort();
+  if (names.length >= 2) return names.map((name) => join(folder, name));
+  throw new CountenanceError(
+    'ERR_FILE_NOT_FOUND',
+    `Sequence '${folder}' holds ${names.length} pictures; expected a neutral first and later ones`,
+  );
+}

@@ -1,0 +1,43 @@
+import { checkInteger, invalidArgument } from '../errors.js';
+import { checkNumber } from '../model/config.js';
+
+/** When a training ends before its last epoch. */
+export interface EarlyStopping {
+  /** Epochs without a better validation accuracy until training ends, at least 1. */
+  readonly patience: number;
+  /** How much better counts, 0..1; default 0: anything above the best so far. */
+  readonly minDelta?: number;
+}
+
+/** What early stopping remembers between epochs; kept in checkpoints. */
+export interface StoppingState {
+  /** Accuracy that the next epochs are measured by; -1 before the first. */
+  readonly accuracy: number;
+  /** Epochs since it was reached. */
+  readonly waited: number;
+}
+
+/** The state before the first epoch. */
+export const stoppingStart: StoppingState = { accuracy: -1, waited: 0 };
+
+/** The state after an epoch with this validation accuracy. */
+export function observeEpoch(
+  state: StoppingState,
+  accuracy: number,
+  { minDelta }: Required<EarlyStopping>,
+): StoppingState {
+  const isBetter = accuracy > state.accuracy + minDelta;
+  return isBetter ? { accuracy, waited: 0 } : { ...state, waited: state.waited + 1 };
+}
+
+/** Checks the option of fit, and fills in its default. */
+export function checkEarlyStopping(
+  value: EarlyStopping | null | undefined,
+): Required<EarlyStopping> | null {
+  if (value === undefined || value === null) return null;
+  if (typeof value !== 'object') throw invalidArgument('an object', 'earlyStopping', value);
+  return {
+    patience: checkInteger(value.patience, 'earlyStopping.patience', 1),
+    minDelta: checkNumber(value.minDelta ?? 0, 'earlyStopping.minDelta', 0, 1),
+  };
+}
