@@ -57,6 +57,10 @@ export const errorCodes = {
   ERR_OUT_OF_MEMORY: 'memory could not be allocated',
   /** Something valid that this build does not offer. */
   ERR_UNSUPPORTED: 'something this build does not support',
+  /** An optional package that is needed now is not installed. */
+  ERR_PEER_MISSING: 'an optional package that is needed here is not installed',
+  /** An optional package is installed but does not load, or is of a version that lacks what is needed. */
+  ERR_PEER_LOAD: 'an optional package is installed but does not load',
   /** The native addon could not be loaded. */
   ERR_NATIVE_LOAD: 'the native addon could not be loaded',
   /** A mistake inside countenance: please report it. */

@@ -15,6 +15,7 @@ export {
 } from './predictor.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
 export { evaluate, type EvaluateOptions } from './model/evaluate.js';
+export { exportOnnx, onnxInputs, type OnnxInput, type OnnxOptions } from './export/onnx.js';
 export { info, type Info } from './load-native.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';

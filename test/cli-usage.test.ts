@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, jsonLines, startChild } from './cli-support.js';
 
-const commands = ['train', 'evaluate', 'predict', 'info'];
+const commands = ['train', 'evaluate', 'predict', 'export', 'info'];
 
 describe('command line: usage', function () {
   this.timeout(300_000);
@@ -45,6 +45,9 @@ describe('command line: usage', function () {
       [['predict', 'a.png'], '--model'],
       [['predict', '--model', 'm'], 'file'],
       [['evaluate', '--model', 'm'], '--data'],
+      [['export', '--model', 'm', '--out', 'x'], '--format'],
+      [['export', '--model', 'm', '--format', 'caffe', '--out', 'x'], 'caffe', 'onnx'],
+      [['export', '--model', 'm', '--format', 'onnx'], '--out'],
       [['train', '--text', 'synthetic', '--out', 'x'], '--data'],
       [['train', '--data', 'synthetic:70', '--out', 'x'], '--text', 'synthetic'],
       [['train', '--data', 'synthetic:70', '--text', 'synthetic'], '--out'],

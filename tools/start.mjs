@@ -15,12 +15,16 @@ import {
   runUnderTsan,
 } from './steps.mjs';
 import { testCuda } from './test-cuda.mjs';
+import { installPeers } from './test-peers.mjs';
 
-/** Runs the test files among the arguments, or all of them. */
-function mocha(args) {
-  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : ['test/**/*.test.ts'];
+/** The tests that need no optional package, for mocha. */
+const ordinaryTests = ['test/**/*.test.ts', '--ignore', 'test/peers/**'];
+
+/** Runs the test files among the arguments, or `all`. */
+function mocha(args, all = ordinaryTests, env = {}) {
+  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : all;
   const program = join(root, 'node_modules/mocha/bin/mocha.js');
-  return runInteractive(process.execPath, [program, ...files, ...args]);
+  return runInteractive(process.execPath, [program, ...files, ...args], { env });
 }
 
 const nativeTests = (args) => runInteractive(join(root, 'build/native_tests'), args);
@@ -47,6 +51,11 @@ const commands = {
   async 'test:js'(args) {
     await buildNative('countenance');
     return mocha(args);
+  },
+  async 'test:peers'(args) {
+    const env = await installPeers();
+    await buildNative('countenance');
+    return mocha(args, ['test/peers/**/*.test.ts'], env);
   },
   async 'test:asan'(args) {
     const program = await buildSanitized('asan', 'address+undefined');

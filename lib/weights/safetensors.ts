@@ -127,7 +127,7 @@ async function readExactly(
 }
 
 /** Reverses the bytes of each element in place. */
-function swapBytes(bytes: Uint8Array, elementBytes: number): void {
+export function swapBytes(bytes: Uint8Array, elementBytes: number): void {
   for (let start = 0; start < bytes.length; start += elementBytes) {
     bytes.subarray(start, start + elementBytes).reverse();
   }
