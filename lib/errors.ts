@@ -39,6 +39,8 @@ export const errorCodes = {
   ERR_SHAPE_MISMATCH: 'tensor names or shapes differ from what is needed',
   /** Text embeddings are unusable: unknown file type, wrong classes, no neutral row. */
   ERR_TEXT_EMBEDDINGS: 'text embeddings do not fit: file type, classes or dimension',
+  /** A text encoder is incomplete, could not be had, or is of another kind. */
+  ERR_TEXT_ENCODER: 'a text encoder is incomplete, could not be loaded or is of another kind',
   /** A model directory or checkpoint is incomplete or inconsistent. */
   ERR_CHECKPOINT: 'a model directory or checkpoint is incomplete or inconsistent',
   /** A file or directory could not be written (permission, full disk, ...). */

@@ -62,7 +62,11 @@ export type {
   TrainingEvent,
 } from './train/events.js';
 
-export { promptFor, type TextEmbeddings } from './text/embeddings.js';
+export type { TextEmbeddings } from './text/embeddings.js';
+export { embedText, type ClassWords, type EmbedTextOptions } from './text/embed.js';
+export { ClipTextEncoder, type TextEncoderOptions } from './text/encoder.js';
+export type { EncoderDtype } from './text/encoder-files.js';
+export { defaultTemplate, promptFor, renderPrompt } from './text/prompts.js';
 export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
 

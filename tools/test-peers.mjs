@@ -22,11 +22,15 @@ export async function installPeers() {
   if (!installed(JSON.parse(wanted).dependencies)) {
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'package.json'), wanted);
-    await runNpm('installing the optional packages', ['install', '--no-package-lock', '--prefix', folder], {
-      cwd: folder,
-      // onnxruntime-node brings its CPU library; what it would fetch besides is for GPUs.
-      env: { ONNXRUNTIME_NODE_INSTALL: 'skip' },
-    });
+    await runNpm(
+      'installing the optional packages',
+      ['install', '--no-package-lock', '--prefix', folder],
+      {
+        cwd: folder,
+        // onnxruntime-node brings its CPU library; what it would fetch besides is for GPUs.
+        env: { ONNXRUNTIME_NODE_INSTALL: 'skip' },
+      },
+    );
   }
   return { COUNTENANCE_PEERS: folder };
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.js';
+import { addEmbedTextCommand } from './embed-text.js';
 import { addEvaluateCommand } from './evaluate.js';
 import { addExportCommand } from './export.js';
 import { addInfoCommand } from './info.js';
@@ -64,6 +65,7 @@ function createProgram(context: Context): Command {
   addTrainCommand(program, context);
   addEvaluateCommand(program, context);
   addPredictCommand(program, context);
+  addEmbedTextCommand(program, context);
   addExportCommand(program, context);
   addInfoCommand(program, context);
   return program;

@@ -59,11 +59,7 @@ export function swinT(
   x = layers.layerNorm(x, `${name}.norm`);
   x = layers.reshape(x, `${name}.pool`, [-1, at.grid * at.grid, at.channels]);
   x = layers.graph.node(`${name}.pool`, 'ReduceMean', [x], { axes: [1], keepdims: 0 });
-  x = layers.batchNorm(
-    layers.linear(x, `${name}.feature.0`, false),
-    `${name}.feature.1`,
-    epsilon,
-  );
+  x = layers.batchNorm(layers.linear(x, `${name}.feature.0`, false), `${name}.feature.1`, epsilon);
   x = layers.linear(x, `${name}.feature.2`, false);
   return layers.batchNorm(x, `${name}.feature.3`, epsilon);
 }
