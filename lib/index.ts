@@ -14,6 +14,7 @@ export {
   type StreamOptions,
 } from './predictor.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
+export type { GivenEmbeddings } from './predict/text-head.js';
 export { evaluate, type EvaluateOptions } from './model/evaluate.js';
 export { exportOnnx, onnxInputs, type OnnxInput, type OnnxOptions } from './export/onnx.js';
 export { info, type Info } from './load-native.js';
