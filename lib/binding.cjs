@@ -22,6 +22,9 @@ const candidates = [
   },
 ];
 
+/** A file of this package's folder: optional packages are looked for from there. */
+exports.packageFile = path.join(__dirname, '../package.json');
+
 /**
  * Opens the addon. `COUNTENANCE_ADDON` names another file to open instead, for a build with
  * sanitizers or one that lies elsewhere.

@@ -4,3 +4,5 @@
  * file that was found does not open.
  */
 export function loadBinding(): unknown;
+/** Path of this package's package.json. */
+export const packageFile: string;

@@ -43,6 +43,8 @@ export const errorCodes = {
   ERR_SHAPE_MISMATCH: 'tensor names or shapes differ from what is needed',
   /** Text embeddings are unusable: unknown file type, wrong classes, no neutral row. */
   ERR_TEXT_EMBEDDINGS: 'text embeddings do not fit: file type, classes or dimension',
+  /** A text encoder is incomplete, could not be had, or is of another kind. */
+  ERR_TEXT_ENCODER: 'a text encoder is incomplete, could not be loaded or is of another kind',
   /** A model directory or checkpoint is incomplete or inconsistent. */
   ERR_CHECKPOINT: 'a model directory or checkpoint is incomplete or inconsistent',
   /** A file or directory could not be written (permission, full disk, ...). */
@@ -61,6 +63,10 @@ export const errorCodes = {
   ERR_OUT_OF_MEMORY: 'memory could not be allocated',
   /** Something valid that this build does not offer. */
   ERR_UNSUPPORTED: 'something this build does not support',
+  /** An optional package that is needed now is not installed. */
+  ERR_PEER_MISSING: 'an optional package that is needed here is not installed',
+  /** An optional package is installed but does not load, or is of a version that lacks what is needed. */
+  ERR_PEER_LOAD: 'an optional package is installed but does not load',
   /** The native addon could not be loaded. */
   ERR_NATIVE_LOAD: 'the native addon could not be loaded',
   /** A mistake inside countenance: please report it. */

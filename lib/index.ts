@@ -17,6 +17,8 @@ export type { FacePrediction } from './predict/faces.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
 export { evaluate, type Evaluation, type EvaluateOptions } from './model/evaluate.js';
 export type { ClassMapping } from './data/shared-classes.js';
+export type { GivenEmbeddings } from './predict/text-head.js';
+export { exportOnnx, onnxInputs, type OnnxInput, type OnnxOptions } from './export/onnx.js';
 export { info, type Info } from './load-native.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';
@@ -65,7 +67,11 @@ export type {
   TrainingEvent,
 } from './train/events.js';
 
-export { promptFor, type TextEmbeddings } from './text/embeddings.js';
+export type { TextEmbeddings } from './text/embeddings.js';
+export { embedText, type ClassWords, type EmbedTextOptions } from './text/embed.js';
+export { ClipTextEncoder, type TextEncoderOptions } from './text/encoder.js';
+export type { EncoderDtype } from './text/encoder-files.js';
+export { defaultTemplate, promptFor, renderPrompt } from './text/prompts.js';
 export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
 

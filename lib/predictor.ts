@@ -3,10 +3,11 @@ import { describeImage } from './images/decode.js';
 import type { FaceDetector } from './faces/detector.js';
 import type { ImageInput } from './images/input.js';
 import { Model } from './model.js';
-import type { ModelConfig, RunOptions } from './model/config.js';
+import { checkPositive, type ModelConfig, type RunOptions } from './model/config.js';
 import { checkDetector, cutFaces, toFacePrediction, type FacePrediction } from './predict/faces.js';
 import { runPipeline, type Outcome } from './predict/pipeline.js';
 import { toPrediction, type Embedding, type Prediction } from './predict/prediction.js';
+import { TextHead, type GivenEmbeddings } from './predict/text-head.js';
 
 /** Options of {@link Predictor}. */
 export interface PredictorOptions {
@@ -49,6 +50,9 @@ export interface StreamedPrediction extends Prediction {
   readonly index: number;
 }
 
+/** What became of an image that could be decoded. */
+type Success = Extract<Outcome, { logits: Float32Array }>;
+
 /**
  * Tells the expressions of faces. Pictures are decoded and resized beside the network's work, all of it
  * off the main thread; any number of calls may run at once.
@@ -71,6 +75,7 @@ export class Predictor {
   readonly flip: boolean;
   #ownsModel = false;
   #closed = false;
+  #head: TextHead | undefined;
 
   /**
    * Uses a model that is open already and stays the caller's: `close()` leaves it open.
@@ -103,9 +108,46 @@ export class Predictor {
     return predictor;
   }
 
-  /** What the model is: classes, input size, ... */
+  /** What the model is: input size, the classes it was trained for, ... */
   get config(): ModelConfig {
     return this.model.config;
+  }
+
+  /** The classes of the predictions: the model's, or those of {@link withClasses}. */
+  get classes(): readonly string[] {
+    return this.#head?.classes ?? this.config.classes;
+  }
+
+  /**
+   * A predictor of other expressions with the same model, which needs no training: representations of
+   * faces are compared with the text embeddings given here. These must come from the text encoder whose
+   * embeddings the model was trained with; a model trained with synthetic ones knows no language.
+   *
+   * The new predictor uses this one's model and leaves it open; once the model is closed, neither works.
+   *
+   * @param text raw text embeddings with class names, 512 values each
+   * @param options.logitScale what cosines are multiplied by. Default: the model's, with which it was
+   *   trained.
+   * @throws CountenanceError ERR_TEXT_EMBEDDINGS, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE, ERR_ZERO_NORM,
+   *   ERR_INVALID_ARGUMENT, ERR_CLOSED
+   * @example
+   * const text = await embedText('Xenova/clip-vit-base-patch16', ['boredom', 'pride', 'confusion']);
+   * const { label } = await predictor.withClasses(text).predict('face.jpg'); // 'pride'
+   */
+  withClasses(text: GivenEmbeddings, options: { readonly logitScale?: number } = {}): Predictor {
+    this.#requireOpen();
+    if (typeof text !== 'object' || text === null) {
+      throw invalidArgument('text embeddings', 'text', text);
+    }
+    const scale = checkPositive(options.logitScale ?? this.config.logitScale, 'logitScale');
+    const { maxBatch, flip } = this;
+    const predictor = new Predictor(this.model, {
+      maxBatch,
+      flip,
+      ...(this.#faces ? { faces: this.#faces } : {}),
+    });
+    predictor.#head = new TextHead(text, scale);
+    return predictor;
   }
 
   /**
@@ -130,9 +172,7 @@ export class Predictor {
     images: ImageInput | readonly ImageInput[],
     options: PredictOptions = {},
   ): Promise<Prediction | Prediction[]> {
-    return this.#all(images, options, ({ logits, embedding }) =>
-      toPrediction(logits, embedding, this.config.classes),
-    );
+    return this.#all(images, options, (outcome) => this.#toPrediction(outcome));
   }
 
   /**
@@ -212,8 +252,7 @@ export class Predictor {
     for await (const outcome of this.#run(images, options, (index) => `images[${index}]`)) {
       const { image, index, error } = outcome;
       if (!error) {
-        const prediction = toPrediction(outcome.logits, outcome.embedding, this.config.classes);
-        yield { ...prediction, image, index };
+        yield { ...this.#toPrediction(outcome), image, index };
       } else if (options.onError) {
         options.onError(error, image, index);
       } else {
@@ -245,7 +284,7 @@ export class Predictor {
   async #all<T>(
     images: ImageInput | readonly ImageInput[],
     options: PredictOptions,
-    convert: (outcome: Extract<Outcome, { logits: Float32Array }>) => T,
+    convert: (outcome: Success) => T,
   ): Promise<T | T[]> {
     const isList = Array.isArray(images);
     const list = (isList ? images : [images]) as readonly ImageInput[];
@@ -257,6 +296,11 @@ export class Predictor {
       results.push(convert(outcome));
     }
     return isList ? results : results[0]!;
+  }
+
+  #toPrediction({ logits, embedding, mirrored }: Success): Prediction {
+    const own = this.#head?.logits(embedding.expression, mirrored);
+    return toPrediction(own ?? logits, embedding, this.classes);
   }
 
   async *#run(

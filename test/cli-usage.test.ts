@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, jsonLines, startChild } from './cli-support.js';
 
-const commands = ['train', 'evaluate', 'predict', 'info'];
+const commands = ['train', 'evaluate', 'predict', 'embed-text', 'export', 'info'];
 
 describe('command line: usage', function () {
   this.timeout(300_000);
@@ -39,12 +39,21 @@ describe('command line: usage', function () {
 
   it('answers wrong usage with one line and exit status 2', async () => {
     const train = ['train', '--data', 'synthetic:70', '--text', 'synthetic', '--out', 'x'];
+    const embed = ['embed-text', '--encoder', 'm', '--out', 'x'];
     const cases: [string[], ...string[]][] = [
       [['paint'], 'paint'],
       [['info', '--colour'], '--colour'],
       [['predict', 'a.png'], '--model'],
       [['predict', '--model', 'm'], 'file'],
       [['evaluate', '--model', 'm'], '--data'],
+      [['embed-text', '--encoder', 'm', '--out', 'x'], '--classes'],
+      [[...embed, '--classes', 'joy'], 'two or more'],
+      [[...embed, '--classes', 'joy,joy'], 'distinct'],
+      [[...embed, '--classes', 'joy=,neutral'], 'name=words'],
+      [[...embed, '--classes', 'joy,neutral', '--template', 'a face'], '{class}'],
+      [['export', '--model', 'm', '--out', 'x'], '--format'],
+      [['export', '--model', 'm', '--format', 'caffe', '--out', 'x'], 'caffe', 'onnx'],
+      [['export', '--model', 'm', '--format', 'onnx'], '--out'],
       [['train', '--text', 'synthetic', '--out', 'x'], '--data'],
       [['train', '--data', 'synthetic:70', '--out', 'x'], '--text', 'synthetic'],
       [['train', '--data', 'synthetic:70', '--text', 'synthetic'], '--out'],

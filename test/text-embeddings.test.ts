@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import {
-  promptFor,
   selectTextEmbeddings,
   validateTextEmbeddings,
   type TextEmbeddings,
 } from '../lib/text/embeddings.js';
+import { promptFor, renderPrompt } from '../lib/text/prompts.js';
 import { loadTextEmbeddings, saveTextEmbeddings } from '../lib/text/file.js';
 import { syntheticTextEmbeddings } from '../lib/text/synthetic.js';
 import { writeSafetensors } from '../lib/weights/safetensors.js';
@@ -70,7 +70,13 @@ describe('text embeddings', () => {
 
   it('come back bit for bit from a safetensors file', async () => {
     const file = temporary.path('t.safetensors');
-    const full = { ...small, prompts: ['one', 'two "quoted"'], logitScale: 100 };
+    const full = {
+      ...small,
+      prompts: ['one', ['two "quoted"', 'three']],
+      logitScale: 100,
+      model: 'owner/name',
+      created: '2026-01-02T03:04:05.678Z',
+    };
     await saveTextEmbeddings(file, full);
     assert.deepEqual(await loadTextEmbeddings(file), full);
     await saveTextEmbeddings(file, small);
@@ -212,5 +218,12 @@ describe('text embeddings', () => {
   it('use the prompts of the paper', () => {
     assert.equal(promptFor('surprise'), 'a photo of a person making a surprise facial expression.');
     assert.equal(promptFor('anger'), 'a photo of a person making an anger facial expression.');
+  });
+
+  it('use other prompts, of any language', async () => {
+    assert.equal(renderPrompt('{a} {class}, {class}!', 'angry face'), 'an angry face, angry face!');
+    assert.equal(renderPrompt('ein Gesicht: {class}', 'Überraschung'), 'ein Gesicht: Überraschung');
+    assert.equal(renderPrompt('{class}', '$& {a}'), '$& {a}', 'words are taken as they are');
+    await rejectsWith(() => renderPrompt('a face', 'joy'), 'ERR_INVALID_ARGUMENT', '{class}');
   });
 });

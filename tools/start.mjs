@@ -16,14 +16,16 @@ import {
 } from './steps.mjs';
 import { testCuda } from './test-cuda.mjs';
 import { testNode } from './test-node.mjs';
+import { installPeers } from './test-peers.mjs';
 
-/** Mocha's command line for the test files among the arguments, or for all of them. */
-function mochaArguments(args) {
-  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : ['test/*.test.ts'];
+/** Mocha's command line for the test files among the arguments, or for `all`. */
+function mochaArguments(args, all = 'test/*.test.ts') {
+  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : [all];
   return [join(root, 'node_modules/mocha/bin/mocha.js'), ...files, ...args];
 }
 
-const mocha = (args) => runInteractive(process.execPath, mochaArguments(args));
+const mocha = (args, all, env) =>
+  runInteractive(process.execPath, mochaArguments(args, all), { env });
 
 const nativeTests = (args) => runInteractive(join(root, 'build/native_tests'), args);
 
@@ -49,6 +51,11 @@ const commands = {
   async 'test:js'(args) {
     await buildNative('countenance');
     return mocha(args);
+  },
+  async 'test:peers'(args) {
+    const env = await installPeers();
+    await buildNative('countenance');
+    return mocha(args, 'test/peers/*.test.ts', env);
   },
   async 'test:asan'(args) {
     const program = await buildSanitized('asan', 'address+undefined');

@@ -32,13 +32,13 @@ export function runInteractive(command, args, { env } = {}) {
 }
 
 /** Runs a command behind one line of progress; its output is shown only when it fails. */
-export function runQuietly(label, command, args, { env } = {}) {
+export function runQuietly(label, command, args, { cwd = root, env } = {}) {
   const started = Date.now();
   const tty = process.stdout.isTTY;
   process.stdout.write(tty ? label : `${label} ...\n`);
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
-      cwd: root,
+      cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -83,6 +83,16 @@ function npmEnvironment() {
   return { npm_config_cache: cache, npm_config_update_notifier: 'false' };
 }
 
+/** Runs npm, the one that runs this where one does. */
+export async function runNpm(label, command, { cwd = root, env } = {}) {
+  const args = [...command, '--no-audit', '--no-fund', '--loglevel=error'];
+  const npm = process.env.npm_execpath;
+  await runQuietly(label, npm ? process.execPath : 'npm', npm ? [npm, ...args] : args, {
+    cwd,
+    env: { ...npmEnvironment(), ...env },
+  });
+}
+
 function readPackages(file) {
   try {
     return JSON.parse(readFileSync(join(root, file), 'utf8')).packages;
@@ -110,14 +120,7 @@ export async function ensurePackages() {
     throw new StepError(`countenance needs Node 20.19 or later; this is ${process.version}`);
   }
   if (packagesInstalled()) return;
-  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  const npm = process.env.npm_execpath;
-  await runQuietly(
-    'installing packages',
-    npm ? process.execPath : 'npm',
-    npm ? [npm, ...args] : args,
-    { env: npmEnvironment() },
-  );
+  await runNpm('installing packages', ['ci']);
 }
 
 function requireBuildTools() {

@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.js';
 import { addDataCommand } from './data.js';
+import { addEmbedTextCommand } from './embed-text.js';
 import { addEvaluateCommand } from './evaluate.js';
+import { addExportCommand } from './export.js';
 import { addInfoCommand } from './info.js';
 import { examples, exitStatus } from './options.js';
 import { errorLine, type Context, type Streams } from './output.js';
@@ -65,6 +67,8 @@ function createProgram(context: Context): Command {
   addEvaluateCommand(program, context);
   addPredictCommand(program, context);
   addDataCommand(program, context);
+  addEmbedTextCommand(program, context);
+  addExportCommand(program, context);
   addInfoCommand(program, context);
   return program;
 }

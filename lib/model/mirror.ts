@@ -1,5 +1,6 @@
 import { inSlices } from '../slices.js';
 import type { Model, ModelOutputs } from '../model.js';
+import type { TensorData } from '../types.js';
 
 /**
  * Images flipped from left to right.
@@ -29,7 +30,8 @@ export async function mirrorImages(images: Uint8Array, side: number): Promise<Ui
 
 /**
  * {@link Model.forward} with test-time flip where `flip` asks for it: the logits are the means of those
- * of the images and of their mirror images. The representations stay those of the images.
+ * of the images and of their mirror images. The representations stay those of the images; `mirrored` is
+ * f_e of the mirror images.
  *
  * @param images (B, S, S, 3) bytes
  */
@@ -37,7 +39,7 @@ export async function forwardImages(
   model: Model,
   images: Uint8Array,
   flip: boolean,
-): Promise<ModelOutputs> {
+): Promise<ModelOutputs & { readonly mirrored?: TensorData }> {
   if (!flip) return model.forward({ images });
   const mirrored = await mirrorImages(images, model.config.inputSize);
   const [outputs, others] = await Promise.all([
@@ -46,5 +48,5 @@ export async function forwardImages(
   ]);
   const { data } = outputs.logits;
   for (let i = 0; i < data.length; i++) data[i] = (data[i]! + others.logits.data[i]!) / 2;
-  return outputs;
+  return { ...outputs, mirrored: others.expression };
 }

@@ -6,6 +6,7 @@ import type { Model } from '../model.js';
 import { embeddingWidth } from '../model/config.js';
 import { forwardImages } from '../model/mirror.js';
 import { resizeImage } from '../model/resize.js';
+import type { TensorData } from '../types.js';
 import type { Embedding } from './prediction.js';
 
 /** Images decoded at a time: sharp decodes each on one of libuv's threads. */
@@ -13,7 +14,13 @@ const decodersAtOnce = 8;
 
 /** What became of one image of a pipeline. */
 export type Outcome = { readonly index: number; readonly image: ImageInput } & (
-  | { readonly logits: Float32Array; readonly embedding: Embedding; readonly error?: undefined }
+  | {
+      readonly logits: Float32Array;
+      readonly embedding: Embedding;
+      /** With test-time flip: f_e of the mirror image. */
+      readonly mirrored?: Float32Array | undefined;
+      readonly error?: undefined;
+    }
   | { readonly error: CountenanceError }
 );
 
@@ -218,22 +225,22 @@ class Pipeline {
         images.set(slot.pixels!, i * itemBytes);
         delete slot.pixels;
       });
-      const { logits, expression, neutral } = await forwardImages(
+      const { logits, expression, neutral, mirrored } = await forwardImages(
         this.model,
         images,
         this.options.flip,
       );
       const classes = this.model.config.classes.length;
+      const row = ({ data }: TensorData, i: number): Float32Array =>
+        data.slice(i * embeddingWidth, (i + 1) * embeddingWidth);
       batch.forEach((slot, i) => {
         const { index, image } = slot;
         slot.outcome = {
           index,
           image,
           logits: logits.data.slice(i * classes, (i + 1) * classes),
-          embedding: {
-            expression: expression.data.slice(i * embeddingWidth, (i + 1) * embeddingWidth),
-            neutral: neutral.data.slice(i * embeddingWidth, (i + 1) * embeddingWidth),
-          },
+          embedding: { expression: row(expression, i), neutral: row(neutral, i) },
+          mirrored: mirrored && row(mirrored, i),
         };
       });
     } catch (error) {

@@ -13,16 +13,14 @@ export interface TextEmbeddings {
   readonly classes?: readonly string[];
   /** exp(logit_scale) of the vision-language model (100 for CLIP), where the source tells it. */
   readonly logitScale?: number;
-  /** The prompt each row was made from. */
-  readonly prompts?: readonly string[];
+  /** The prompt each row was made from, or the prompts of which it is the mean. */
+  readonly prompts?: readonly (string | readonly string[])[];
+  /** The text encoder that made them: its directory or its name on the hub. */
+  readonly model?: string;
+  /** When they were made, ISO 8601. */
+  readonly created?: string;
   /** Where they come from, in words: a model's name, or that they hold no knowledge. */
   readonly source: string;
-}
-
-/** The prompt of the paper for a class, with "an" before a vowel ("an anger facial expression"). */
-export function promptFor(className: string): string {
-  const article = /^[aeiou]/i.test(className) ? 'an' : 'a';
-  return `a photo of a person making ${article} ${className} facial expression.`;
 }
 
 /**

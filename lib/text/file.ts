@@ -13,7 +13,8 @@ const tensorName = 'text_embeddings';
  * Reads text embeddings from a file, by its extension:
  *
  * - `.safetensors`: a tensor `text_embeddings` (or the only two-dimensional one) of [K, D]; the metadata
- *   fields `classes` and `prompts` (JSON lists), `logit_scale` and `source` are taken where present
+ *   fields `classes` and `prompts` (JSON lists), `logit_scale`, `model`, `created` and `source` are taken
+ *   where present
  * - `.npy`: an array [K, D] of float16, float32 or float64; rows in the order of the model's classes
  * - `.json`: `{ "classes": [...], "embeddings": [[...], ...], "logitScale"?, "prompts"?, "source"? }`,
  *   or the rows by class `{ "happiness": [...], "neutral": [...] }`, or the bare rows `[[...], ...]`
@@ -45,12 +46,14 @@ export async function loadTextEmbeddings(file: string): Promise<TextEmbeddings> 
 
 /** The bytes of a text embeddings file, as {@link saveTextEmbeddings} writes them. */
 export function encodeTextEmbeddings(embeddings: TextEmbeddings): Uint8Array[] {
-  const { shape, data, classes, prompts, logitScale, source } = embeddings;
+  const { shape, data, classes, prompts, logitScale, model, created, source } = embeddings;
   return encodeSafetensors(new Map([[tensorName, { shape, data }]]), {
     source,
     ...(classes && { classes: JSON.stringify(classes) }),
     ...(prompts && { prompts: JSON.stringify(prompts) }),
     ...(logitScale !== undefined && { logit_scale: String(logitScale) }),
+    ...(model !== undefined && { model }),
+    ...(created !== undefined && { created }),
   });
 }
 
@@ -87,20 +90,22 @@ async function fromSafetensors(file: string): Promise<TextEmbeddings> {
         [...tensors.keys()].join(', '),
     );
   }
-  const names = (field: string): string[] | undefined => {
+  const listOf = (field: string): unknown => {
     const text = metadata[field];
-    return text === undefined ? undefined : nameList(parseJson(text, file), field, file);
+    return text === undefined ? undefined : parseJson(text, file);
   };
-  const classes = names('classes');
-  const prompts = names('prompts');
-  const scale = metadata['logit_scale'];
+  const classes = listOf('classes');
+  const prompts = listOf('prompts');
+  const { logit_scale: scale, model, created } = metadata;
   return {
     shape: matrixShape(tensor.shape, file),
     data: tensor.data,
     source: metadata['source'] ?? file,
-    ...(classes && { classes }),
-    ...(prompts && { prompts }),
+    ...(classes !== undefined && { classes: nameList(classes, 'classes', file) }),
+    ...(prompts !== undefined && { prompts: promptList(prompts, file) }),
     ...(scale !== undefined && { logitScale: Number(scale) }),
+    ...(model !== undefined && { model }),
+    ...(created !== undefined && { created }),
   };
 }
 
@@ -130,7 +135,7 @@ async function fromJson(file: string): Promise<TextEmbeddings> {
     ...matrix(embeddings, file),
     source: typeof source === 'string' ? source : file,
     ...(classes !== undefined && { classes: nameList(classes, 'classes', file) }),
-    ...(prompts !== undefined && { prompts: nameList(prompts, 'prompts', file) }),
+    ...(prompts !== undefined && { prompts: promptList(prompts, file) }),
     ...(logitScale !== undefined && { logitScale }),
   };
 }
@@ -152,6 +157,14 @@ function matrix(
     });
   });
   return { shape: [rows.length, dimension], data };
+}
+
+/** A prompt a row, or a list of them. */
+function promptList(value: unknown, file: string): (string | string[])[] {
+  if (!Array.isArray(value)) throw badJson(file, "'prompts' is no list");
+  return value.map((item: unknown) =>
+    typeof item === 'string' ? item : nameList(item, 'prompts', file),
+  );
 }
 
 function nameList(value: unknown, field: string, file: string): string[] {

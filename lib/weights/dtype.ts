@@ -27,10 +27,10 @@ export function isStoredType(dtype: string): dtype is StoredType {
 }
 
 /** Weight files are little-endian and so is every machine Node runs on but s390x. */
-const machineIsLittleEndian = endianness() === 'LE';
+export const machineIsLittleEndian = endianness() === 'LE';
 
 /** Reverses the bytes of each element in place. */
-function swapBytes(bytes: Uint8Array, elementBytes: number): void {
+export function swapBytes(bytes: Uint8Array, elementBytes: number): void {
   for (let start = 0; start < bytes.length; start += elementBytes) {
     bytes.subarray(start, start + elementBytes).reverse();
   }

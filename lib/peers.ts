@@ -1,0 +1,55 @@
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { packageFile } from './binding.cjs';
+import { CountenanceError, messageOf, systemCode } from './errors.js';
+
+/** The optional packages: never installed with this one, loaded when something needs them. */
+export type PeerName = '@huggingface/transformers';
+
+/**
+ * Loads an optional package. It is looked for in the folder that `COUNTENANCE_PEERS` names (one that
+ * has a `node_modules`), then from this package as Node does, then from the working directory.
+ *
+ * `require` from a made-up file in each folder, since `import()` can't be told where to look; Node
+ * 20.19 and later `require` ES modules too.
+ *
+ * @param purpose what needs it, for the message: "Embedding text"
+ * @throws CountenanceError ERR_PEER_MISSING that says how to install it, ERR_PEER_LOAD
+ */
+export async function loadPeer(name: PeerName, purpose: string): Promise<unknown> {
+  const override = process.env['COUNTENANCE_PEERS'];
+  const origins = [
+    ...(override ? [join(resolve(override), 'package.json')] : []),
+    packageFile,
+    join(process.cwd(), 'package.json'),
+  ];
+  for (const origin of origins) {
+    const require = createRequire(origin);
+    let file: string;
+    try {
+      file = require.resolve(name);
+    } catch (error) {
+      if (systemCode(error) === 'MODULE_NOT_FOUND') continue;
+      throw loadError(name, purpose, error);
+    }
+    try {
+      return require(file) as unknown;
+    } catch (error) {
+      throw loadError(name, purpose, error);
+    }
+  }
+  throw new CountenanceError(
+    'ERR_PEER_MISSING',
+    `${purpose} needs the optional package ${name}, which is not installed: npm install ${name} ` +
+      '(or set COUNTENANCE_PEERS to a folder whose node_modules has it)',
+  );
+}
+
+function loadError(name: string, purpose: string, error: unknown): CountenanceError {
+  return new CountenanceError(
+    'ERR_PEER_LOAD',
+    `${purpose} needs the optional package ${name}, which is installed but does not load: ` +
+      messageOf(error),
+    { cause: error },
+  );
+}

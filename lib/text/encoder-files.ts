@@ -1,0 +1,92 @@
+import { join, resolve } from 'node:path';
+import { CountenanceError, messageOf } from '../errors.js';
+import { kindOf, readRegularFile } from '../files.js';
+import { readSafetensors } from '../weights/safetensors.js';
+
+/** How the weights of an encoder are stored, and how its ONNX file's name ends. */
+export const encoderDtypes = { fp32: '', fp16: '_fp16', q8: '_quantized' } as const;
+/** One of {@link encoderDtypes}. */
+export type EncoderDtype = keyof typeof encoderDtypes;
+
+/** Where an encoder is. */
+export interface EncoderPlace {
+  /** The directory's absolute path, or the hub's `owner/name`. */
+  readonly id: string;
+  readonly local: boolean;
+}
+
+/**
+ * Tells a directory from a name on the hub. A directory must hold every file that is needed.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_TEXT_ENCODER which name the
+ *   file and say where it comes from
+ */
+export async function findEncoder(model: string, dtype: EncoderDtype): Promise<EncoderPlace> {
+  const kind = await kindOf(model);
+  if (kind === 'directory') {
+    await checkFiles(model, dtype);
+    return { id: resolve(model), local: true };
+  }
+  if (kind === 'file') {
+    throw new CountenanceError(
+      'ERR_NOT_A_DIRECTORY',
+      `Text encoder '${model}' is a file; expected a directory or a name on the hub (owner/name)`,
+    );
+  }
+  if (/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(model)) return { id: model, local: false };
+  throw new CountenanceError(
+    'ERR_FILE_NOT_FOUND',
+    `Text encoder '${model}' is neither a directory nor a name on the hub (owner/name)`,
+  );
+}
+
+async function checkFiles(directory: string, dtype: EncoderDtype): Promise<void> {
+  const onnx = `onnx/text_model${encoderDtypes[dtype]}.onnx`;
+  const needed = {
+    'config.json': 'what the model is; it comes with every model of the hub',
+    'tokenizer.json': 'the tokenizer; it comes with every CLIP model of the hub',
+    'tokenizer_config.json': 'settings of the tokenizer; it comes with every model of the hub',
+    [onnx]:
+      "the text model in ONNX form with the output 'text_embeds'; repositories with an onnx folder, " +
+      'such as Xenova/clip-vit-base-patch16, have it',
+  };
+  for (const [name, what] of Object.entries(needed)) {
+    if ((await kindOf(join(directory, name))) === 'file') continue;
+    throw new CountenanceError(
+      'ERR_FILE_NOT_FOUND',
+      `Text encoder '${directory}' has no file ${name} (${what})`,
+    );
+  }
+  const file = join(directory, 'config.json');
+  const type = await modelType(file);
+  if (type === 'clip' || type === 'clip_text_model') return;
+  throw new CountenanceError(
+    'ERR_TEXT_ENCODER',
+    `Text encoder '${directory}' is no CLIP model: the model_type of its config.json is ` +
+      JSON.stringify(type),
+  );
+}
+
+async function modelType(file: string): Promise<unknown> {
+  const text = (await readRegularFile(file, 'File')).toString('utf8');
+  try {
+    return (JSON.parse(text) as { model_type?: unknown } | null)?.model_type;
+  } catch (error) {
+    throw new CountenanceError('ERR_TEXT_ENCODER', `'${file}' is no JSON: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * exp(logit_scale) where a directory also has the model's weights (model.safetensors); the ONNX text
+ * model itself does not hold it, and config.json only says what training began with.
+ */
+export async function readLogitScale({ id, local }: EncoderPlace): Promise<number | undefined> {
+  const file = join(id, 'model.safetensors');
+  if (!local || (await kindOf(file)) !== 'file') return undefined;
+  const name = 'logit_scale';
+  const { tensors } = await readSafetensors(file, { names: new Set([name]) });
+  const value = tensors.get(name)?.data[0];
+  return value === undefined ? undefined : Math.exp(value);
+}
