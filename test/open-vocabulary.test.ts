@@ -80,6 +80,19 @@ describe('predictions of other classes', function () {
     assert.deepEqual(predictor.classes, model.config.classes);
   });
 
+  it('keep the test-time flip', async () => {
+    const flipped = new Predictor(model, { flip: true });
+    const own = await flipped.predict(files);
+    const same = await flipped.withClasses(textEmbeddings).predict(files);
+    const plain = await predictor.predict(files);
+    own.forEach(({ scores }, i) => {
+      for (const [name, score] of Object.entries(scores)) {
+        assert.ok(Math.abs(score - same[i]!.scores[name]!) < 1e-4, `${i} ${name}`);
+      }
+    });
+    assert.notDeepEqual(own[0]!.scores, plain[0]!.scores);
+  });
+
   it('keep what they were given', async () => {
     const own = { ...moods, data: moods.data.slice() };
     const other = predictor.withClasses(own);
