@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/blocks.h"
+#include "backend/cuda/kernel_types.h"
 #include "backend/cuda/queue.h"
 #include "backend/cuda/staging.h"
 
@@ -140,6 +141,17 @@ class CudaBackend final : public Backend {
   // replays.
   const __nv_bfloat16* bf16_copy(Tensor weight);
   void refresh_bf16(CudaBlock& block);
+  // A weight as operand of a product with activations of type T, float or __nv_bfloat16.
+  template <class T>
+  const T* weights_as(Tensor weight) {
+    if constexpr (std::is_same_v<T, float>) {
+      return cuda::data<float>(weight);
+    } else {
+      const __nv_bfloat16* copy = bf16_copy(weight);
+      ensure(reinterpret_cast<uintptr_t>(copy) % 16 == 0, "a weight begins inside of 8 numbers");
+      return copy;
+    }
+  }
   // The copy that an optimizer is to keep up to date, null when there is none; one that is out of
   // date stays so.
   __nv_bfloat16* bf16_copy_to_update(Tensor weights);

@@ -10,32 +10,6 @@ namespace {
 }
 }  // namespace
 
-size_t CudaBackend::conv2d_workspace(const Shape&, const Shape&, const Conv2dAttributes&) const {
-  unwritten("conv2d_workspace");
-}
-void CudaBackend::conv2d_forward(Tensor, Tensor, Tensor, const Epilogue&, const Conv2dAttributes&,
-                                 Tensor) {
-  unwritten("conv2d_forward");
-}
-void CudaBackend::conv2d_backward_data(Gradient, Tensor, Tensor, const Conv2dAttributes&, Tensor) {
-  unwritten("conv2d_backward_data");
-}
-void CudaBackend::conv2d_backward_weight(Gradient, Gradient, Tensor, Tensor,
-                                         const Conv2dAttributes&, Tensor) {
-  unwritten("conv2d_backward_weight");
-}
-size_t CudaBackend::linear_workspace(const Shape&, const Shape&) const {
-  unwritten("linear_workspace");
-}
-void CudaBackend::linear_forward(Tensor, Tensor, Tensor, const Epilogue&, Tensor) {
-  unwritten("linear_forward");
-}
-void CudaBackend::linear_backward_data(Gradient, Tensor, Tensor, Tensor) {
-  unwritten("linear_backward_data");
-}
-void CudaBackend::linear_backward_weight(Gradient, Gradient, Tensor, Tensor, Tensor) {
-  unwritten("linear_backward_weight");
-}
 size_t CudaBackend::batch_norm_workspace(const Shape&) const { unwritten("batch_norm_workspace"); }
 void CudaBackend::batch_norm_forward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
                                      Tensor, const BatchNormAttributes&, Tensor) {
