@@ -44,18 +44,6 @@ void CudaBackend::global_average_pool_forward(Tensor, Tensor) {
 void CudaBackend::global_average_pool_backward(Gradient, Tensor) {
   unwritten("global_average_pool_backward");
 }
-size_t CudaBackend::window_attention_workspace(const Shape&,
-                                               const WindowAttentionAttributes&) const {
-  unwritten("window_attention_workspace");
-}
-void CudaBackend::window_attention_forward(Tensor, Tensor, Tensor, Tensor,
-                                           const WindowAttentionAttributes&, Tensor) {
-  unwritten("window_attention_forward");
-}
-void CudaBackend::window_attention_backward(Gradient, Gradient, Tensor, Tensor, Tensor, Tensor,
-                                            Tensor, const WindowAttentionAttributes&, Tensor) {
-  unwritten("window_attention_backward");
-}
 void CudaBackend::patch_merge_forward(Tensor, Tensor) { unwritten("patch_merge_forward"); }
 void CudaBackend::patch_merge_backward(Gradient, Tensor) { unwritten("patch_merge_backward"); }
 size_t CudaBackend::objective_workspace(const Shape&, const Shape&) const {
