@@ -91,8 +91,16 @@ OpCase batch_norm_case(const NormShape& s, bool relu, bool residual, double mean
 }  // namespace
 
 OP_CASES(batch_norm, "batch_norm_forward", "batch_norm_backward") {
-  for (const NormShape& s :
-       {NormShape{2, 1}, {5, 3}, {3, 16}, {67, 17}, {130, 40}, {33, 131}, {4, 600}, {200, 8}}) {
+  for (const NormShape& s : {NormShape{2, 1},
+                             {5, 3},
+                             {3, 16},
+                             {67, 17},
+                             {130, 40},
+                             {33, 131},
+                             {4, 600},
+                             {200, 8},
+                             {701, 16},
+                             {530, 3}}) {
     for (bool relu : {false, true}) {
       for (bool residual : {false, true}) run_case(batch_norm_case(s, relu, residual));
     }
@@ -101,7 +109,9 @@ OP_CASES(batch_norm, "batch_norm_forward", "batch_norm_backward") {
 
 // Several slices, each with several folds.
 OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
-  for (const NormShape& s : {NormShape{5003, 72}, {3001, 128}}) {
+  const std::vector<NormShape> shapes = kEmulated ? std::vector<NormShape>{{1103, 40}}
+                                                  : std::vector<NormShape>{{5003, 72}, {3001, 128}};
+  for (const NormShape& s : shapes) {
     OpCase c = batch_norm_case(s, true, true);
     // Finite differences over a hundred thousand numbers are slow: the outputs and the gradient of
     // the vectors tell enough here.
@@ -119,7 +129,7 @@ OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
 // float holds a mean of 1000 with an error of 3e-5, which is that much of the deviation of 1; the
 // variance itself must not lose a digit.
 OP_CASES(batch_norm_large_mean, "batch_norm_forward") {
-  for (const NormShape& s : {NormShape{50, 20}, {3000, 64}}) {
+  for (const NormShape& s : {NormShape{50, 20}, {kEmulated ? 700 : 3000, kEmulated ? 24 : 64}}) {
     OpCase c = batch_norm_case(s, false, false, 1000, 1);
     c.backward = nullptr;
     c.forward_tolerance = 5e-5;

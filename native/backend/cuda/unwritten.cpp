@@ -36,20 +36,6 @@ void CudaBackend::linear_backward_data(Gradient, Tensor, Tensor, Tensor) {
 void CudaBackend::linear_backward_weight(Gradient, Gradient, Tensor, Tensor, Tensor) {
   unwritten("linear_backward_weight");
 }
-size_t CudaBackend::batch_norm_workspace(const Shape&) const { unwritten("batch_norm_workspace"); }
-void CudaBackend::batch_norm_forward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
-                                     Tensor, const BatchNormAttributes&, Tensor) {
-  unwritten("batch_norm_forward");
-}
-void CudaBackend::batch_norm_backward(Gradient, Gradient, Gradient, Gradient, Tensor, Tensor,
-                                      Tensor, Tensor, Tensor, Tensor, const BatchNormAttributes&,
-                                      Tensor) {
-  unwritten("batch_norm_backward");
-}
-void CudaBackend::batch_norm_fold(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
-                                  const BatchNormAttributes&) {
-  unwritten("batch_norm_fold");
-}
 size_t CudaBackend::layer_norm_workspace(const Shape&) const { unwritten("layer_norm_workspace"); }
 void CudaBackend::layer_norm_forward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, float) {
   unwritten("layer_norm_forward");
