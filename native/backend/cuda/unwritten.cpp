@@ -36,14 +36,6 @@ void CudaBackend::linear_backward_data(Gradient, Tensor, Tensor, Tensor) {
 void CudaBackend::linear_backward_weight(Gradient, Gradient, Tensor, Tensor, Tensor) {
   unwritten("linear_backward_weight");
 }
-size_t CudaBackend::layer_norm_workspace(const Shape&) const { unwritten("layer_norm_workspace"); }
-void CudaBackend::layer_norm_forward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, float) {
-  unwritten("layer_norm_forward");
-}
-void CudaBackend::layer_norm_backward(Gradient, Gradient, Gradient, Tensor, Tensor, Tensor, Tensor,
-                                      Tensor, Tensor) {
-  unwritten("layer_norm_backward");
-}
 void CudaBackend::max_pool_forward(Tensor, Tensor, Tensor, const MaxPoolAttributes&) {
   unwritten("max_pool_forward");
 }
@@ -70,12 +62,5 @@ void CudaBackend::window_attention_backward(Gradient, Gradient, Tensor, Tensor, 
 }
 void CudaBackend::patch_merge_forward(Tensor, Tensor) { unwritten("patch_merge_forward"); }
 void CudaBackend::patch_merge_backward(Gradient, Tensor) { unwritten("patch_merge_backward"); }
-size_t CudaBackend::objective_workspace(const Shape&, const Shape&) const {
-  unwritten("objective_workspace");
-}
-void CudaBackend::objective(Tensor, Tensor, Gradient, Gradient, Tensor, Tensor, Tensor, Tensor,
-                            const ObjectiveAttributes&, Tensor) {
-  unwritten("objective");
-}
 
 }  // namespace countenance::cuda
