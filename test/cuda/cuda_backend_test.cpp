@@ -273,9 +273,8 @@ TEST(a_copy_made_after_a_recorded_update_is_not_taken_for_fresh) {
   Product product(backend);
   const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
   const Numbers rate(backend, {1.0f});
-  const auto update = backend.record([&] {
-    backend.sgd_step(product.flat(), {}, gradient.tensor, {}, rate.tensor, {});
-  });
+  const auto update = backend.record(
+      [&] { backend.sgd_step(product.flat(), {}, gradient.tensor, {}, rate.tensor, {}); });
   product.set(1);
   product.run();
   CHECK(product.seen_weight() == 1);

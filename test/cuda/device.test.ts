@@ -271,7 +271,8 @@ describe('models on a GPU (the emulated one)', function () {
       return { output, errors };
     }
     const plugin = (path: string): string => `export COUNTENANCE_CUDA_PLUGIN='${path}'`;
-    const warnings = (output: string): number => output.split('warning: The CPU is used').length - 1;
+    const warnings = (output: string): number =>
+      output.split('warning: The CPU is used').length - 1;
 
     it('fall back to the CPU silently where there is no plugin, no driver or no GPU', async () => {
       const silent = {
