@@ -20,16 +20,19 @@ export type { ClassMapping } from './data/shared-classes.js';
 export type { GivenEmbeddings } from './predict/text-head.js';
 export { exportOnnx, onnxInputs, type OnnxInput, type OnnxOptions } from './export/onnx.js';
 export { info, type Info } from './load-native.js';
+export type { NativeCudaDevice as CudaDevice, NativeCudaInfo as CudaInfo } from './native.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';
 
 export {
   backbones,
   devices,
+  precisions,
   type Backbone,
   type Device,
   type ModelConfig,
   type ModelOptions,
+  type Precision,
   type RunOptions,
 } from './model/config.js';
 export type { CardDetails } from './model/card.js';
@@ -41,12 +44,10 @@ export type { SaveWeightsOptions } from './model/export.js';
 export {
   contrasts,
   optimizers,
-  precisions,
   type Augmentation,
   type Contrast,
   type LossWeights,
   type OptimizerName,
-  type Precision,
   type ResolvedTrainerOptions,
   type TrainerOptions,
 } from './train/options.js';

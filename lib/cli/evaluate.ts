@@ -9,6 +9,7 @@ import { writeFileAtomic } from '../weights/atomic.js';
 import {
   addDeviceOptions,
   addJsonOption,
+  addPrecisionOption,
   examples,
   exitStatus,
   runOptions,
@@ -57,7 +58,7 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
     .option('--flip', 'average the logits with those of the mirror image (twice the time)')
     .option('--batch <n>', 'pictures of one pass', wholeNumber(1, 4096), 64)
     .option('--limit <n>', 'use at most this many pictures, chosen at random', wholeNumber(1));
-  addJsonOption(addDeviceOptions(command))
+  addJsonOption(addPrecisionOption(addDeviceOptions(command)))
     .addHelpText('after', specHelp())
     .addHelpText(
       'after',

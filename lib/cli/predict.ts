@@ -5,6 +5,7 @@ import { loadTextEmbeddings } from '../text/file.js';
 import {
   addDeviceOptions,
   addJsonOption,
+  addPrecisionOption,
   examples,
   exitStatus,
   runOptions,
@@ -39,7 +40,7 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
     )
     .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32)
     .option('--flip', 'average the scores with those of the mirror image (twice the time)');
-  addJsonOption(addDeviceOptions(command)).addHelpText(
+  addJsonOption(addPrecisionOption(addDeviceOptions(command))).addHelpText(
     'after',
     examples(
       'countenance predict --model my-model face.jpg',
