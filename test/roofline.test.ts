@@ -49,10 +49,13 @@ describe('roofline', () => {
     assert.equal(workOf(resnet).parameters, 11_176_512 + 2 * 512 * 128 + 128 + 512);
   });
 
-  it('counts the same arithmetic for patches of 4 at 224, but for the patches', () => {
+  it('counts the same arithmetic for patches of 4 at 224, but for the patch embedding', () => {
     const extra = 2 * 56 ** 2 * 96 * 3 * (4 ** 2 - 2 ** 2);
     assert.equal(workOf({ ...swin, size: 224 }).flops, workOf(swin).flops + extra);
-    assert.equal(workOf({ ...swin, size: 224, patchSize: 2 }).operations.length, 145);
+    // Patches of 2 at 224 have four times the tokens.
+    const attention = (load: Load) => operation(workOf(load), 'layers.0.blocks.0.attn', 'forward');
+    const finer = attention({ ...swin, size: 224, patchSize: 2 });
+    assert.equal(finer.flops, 4 * attention(swin).flops);
   });
 
   it('trains with three times the arithmetic of the forward pass, but for the first layer', () => {
