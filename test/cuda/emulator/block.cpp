@@ -201,6 +201,31 @@ struct OrderBeforeScheduler {
   }
 };
 
+// Lets the ready threads among some consecutive turns run, each until it waits. Whether any did.
+bool run_turns(unsigned begin, unsigned end) {
+  bool progress = false;
+  for (unsigned turn = begin; turn < end; ++turn) {
+    Thread& t = machine.threads[machine.turns[turn]];
+    if (t.state != State::Ready) continue;
+    progress = true;
+    resume(t);
+    if (machine.failure) std::rethrow_exception(machine.failure);
+    if (t.state == State::Done) --machine.live;
+  }
+  return progress;
+}
+
+// All threads towards the next barrier. In random order they switch at every warp operation;
+// otherwise a warp gets as far ahead of the others as it can.
+bool run_to_barrier() {
+  if (machine.order == Order::Random) return run_turns(0, machine.count);
+  bool progress = false;
+  for (unsigned first = 0; first < machine.count; first += kWarp) {
+    while (run_turns(first, std::min(first + kWarp, machine.count))) progress = true;
+  }
+  return progress;
+}
+
 void run_block() {
   ++machine.block_number;
   machine.live = machine.count;
@@ -224,15 +249,7 @@ void run_block() {
   const OrderBeforeScheduler ordered;
   shuffle_turns();
   while (machine.live) {
-    bool progress = false;
-    for (unsigned turn : machine.turns) {
-      Thread& t = machine.threads[turn];
-      if (t.state != State::Ready) continue;
-      progress = true;
-      resume(t);
-      if (machine.failure) std::rethrow_exception(machine.failure);
-      if (t.state == State::Done) --machine.live;
-    }
+    const bool progress = run_to_barrier();
     if (machine.waiting && machine.waiting == machine.live) {
       release_barrier();
       shuffle_turns();
