@@ -36,18 +36,6 @@ void CudaBackend::linear_backward_data(Gradient, Tensor, Tensor, Tensor) {
 void CudaBackend::linear_backward_weight(Gradient, Gradient, Tensor, Tensor, Tensor) {
   unwritten("linear_backward_weight");
 }
-void CudaBackend::max_pool_forward(Tensor, Tensor, Tensor, const MaxPoolAttributes&) {
-  unwritten("max_pool_forward");
-}
-void CudaBackend::max_pool_backward(Gradient, Tensor, Tensor, const MaxPoolAttributes&) {
-  unwritten("max_pool_backward");
-}
-void CudaBackend::global_average_pool_forward(Tensor, Tensor) {
-  unwritten("global_average_pool_forward");
-}
-void CudaBackend::global_average_pool_backward(Gradient, Tensor) {
-  unwritten("global_average_pool_backward");
-}
 size_t CudaBackend::window_attention_workspace(const Shape&,
                                                const WindowAttentionAttributes&) const {
   unwritten("window_attention_workspace");
@@ -60,7 +48,5 @@ void CudaBackend::window_attention_backward(Gradient, Gradient, Tensor, Tensor, 
                                             Tensor, const WindowAttentionAttributes&, Tensor) {
   unwritten("window_attention_backward");
 }
-void CudaBackend::patch_merge_forward(Tensor, Tensor) { unwritten("patch_merge_forward"); }
-void CudaBackend::patch_merge_backward(Gradient, Tensor) { unwritten("patch_merge_backward"); }
 
 }  // namespace countenance::cuda
