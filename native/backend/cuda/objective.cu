@@ -75,6 +75,7 @@ template <class T>
 __device__ __forceinline__ Products products(const T* e, const T* n, const float* text,
                                              const float* neutral_text, int width) {
   float sums[5] = {};
+#pragma unroll 2
   for (int i = lane_index(); i < width; i += kWarp) {
     const float expression = load<1>(e + i)[0];
     const float neutral = load<1>(n + i)[0];
@@ -94,6 +95,7 @@ __device__ __forceinline__ Products products(const T* e, const T* n, const float
 template <class T>
 __device__ __forceinline__ void sample_norms(Sample& sample, const T* e, const T* n, int width) {
   float sums[3] = {};
+#pragma unroll 2
   for (int i = lane_index(); i < width; i += kWarp) {
     const float expression = load<1>(e + i)[0];
     const float neutral = load<1>(n + i)[0];
