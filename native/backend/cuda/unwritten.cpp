@@ -15,6 +15,10 @@ void CudaBackend::batch_norm_forward(Tensor, Tensor, Tensor, Tensor, Tensor, Ten
                                      Tensor, const BatchNormAttributes&, Tensor) {
   unwritten("batch_norm_forward");
 }
+void CudaBackend::batch_norm_from_statistics(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
+                                             Tensor, Tensor, Tensor, const BatchNormAttributes&) {
+  unwritten("batch_norm_from_statistics");
+}
 void CudaBackend::batch_norm_backward(Gradient, Gradient, Gradient, Gradient, Tensor, Tensor,
                                       Tensor, Tensor, Tensor, Tensor, const BatchNormAttributes&,
                                       Tensor) {
