@@ -13,7 +13,7 @@ struct Conv2dAttributes {
   int64_t padding = 0;  // zeros on each side; the kernel's size is the weight's
 };
 
-enum class Activation : uint8_t { None, Relu };
+enum class Activation : uint8_t { None, Relu, Gelu };  // Gelu: of linear layers only
 
 // What happens to a product before it is stored:
 //   y = activation(scale[c] * product + shift[c] + residual)
@@ -23,6 +23,9 @@ struct Epilogue {
   Tensor shift = {};
   Tensor residual = {};  // shape of y
   Activation activation = Activation::None;
+  // Also written, where they are present:
+  Tensor pre_activation = {};  // shape of y; with Gelu: what it is applied to
+  Tensor statistics = {};      // conv2d_statistics() bytes; convolutions without anything above
 };
 
 struct BatchNormAttributes {

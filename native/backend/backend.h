@@ -86,6 +86,10 @@ class Backend {
   // Convolution. x (B, H, W, Cin), weight (Cout, Cin, kh, kw), y (B, H', W', Cout).
   virtual size_t conv2d_workspace(const Shape& x, const Shape& weight,
                                   const Conv2dAttributes& attributes) const = 0;
+  // Bytes of the statistics of y's channels that conv2d_forward can leave behind
+  // (Epilogue::statistics) for batch_norm_from_statistics; 0: none for these shapes.
+  virtual size_t conv2d_statistics(const Shape& x, const Shape& weight,
+                                   const Conv2dAttributes& attributes, DType activations) const = 0;
   virtual void conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
                               const Conv2dAttributes& attributes, Tensor workspace) = 0;
   virtual void conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
@@ -109,6 +113,11 @@ class Backend {
                                   Tensor running_var, Tensor x, Tensor weight, Tensor bias,
                                   Tensor residual, const BatchNormAttributes& attributes,
                                   Tensor workspace) = 0;
+  // The same, with the statistics of x that the convolution which made it left: x is read once less.
+  virtual void batch_norm_from_statistics(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
+                                          Tensor running_var, Tensor x, Tensor statistics,
+                                          Tensor weight, Tensor bias, Tensor residual,
+                                          const BatchNormAttributes& attributes) = 0;
   // y is needed when there is an activation. dresidual gets the gradient behind the activation.
   virtual void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight,
                                    Gradient dbias, Tensor dy, Tensor x, Tensor y, Tensor mean,

@@ -14,10 +14,12 @@ constexpr std::array<int64_t, 4> kDepths = {2, 2, 6, 2};
 constexpr std::array<int64_t, 4> kHeads = {3, 6, 12, 24};
 constexpr int kBlocks = 12;
 
+LinearOptions dense_options(int64_t out, bool bias = true) {
+  return {.out_features = out, .weight = Initializer::truncated_normal(0.02f), .bias = bias};
+}
+
 Value dense(Graph& graph, Value x, const std::string& name, int64_t out, bool bias = true) {
-  return linear(
-      graph, x, name,
-      {.out_features = out, .weight = Initializer::truncated_normal(0.02f), .bias = bias});
+  return linear(graph, x, name, dense_options(out, bias));
 }
 
 Value attention(Graph& graph, Value x, const std::string& name, int64_t heads, int64_t shift) {
@@ -29,7 +31,7 @@ Value attention(Graph& graph, Value x, const std::string& name, int64_t heads, i
 
 Value mlp(Graph& graph, Value x, const std::string& name) {
   const int64_t channels = graph.shape(x).channels();
-  x = gelu(graph, dense(graph, x, name + ".fc1", kMlpRatio * channels));
+  x = linear_gelu(graph, x, name + ".fc1", dense_options(kMlpRatio * channels));
   return dense(graph, x, name + ".fc2", channels);
 }
 

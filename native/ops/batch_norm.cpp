@@ -10,19 +10,25 @@ struct NormParameters {
 
 class BatchNorm final : public Op {
  public:
-  BatchNorm(Value y, Value mean, Value rstd, Value x, Value residual, NormParameters parameters,
-            BatchNormAttributes attributes)
+  BatchNorm(Value y, Value mean, Value rstd, Value x, Value residual, Value statistics,
+            NormParameters parameters, BatchNormAttributes attributes)
       : y_(y),
         mean_(mean),
         rstd_(rstd),
         x_(x),
         residual_(residual),
+        statistics_(statistics),
         p_(parameters),
         attributes_(attributes) {}
 
   const char* type() const override { return "batch_norm"; }
 
   void forward(Run& run) const override {
+    if (statistics_) {
+      return run.backend().batch_norm_from_statistics(
+          run[y_], run[mean_], run[rstd_], run[p_.running_mean], run[p_.running_var], run[x_],
+          run[statistics_], run[p_.weight], run[p_.bias], run[residual_], attributes_);
+    }
     run.backend().batch_norm_forward(run[y_], run[mean_], run[rstd_], run[p_.running_mean],
                                      run[p_.running_var], run[x_], run[p_.weight], run[p_.bias],
                                      run[residual_], attributes_, run.workspace());
@@ -36,7 +42,7 @@ class BatchNorm final : public Op {
   }
 
  private:
-  Value y_, mean_, rstd_, x_, residual_;
+  Value y_, mean_, rstd_, x_, residual_, statistics_;
   NormParameters p_;
   BatchNormAttributes attributes_;
 };
@@ -101,8 +107,9 @@ Value batch_norm(Graph& graph, Value x, const std::string& name, const BatchNorm
   const size_t bytes = graph.backend().batch_norm_workspace(shape);
   std::vector<Value> kept{x, first, second};
   if (options.activation != Activation::None) kept.push_back(y);
-  graph.add(std::make_unique<BatchNorm>(y, first, second, x, options.residual, p, attributes),
-            {.inputs = {x, options.residual},
+  graph.add(std::make_unique<BatchNorm>(y, first, second, x, options.residual, options.statistics,
+                                        p, attributes),
+            {.inputs = {x, options.residual, options.statistics},
              .outputs = {y, first, second},
              .kept = kept,
              .parameters = parameters,

@@ -8,13 +8,19 @@ namespace {
 
 class Conv2d final : public Op {
  public:
-  Conv2d(Value y, Value x, ParameterId weight, ParameterId bias, Conv2dAttributes attributes)
-      : y_(y), x_(x), weight_(weight), bias_(bias), attributes_(attributes) {}
+  Conv2d(Value y, Value statistics, Value x, ParameterId weight, ParameterId bias,
+         Conv2dAttributes attributes)
+      : y_(y),
+        statistics_(statistics),
+        x_(x),
+        weight_(weight),
+        bias_(bias),
+        attributes_(attributes) {}
 
   const char* type() const override { return "conv2d"; }
 
   void forward(Run& run) const override {
-    const Epilogue epilogue{.shift = run[bias_]};
+    const Epilogue epilogue{.shift = run[bias_], .statistics = run[statistics_]};
     run.backend().conv2d_forward(run[y_], run[x_], run[weight_], epilogue, attributes_,
                                  run.workspace());
   }
@@ -29,7 +35,7 @@ class Conv2d final : public Op {
   }
 
  private:
-  Value y_, x_;
+  Value y_, statistics_, x_;
   ParameterId weight_, bias_;
   Conv2dAttributes attributes_;
 };
@@ -91,9 +97,13 @@ Geometry geometry(const Graph& graph, Value x, const std::string& name,
       Shape{in[0], height / options.stride + 1, width / options.stride + 1, options.out_channels}};
 }
 
-}  // namespace
+struct ConvOutput {
+  Value y;
+  Value statistics;  // absent when they are not wanted, or not to be had from this backend
+};
 
-Value conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions& options) {
+ConvOutput add_conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions& options,
+                      bool wants_statistics) {
   const Geometry shapes = geometry(graph, x, name, options);
   const Conv2dAttributes attributes{options.stride, options.padding};
   const ParameterId weight = graph.parameter(name + ".weight", shapes.weight, ParameterKind::Matrix,
@@ -103,29 +113,44 @@ Value conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions
     bias = graph.parameter(name + ".bias", Shape{options.out_channels}, ParameterKind::Vector,
                            Initializer::fan_in(shapes.weight.elements() / options.out_channels));
   }
-  const Value y = graph.activation_tensor(shapes.y);
+  ConvOutput made{graph.activation_tensor(shapes.y), {}};
+  if (wants_statistics) {
+    const size_t bytes = graph.backend().conv2d_statistics(shapes.x, shapes.weight, attributes,
+                                                           graph.activation());
+    const int64_t floats = static_cast<int64_t>(bytes / sizeof(float));
+    if (floats > 0) made.statistics = graph.tensor(Shape{floats}, DType::F32);
+  }
   const size_t bytes = graph.backend().conv2d_workspace(shapes.x, shapes.weight, attributes);
-  graph.add(std::make_unique<Conv2d>(y, x, weight, bias, attributes),
+  graph.add(std::make_unique<Conv2d>(made.y, made.statistics, x, weight, bias, attributes),
             {.inputs = {x},
-             .outputs = {y},
+             .outputs = {made.y, made.statistics},
              .kept = {x},
              .parameters = {weight, bias},
              .forward_workspace = bytes,
              .backward_workspace = bytes});
-  return y;
+  return made;
+}
+
+}  // namespace
+
+Value conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions& options) {
+  return add_conv2d(graph, x, name, options, false).y;
 }
 
 Value conv_norm(Graph& graph, Value x, const std::string& conv, const std::string& norm,
                 const Conv2dOptions& options, const BatchNormOptions& norm_options) {
+  ensure(!options.bias, "a convolution before a batch norm has no bias");
   if (graph.training()) {
-    return batch_norm(graph, conv2d(graph, x, conv, options), norm, norm_options);
+    const ConvOutput made = add_conv2d(graph, x, conv, options, true);
+    BatchNormOptions with_statistics = norm_options;
+    with_statistics.statistics = made.statistics;
+    return batch_norm(graph, made.y, norm, with_statistics);
   }
   const Geometry shapes = geometry(graph, x, conv, options);
   const Conv2dAttributes attributes{options.stride, options.padding};
   const Shape channels{options.out_channels};
   const ParameterId weight = graph.parameter(conv + ".weight", shapes.weight, ParameterKind::Matrix,
                                              Initializer::kaiming_fan_out(shapes.weight));
-  ensure(!options.bias, "a convolution before a batch norm has no bias");
   const ParameterId parameters[4] = {
       graph.parameter(norm + ".weight", channels, ParameterKind::Vector, Initializer::ones()),
       graph.parameter(norm + ".bias", channels, ParameterKind::Vector, Initializer::zeros()),

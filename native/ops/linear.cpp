@@ -4,34 +4,50 @@ namespace countenance {
 
 namespace {
 
+// y = x weight^T + bias, or y = gelu(that), which training saves as the pre-activation.
 class Linear final : public Op {
  public:
-  Linear(Value y, Value x, ParameterId weight, ParameterId bias)
-      : y_(y), x_(x), weight_(weight), bias_(bias) {}
+  Linear(Value y, Value pre_activation, Value x, ParameterId weight, ParameterId bias,
+         Activation activation)
+      : y_(y),
+        pre_activation_(pre_activation),
+        x_(x),
+        weight_(weight),
+        bias_(bias),
+        activation_(activation) {}
 
-  const char* type() const override { return "linear"; }
+  const char* type() const override {
+    return activation_ == Activation::Gelu ? "linear_gelu" : "linear";
+  }
 
   void forward(Run& run) const override {
-    const Epilogue epilogue{.shift = run[bias_]};
+    const Epilogue epilogue{.shift = run[bias_],
+                            .activation = activation_,
+                            .pre_activation = run[pre_activation_]};
     run.backend().linear_forward(run[y_], run[x_], run[weight_], epilogue, run.workspace());
   }
 
   void backward(Run& run) const override {
-    if (const Gradient dx = run.d(x_); dx.wanted()) {
-      run.backend().linear_backward_data(dx, run.dy(y_), run[weight_], run.workspace());
+    const Tensor dy = run.dy(y_);
+    if (activation_ == Activation::Gelu) {
+      // In place: nobody reads dy after this op.
+      run.backend().gelu_backward(overwrite(dy), dy, run[pre_activation_]);
     }
-    run.backend().linear_backward_weight(run.d(weight_), run.d(bias_), run.dy(y_), run[x_],
+    if (const Gradient dx = run.d(x_); dx.wanted()) {
+      run.backend().linear_backward_data(dx, dy, run[weight_], run.workspace());
+    }
+    run.backend().linear_backward_weight(run.d(weight_), run.d(bias_), dy, run[x_],
                                          run.workspace());
   }
 
  private:
-  Value y_, x_;
+  Value y_, pre_activation_, x_;
   ParameterId weight_, bias_;
+  Activation activation_;
 };
 
-}  // namespace
-
-Value linear(Graph& graph, Value x, const std::string& name, const LinearOptions& options) {
+Value add_linear(Graph& graph, Value x, const std::string& name, const LinearOptions& options,
+                 Activation activation) {
   const Shape in = graph.shape(x);
   require(in.rank() >= 2 && options.out_features >= 1, name,
           ": Expected rows of channels and at least one output but received ", in);
@@ -47,14 +63,27 @@ Value linear(Graph& graph, Value x, const std::string& name, const LinearOptions
   for (int i = 0; i + 1 < in.rank(); ++i) out.append(in[i]);
   out.append(options.out_features);
   const Value y = graph.activation_tensor(out);
+  const Value pre_activation =
+      activation == Activation::Gelu ? graph.saved(out, graph.activation()) : Value{};
   const size_t bytes = graph.backend().linear_workspace(in, weight_shape);
-  graph.add(std::make_unique<Linear>(y, x, weight, bias), {.inputs = {x},
-                                                           .outputs = {y},
-                                                           .kept = {x},
-                                                           .parameters = {weight, bias},
-                                                           .forward_workspace = bytes,
-                                                           .backward_workspace = bytes});
+  graph.add(std::make_unique<Linear>(y, pre_activation, x, weight, bias, activation),
+            {.inputs = {x},
+             .outputs = {y, pre_activation},
+             .kept = {x, pre_activation},
+             .parameters = {weight, bias},
+             .forward_workspace = bytes,
+             .backward_workspace = bytes});
   return y;
+}
+
+}  // namespace
+
+Value linear(Graph& graph, Value x, const std::string& name, const LinearOptions& options) {
+  return add_linear(graph, x, name, options, Activation::None);
+}
+
+Value linear_gelu(Graph& graph, Value x, const std::string& name, const LinearOptions& options) {
+  return add_linear(graph, x, name, options, Activation::Gelu);
 }
 
 }  // namespace countenance

@@ -26,7 +26,8 @@ Value conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions
 
 struct BatchNormOptions {
   Activation activation = Activation::None;
-  Value residual = {};  // added before the activation
+  Value residual = {};    // added before the activation
+  Value statistics = {};  // that the convolution which made x has left, if it did
   float eps = 1e-5f;
   float momentum = 0.1f;
 };
@@ -48,12 +49,13 @@ struct LinearOptions {
   Initializer bias_initializer = Initializer::zeros();
 };
 Value linear(Graph& graph, Value x, const std::string& name, const LinearOptions& options);
+// gelu(linear(x)), the erf form, as one op.
+Value linear_gelu(Graph& graph, Value x, const std::string& name, const LinearOptions& options);
 
 // Over the last dimension; eps 1e-5.
 Value layer_norm(Graph& graph, Value x, const std::string& name);
 
 Value relu(Graph& graph, Value x);
-Value gelu(Graph& graph, Value x);  // the erf form
 
 // Element i is dropped with this probability in training mode, the others scaled up.
 Value dropout(Graph& graph, Value x, float probability);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "bf16.h"
 #include "op_cases.h"
 
 namespace countenance::test {
@@ -45,15 +46,19 @@ void for_each_product(const ConvCase& c, F&& f) {
           }
 }
 
-// Inputs and what must come out, in PyTorch's weight layout.
+// Inputs and what must come out, in PyTorch's weight layout. Of bfloat16 operands, weights too, the
+// reference gets the rounded ones.
 struct Expected {
-  explicit Expected(const ConvCase& c) : sizes(c) {
+  Expected(const ConvCase& c, Precision precision) : sizes(c) {
     x = normal(sizes.x, c.name() + ".x");
     weight = normal(sizes.weight, c.name() + ".weight");
     dy = normal(sizes.y, c.name() + ".dy");
     scale = normal(c.out, c.name() + ".scale");
     shift = normal(c.out, c.name() + ".shift");
     residual = normal(sizes.y, c.name() + ".residual");
+    if (precision == Precision::BF16) {
+      for (Floats* rounded : {&x, &weight, &dy, &residual}) *rounded = rounded_to_bf16(*rounded);
+    }
   }
   void compute(const ConvCase& c) {
     y.assign(static_cast<size_t>(sizes.y), 0);
@@ -92,8 +97,8 @@ struct EpilogueKind {
 // The operations of one backend on one case, each into fresh guarded memory.
 class Device {
  public:
-  Device(const ConvCase& c, const Expected& e, Backend& backend)
-      : case_(c), expected_(e), backend_(backend) {
+  Device(const ConvCase& c, const Expected& e, Backend& backend, Precision precision)
+      : case_(c), expected_(e), backend_(backend), activations_(activation_dtype(precision)) {
     if (c.linear) {
       x_shape_ = {c.batch * c.height * c.width, c.in};
       y_shape_ = {c.batch * c.height * c.width, c.out};
@@ -104,8 +109,8 @@ class Device {
       weight_shape_ = {c.out, c.in, c.kernel_height, c.kernel_width};
     }
     attributes_ = {c.stride, c.padding};
-    x_ = place("x", x_shape_, &e.x);
-    dy_ = place("dy", y_shape_, &e.dy);
+    x_ = place("x", x_shape_, &e.x, activations_);
+    dy_ = place("dy", y_shape_, &e.dy, activations_);
     weight_ = place_matrix("weight", &e.weight);
     const size_t bytes = c.linear ? backend.linear_workspace(x_shape_, weight_shape_)
                                   : backend.conv2d_workspace(x_shape_, weight_shape_, attributes_);
@@ -113,12 +118,14 @@ class Device {
   }
 
   Floats forward(const EpilogueKind& kind) {
-    const Tensor y = place("y", y_shape_, nullptr);
+    const Tensor y = place("y", y_shape_, nullptr, activations_);
     const Shape channels{case_.out};
     Epilogue epilogue;
     if (kind.scale) epilogue.scale = place("scale", channels, &expected_.scale);
     if (kind.shift) epilogue.shift = place("shift", channels, &expected_.shift);
-    if (kind.residual) epilogue.residual = place("residual", y_shape_, &expected_.residual);
+    if (kind.residual) {
+      epilogue.residual = place("residual", y_shape_, &expected_.residual, activations_);
+    }
     if (kind.relu) epilogue.activation = Activation::Relu;
     if (case_.linear) {
       backend_.linear_forward(y, x_, weight_, epilogue, workspace_);
@@ -128,8 +135,23 @@ class Device {
     return fetch(y);
   }
 
+  // y = gelu(x weight^T + shift) of a linear layer, and what gelu was applied to.
+  struct GeluOutputs {
+    Floats y, pre_activation;
+  };
+  GeluOutputs forward_gelu(bool saves) {
+    const Tensor y = place("y", y_shape_, nullptr, activations_);
+    Epilogue epilogue{.shift = place("shift", Shape{case_.out}, &expected_.shift),
+                      .activation = Activation::Gelu};
+    if (saves) {
+      epilogue.pre_activation = place("pre-activation", y_shape_, nullptr, activations_);
+    }
+    backend_.linear_forward(y, x_, weight_, epilogue, workspace_);
+    return {fetch(y), saves ? fetch(epilogue.pre_activation) : Floats{}};
+  }
+
   Floats backward_data(GradientMode mode, const Floats* base) {
-    const Tensor dx = place("dx", x_shape_, base);
+    const Tensor dx = place("dx", x_shape_, base, activations_);
     if (case_.linear) {
       backend_.linear_backward_data({dx, mode}, dy_, weight_, workspace_);
     } else {
@@ -181,11 +203,16 @@ class Device {
   }
 
  private:
-  Tensor place(const std::string& name, const Shape& shape, const Floats* values) {
-    buffers_.emplace_back(
-        name, std::make_unique<GuardedBuffer>(backend_, static_cast<size_t>(shape.elements()) * 4));
-    const Tensor tensor{buffers_.back().second->data(), shape, DType::F32};
-    if (values) backend_.copy_in(tensor, values->data());
+  Tensor place(const std::string& name, const Shape& shape, const Floats* values,
+               DType dtype = DType::F32) {
+    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+    buffers_.emplace_back(name, std::make_unique<GuardedBuffer>(backend_, bytes));
+    const Tensor tensor{buffers_.back().second->data(), shape, dtype};
+    if (values && dtype == DType::BF16) {
+      backend_.copy_in(tensor, to_bf16(*values).data());
+    } else if (values) {
+      backend_.copy_in(tensor, values->data());
+    }
     return tensor;
   }
   Tensor place_matrix(const std::string& name, const Floats* values) {
@@ -196,7 +223,13 @@ class Device {
   }
   Floats fetch(Tensor tensor) {
     backend_.synchronize();
-    Floats values(static_cast<size_t>(tensor.elements()));
+    const size_t elements = static_cast<size_t>(tensor.elements());
+    if (tensor.dtype == DType::BF16) {
+      std::vector<uint16_t> halves(elements);
+      backend_.copy_out(halves.data(), tensor);
+      return from_bf16(halves);
+    }
+    Floats values(elements);
     backend_.copy_out(values.data(), tensor);
     return values;
   }
@@ -204,6 +237,7 @@ class Device {
   const ConvCase& case_;
   const Expected& expected_;
   Backend& backend_;
+  DType activations_;
   Shape x_shape_, y_shape_, weight_shape_;
   Conv2dAttributes attributes_;
   Tensor x_, dy_, weight_, workspace_;
@@ -212,8 +246,14 @@ class Device {
 };
 
 // A sum of n products in float, added in chains of at most 1024: sqrt(1024) roundings of 2^-24 at
-// the most, 1e-6 for the short sums here.
-constexpr double kTolerance = 1e-6;
+// the most, 1e-6 for the short sums here. Tensor cores cut off where they should round.
+// An activation in bfloat16 is rounded once more, by at most 2^-8.
+struct Tolerance {
+  explicit Tolerance(Precision precision)
+      : activations(precision == Precision::BF16 ? 4e-3 : 1e-6),
+        weights(precision == Precision::BF16 ? 1e-5 : 1e-6) {}
+  double activations, weights;
+};
 
 Doubles plus(const Doubles& a, const Floats& b) {
   Doubles sum = a;
@@ -221,7 +261,8 @@ Doubles plus(const Doubles& a, const Floats& b) {
   return sum;
 }
 
-void check_near(const Floats& got, const Doubles& want, double terms, const std::string& where) {
+void check_near(const Floats& got, const Doubles& want, double terms, double tolerance,
+                const std::string& where) {
   double error = 0;
   double size = 0;
   for (size_t i = 0; i < want.size(); ++i) {
@@ -229,7 +270,7 @@ void check_near(const Floats& got, const Doubles& want, double terms, const std:
     size += want[i] * want[i];
   }
   const double normalised = std::sqrt(error / (std::max(size, terms) + 1e-30));
-  CHECK(normalised <= kTolerance, where, ": normalised error ", normalised);
+  CHECK(normalised <= tolerance, where, ": normalised error ", normalised);
 }
 
 bool same_bits(const Floats& a, const Floats& b) {
@@ -253,30 +294,46 @@ Doubles with_epilogue(const ConvCase& c, const Expected& e, const EpilogueKind& 
   return y;
 }
 
+void check_gelu(const ConvCase& c, const Expected& e, Device& device, double tolerance,
+                const std::string& where) {
+  const Doubles linear = with_epilogue(c, e, {false, true, false, false});
+  Doubles y = linear;
+  for (double& v : y) v *= 0.5 * std::erfc(-v / std::sqrt(2.0));
+  const auto training = device.forward_gelu(true);
+  const auto evaluation = device.forward_gelu(false);
+  check_near(training.y, y, e.y_terms, tolerance, where + ", gelu");
+  check_near(training.pre_activation, linear, e.y_terms, tolerance, where + ", pre-activation");
+  CHECK(same_bits(training.y, evaluation.y), where, ": gelu without its pre-activation differs");
+}
+
 void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& tested) {
   const std::string where = text(c.name(), " on ", tested.name);
   const auto overwrite = GradientMode::Overwrite;
   const auto accumulate = GradientMode::Accumulate;
   const auto ignore = GradientMode::Ignore;
+  const Tolerance tolerance(tested.precision);
   std::vector<Floats> bits;  // of one thread
-  for (int threads : {1, 2, 3}) {
+  for (int threads = 1; threads <= (tested.thorough ? 3 : 1); ++threads) {
     const std::unique_ptr<Backend> backend = tested.make(threads);
-    Device device(c, e, *backend);
+    Device device(c, e, *backend, tested.precision);
     std::vector<Floats> results;
     for (const EpilogueKind& kind : kEpilogues) {
       results.push_back(device.forward(kind));
-      check_near(results.back(), with_epilogue(c, e, kind), e.y_terms, where + ", forward");
+      check_near(results.back(), with_epilogue(c, e, kind), e.y_terms, tolerance.activations,
+                 where + ", forward");
     }
+    if (c.linear) check_gelu(c, e, device, tolerance.activations, where);
     results.push_back(device.backward_data(overwrite, nullptr));
-    check_near(results.back(), e.dx, e.dx_terms, where + ", dx");
+    check_near(results.back(), e.dx, e.dx_terms, tolerance.activations, where + ", dx");
     results.push_back(device.backward_data(accumulate, &e.x));
-    check_near(results.back(), plus(e.dx, e.x), e.dx_terms, where + ", dx accumulated");
+    check_near(results.back(), plus(e.dx, e.x), e.dx_terms, tolerance.activations,
+               where + ", dx accumulated");
     results.push_back(device.backward_data(ignore, &e.x));
     CHECK(same_bits(results.back(), e.x), where, ": an ignored dx was written");
 
     auto gradients = device.backward_weight(overwrite, overwrite, nullptr, nullptr);
-    check_near(gradients.dweight, e.dweight, e.dweight_terms, where + ", dweight");
-    check_near(gradients.dbias, e.dbias, e.dbias_terms, where + ", dbias");
+    check_near(gradients.dweight, e.dweight, e.dweight_terms, tolerance.weights, where + ", dweight");
+    check_near(gradients.dbias, e.dbias, e.dbias_terms, tolerance.weights, where + ", dbias");
     const auto only_weight = device.backward_weight(overwrite, ignore, nullptr, nullptr);
     CHECK(same_bits(only_weight.dweight, gradients.dweight), where, ": dweight without dbias");
     const auto only_bias = device.backward_weight(ignore, overwrite, nullptr, nullptr);
@@ -285,9 +342,9 @@ void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& te
     results.push_back(gradients.dbias);
     gradients = device.backward_weight(accumulate, accumulate, &e.weight, &e.shift);
     check_near(gradients.dweight, plus(e.dweight, e.weight), e.dweight_terms,
-               where + ", dweight accumulated");
+               tolerance.weights, where + ", dweight accumulated");
     check_near(gradients.dbias, plus(e.dbias, e.shift), e.dbias_terms,
-               where + ", dbias accumulated");
+               tolerance.weights, where + ", dbias accumulated");
     results.push_back(gradients.dweight);
     results.push_back(gradients.dbias);
 
@@ -320,16 +377,23 @@ std::string ConvCase::name() const {
 }
 
 void check_conv2d(const ConvCase& c) {
-  Expected expected(c);
-  expected.compute(c);
-  for (const TestedBackend& tested : tested_backends()) check_backend(c, expected, tested);
+  for (Precision precision : {Precision::FP32, Precision::BF16}) {
+    Expected expected(c, precision);
+    bool computed = false;
+    for (const TestedBackend& tested : all_tested_backends()) {
+      if (tested.precision != precision) continue;
+      if (!computed) expected.compute(c);
+      computed = true;
+      check_backend(c, expected, tested);
+    }
+  }
 }
 
 void check_adjoint(const ConvCase& c) {
-  const Expected e(c);
-  for (const TestedBackend& tested : tested_backends()) {
+  for (const TestedBackend& tested : all_tested_backends()) {
+    const Expected e(c, tested.precision);
     const std::unique_ptr<Backend> backend = tested.make(2);
-    Device device(c, e, *backend);
+    Device device(c, e, *backend, tested.precision);
     const Floats y = device.forward({});
     const Floats dx = device.backward_data(GradientMode::Overwrite, nullptr);
     const auto gradients =
@@ -339,9 +403,10 @@ void check_adjoint(const ConvCase& c) {
     const double by_weight = dot(gradients.dweight, e.weight);
     // The size of the sums, were their terms independent.
     const double size = norm(e.dy) * norm(y) / std::sqrt(static_cast<double>(y.size()));
-    CHECK(std::fabs(by_y - by_x) <= 1e-4 * size, c.name(), " on ", tested.name,
-          ": <dy, y> = ", by_y, " but <dx, x> = ", by_x);
-    CHECK(std::fabs(by_y - by_weight) <= 1e-4 * size, c.name(), " on ", tested.name,
+    const double allowed = (tested.precision == Precision::BF16 ? 1e-2 : 1e-4) * size;
+    CHECK(std::fabs(by_y - by_x) <= allowed, c.name(), " on ", tested.name, ": <dy, y> = ", by_y,
+          " but <dx, x> = ", by_x);
+    CHECK(std::fabs(by_y - by_weight) <= allowed, c.name(), " on ", tested.name,
           ": <dy, y> = ", by_y, " but <dw, w> = ", by_weight);
   }
 }

@@ -49,6 +49,12 @@ TEST(conv2d_any_stride_and_padding) {
 }
 
 TEST(conv2d_gradients_are_adjoint) {
+  if (kEmulated) {
+    check_adjoint({1, 14, 14, 64, 64, 3, 3, 1, 1});
+    check_adjoint({1, 14, 14, 64, 128, 3, 3, 2, 1});
+    check_adjoint({1, 28, 28, 3, 64, 7, 7, 2, 3});
+    return;
+  }
   check_adjoint({4, 28, 28, 64, 64, 3, 3, 1, 1});
   check_adjoint({4, 28, 28, 64, 128, 3, 3, 2, 1});
   check_adjoint({2, 112, 112, 3, 64, 7, 7, 2, 3});

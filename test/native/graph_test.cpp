@@ -18,8 +18,11 @@ constexpr int64_t kSize = 28;
 constexpr int64_t kClasses = 5;
 constexpr int64_t kWidth = 24;
 
+LinearOptions dense_options(int64_t out) {
+  return {.out_features = out, .weight = Initializer::normal(0.2f)};
+}
 Value dense(Graph& graph, Value x, const std::string& name, int64_t out) {
-  return linear(graph, x, name, {.out_features = out, .weight = Initializer::normal(0.2f)});
+  return linear(graph, x, name, dense_options(out));
 }
 
 // A network that uses every op once, several values in more than one place, and whose loss is the
@@ -81,7 +84,7 @@ struct Everything {
     const Value attended = window_attention(graph, dense(graph, y, "qkv", 36), "attn",
                                             {.heads = 3, .window = 7, .shift = 3});
     y = add(graph, y, attended, 0.4f);
-    y = add(graph, y, dropout(graph, gelu(graph, dense(graph, y, "fc", 12)), 0.3f));
+    y = add(graph, y, dropout(graph, linear_gelu(graph, y, "fc", dense_options(12)), 0.3f));
     y = add(graph, x, y);
     y = patch_merge(graph, y);
     y = max_pool(graph, y, {.kernel = 3, .stride = 2, .padding = 1});

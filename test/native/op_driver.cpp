@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "bf16.h"
 #include "core/philox.h"
 #include "op_expected.h"
 
@@ -32,39 +33,17 @@ bool has_float_gradient(const std::string& name) {
   return name == "expression" || name == "neutral";
 }
 
-// To the nearest, ties to even; the cases hold no NaN.
-std::vector<uint16_t> to_bf16(const std::vector<float>& values) {
-  std::vector<uint16_t> halves;
-  for (float v : values) {
-    uint32_t bits;
-    std::memcpy(&bits, &v, sizeof bits);
-    halves.push_back(static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16));
-  }
-  return halves;
-}
-
-std::vector<float> from_bf16(const std::vector<uint16_t>& halves) {
-  std::vector<float> values;
-  for (uint16_t half : halves) {
-    const uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float v;
-    std::memcpy(&v, &bits, sizeof v);
-    values.push_back(v);
-  }
-  return values;
-}
-
 // The case as a bfloat16 backend sees it: activations and their cotangents rounded, which the
 // reference gets too. What remains is the rounding of each result, 2^-9 of it, and of what a kernel
 // itself rounds for its matrix products.
 OpCase in_bf16(OpCase c) {
   for (OpInput& i : c.inputs) {
-    if (i.dtype == DType::F32 && is_activation(i.name)) i.values = from_bf16(to_bf16(i.values));
+    if (i.dtype == DType::F32 && is_activation(i.name)) i.values = rounded_to_bf16(i.values);
   }
   for (OpOutput& o : c.outputs) {
     if (o.dtype != DType::F32 || !is_activation(o.name) || !o.cotangent.empty()) continue;
     const std::vector<float> random =
-        from_bf16(to_bf16(normal(o.shape.elements(), c.name + ".d" + o.name)));
+        rounded_to_bf16(normal(o.shape.elements(), c.name + ".d" + o.name));
     o.cotangent.assign(random.begin(), random.end());
   }
   c.forward_tolerance = std::max(c.forward_tolerance, c.bf16_tolerance);

@@ -39,6 +39,11 @@ class CpuBackend final : public Backend {
 
   size_t conv2d_workspace(const Shape& x, const Shape& weight,
                           const Conv2dAttributes& attributes) const override;
+  // None: the pass over x that they would save is cheap beside the product.
+  size_t conv2d_statistics(const Shape&, const Shape&, const Conv2dAttributes&,
+                           DType) const override {
+    return 0;
+  }
   void conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
                       const Conv2dAttributes& attributes, Tensor workspace) override;
   void conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
@@ -57,6 +62,10 @@ class CpuBackend final : public Backend {
   void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
                           Tensor running_var, Tensor x, Tensor weight, Tensor bias, Tensor residual,
                           const BatchNormAttributes& attributes, Tensor workspace) override;
+  void batch_norm_from_statistics(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
+                                  Tensor, Tensor, const BatchNormAttributes&) override {
+    ensure(false, "no convolution leaves statistics on the CPU");
+  }
   void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
                            Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
                            const BatchNormAttributes& attributes, Tensor workspace) override;

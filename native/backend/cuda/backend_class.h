@@ -51,6 +51,8 @@ class CudaBackend final : public Backend {
 
   size_t conv2d_workspace(const Shape& x, const Shape& weight,
                           const Conv2dAttributes& attributes) const override;
+  size_t conv2d_statistics(const Shape& x, const Shape& weight, const Conv2dAttributes& attributes,
+                           DType activations) const override;
   void conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
                       const Conv2dAttributes& attributes, Tensor workspace) override;
   void conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
@@ -69,6 +71,10 @@ class CudaBackend final : public Backend {
   void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
                           Tensor running_var, Tensor x, Tensor weight, Tensor bias, Tensor residual,
                           const BatchNormAttributes& attributes, Tensor workspace) override;
+  void batch_norm_from_statistics(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
+                                  Tensor running_var, Tensor x, Tensor statistics, Tensor weight,
+                                  Tensor bias, Tensor residual,
+                                  const BatchNormAttributes& attributes) override;
   void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
                            Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
                            const BatchNormAttributes& attributes, Tensor workspace) override;

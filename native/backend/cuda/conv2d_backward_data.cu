@@ -118,7 +118,7 @@ void CudaBackend::conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
   with_activation(dy.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     const T* weights = weights_as<T>(weight);
-    const Target<T> target = target_of<T>(dx, size.rows, size.columns, workspace, plan.slices);
+    const auto target = target_of<T>(dx, size.rows, size.columns, workspace, plan.slices);
     with_whole(size.whole, [&](auto whole) {
       run_gemm("conv2d_backward_data", queue(), plan, phases,
                data_product<T, whole>(sizes, data<T>(dy), weights), target);

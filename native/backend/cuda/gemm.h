@@ -48,9 +48,16 @@ struct PlainProduct {
   __device__ __forceinline__ int64_t place(int row) const { return row; }
 };
 
-template <class Tile, class Product, class Y>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
-    gemm_kernel(Product product, Target<Y> target, int slices) {
+template <class Product>
+inline constexpr bool kIsWhole = Product::A::kWhole && Product::B::kWhole;
+
+// Chunks that are gathered number by number take registers.
+template <class Tile, class Product>
+inline constexpr int kResident = kIsWhole<Product> ? Tile::kResident : Tile::kResident - 1;
+
+template <class Tile, class Product, class Target>
+__global__ void __launch_bounds__(Tile::kThreads, (kResident<Tile, Product>))
+    gemm_kernel(Product product, Target target, int slices) {
   COUNTENANCE_DYNAMIC_SHARED(float, shared);
   const int phase = static_cast<int>(blockIdx.z) / slices;
   const int slice = static_cast<int>(blockIdx.z) % slices;
@@ -64,29 +71,32 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
   const int first = min(slice * chunks, all);
   Tile::multiply(shared, product, row, column, first, min(chunks, all - first));
   __syncthreads();
+  if constexpr (Target::kMoments) {
+    if (target.moments.mean) {
+      store_moments<Tile>(target.moments, shared, target.out.y, row, column, product.rows,
+                          product.columns);
+    }
+  }
   constexpr int kAcross = Tile::kN / kTargetChunk;
   for (int i = static_cast<int>(threadIdx.x); i < Tile::kM * kAcross; i += Tile::kThreads) {
     const int r = i / kAcross;
     const int c = i % kAcross * kTargetChunk;
     if (row + r >= product.rows || column + c >= product.columns) continue;
-    target.put(slice, product.place(row + r), column + c,
-               load<kTargetChunk>(shared + r * Tile::kPitch + c));
+    put(target, slice, product.place(row + r), column + c, shared + r * Tile::kPitch + c);
   }
 }
 
 // D = A B by the tile and the slices of the plan; `phases` products of this kind at once.
-template <class Tile, class Product, class Y>
+template <class Tile, class Product, class Target>
 void run_gemm_tile(const char* name, const Queue& queue, const GemmPlan& plan, int phases,
-                   const Product& product, const Target<Y>& target) {
+                   const Product& product, const Target& target) {
   const int64_t tiles =
       divide_up<int64_t>(product.rows, Tile::kM) * divide_up<int64_t>(product.columns, Tile::kN);
   launch(name, queue,
          {dim3(static_cast<unsigned>(tiles), 1, static_cast<unsigned>(phases * plan.slices)),
           dim3(Tile::kThreads), Tile::template shared_bytes<Product>()},
-         gemm_kernel<Tile, Product, Y>, product, target, plan.slices);
-  if (plan.slices > 1) {
-    run_elementwise(name, queue, target.rows * target.columns, SumOfSlices<Y>{target, plan.slices});
-  }
+         gemm_kernel<Tile, Product, Target>, product, target, plan.slices);
+  sum_slices(name, queue, target, plan.slices);
 }
 
 // The tiles of gemm_plan.h, as types.
@@ -115,21 +125,20 @@ struct TileOf<GemmTile::Tensor128x128> {
 
 // The same, with the tile chosen at run time. A source without whole chunks has one tile only: what
 // it costs is the gathering, not the multiplying.
-template <class Product, class Y>
+template <class Product, class Target>
 void run_gemm(const char* name, const Queue& queue, const GemmPlan& plan, int phases,
-              const Product& product, const Target<Y>& target) {
+              const Product& product, const Target& target) {
   const auto run = [&](auto tile) {
     using Tile = typename TileOf<decltype(tile)::value>::type;
     run_gemm_tile<Tile>(name, queue, plan, phases, product, target);
   };
-  constexpr bool kWhole = Product::A::kWhole && Product::B::kWhole;
   if constexpr (std::is_same_v<typename Product::A::Element, float>) {
-    if constexpr (kWhole) {
+    if constexpr (kIsWhole<Product>) {
       if (plan.tile == GemmTile::Fma128x64) return run(Constant<GemmTile::Fma128x64>{});
     }
     return run(Constant<GemmTile::Fma64x64>{});
   } else {
-    if constexpr (kWhole) {
+    if constexpr (kIsWhole<Product>) {
       if (plan.tile == GemmTile::Tensor128x128) return run(Constant<GemmTile::Tensor128x128>{});
       if (plan.tile == GemmTile::Tensor128x64) return run(Constant<GemmTile::Tensor128x64>{});
     }

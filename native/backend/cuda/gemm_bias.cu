@@ -13,9 +13,9 @@ constexpr int kThreads = 256;
 // row, then the threads of a chunk in their order.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    column_sums_kernel(Target<float> target, const T* x, int64_t rows, int64_t slice_rows) {
+    column_sums_kernel(GradientTarget<float> target, const T* x, int64_t rows, int64_t slice_rows) {
   COUNTENANCE_SHARED(float, partial, [kThreads * kTargetChunk]);
-  const int columns = target.columns;
+  const int columns = target.out.columns;
   const int column =
       static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * kTargetChunk;
   const int64_t first = blockIdx.y * slice_rows;
@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(kThreads)
   if (column < columns) {
     for (int64_t row = first + threadIdx.y; row < end; row += blockDim.y) {
       const T* p = x + row * columns + column;
-      if (target.whole()) {
+      if (target.out.whole()) {
         const Floats<kTargetChunk> v = load<kTargetChunk>(p);
 #pragma unroll
         for (int k = 0; k < kTargetChunk; ++k) sum[k] += v[k];
@@ -46,7 +46,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int k = 0; k < kTargetChunk; ++k) sum[k] += other[k];
   }
-  target.put(static_cast<int>(blockIdx.y), 0, column, sum);
+  store(partial + place * kTargetChunk, sum);
+  put(target, static_cast<int>(blockIdx.y), 0, column, partial + place * kTargetChunk);
 }
 
 }  // namespace
@@ -57,7 +58,7 @@ void bias_gradient(const Queue& queue, const Gradient& dbias, const Tensor& dy,
   const int64_t rows = dy.shape.rows();
   const int64_t columns = dy.shape.channels();
   const int slices = plan_column_sums(rows, columns, queue.multiprocessors);
-  const Target<float> target = target_of<float>(dbias, 1, columns, workspace, slices);
+  const auto target = target_of<float>(dbias, 1, columns, workspace, slices);
   const int chunks = static_cast<int>(divide_up<int64_t>(columns, kTargetChunk));
   int width = 1;
   while (width < chunks && width < 32) width *= 2;
@@ -68,14 +69,11 @@ void bias_gradient(const Queue& queue, const Gradient& dbias, const Tensor& dy,
             dim3(static_cast<unsigned>(width), static_cast<unsigned>(kThreads / width))},
            column_sums_kernel<T>, target, data<T>(dy), rows, divide_up<int64_t>(rows, slices));
   });
-  if (slices > 1) {
-    run_elementwise("bias_gradient", queue, columns, SumOfSlices<float>{target, slices});
-  }
+  sum_slices("bias_gradient", queue, target, slices);
 }
 
 size_t bias_gradient_workspace(int64_t rows, int64_t columns, int multiprocessors) {
-  const int slices = plan_column_sums(rows, columns, multiprocessors);
-  return slices > 1 ? static_cast<size_t>(slices * columns) * sizeof(float) : 0;
+  return slice_bytes(columns, plan_column_sums(rows, columns, multiprocessors));
 }
 
 }  // namespace countenance::cuda

@@ -37,7 +37,7 @@ constexpr int64_t kMostPartialBytes = int64_t{64} << 20;
 constexpr int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t partial_bytes(const GemmSize& size, int64_t slices) {
-  return slices > 1 ? slices * size.rows * size.columns * static_cast<int64_t>(sizeof(float)) : 0;
+  return static_cast<int64_t>(slice_bytes(size.rows * size.columns, slices));
 }
 
 double cycles(const TileModel& model, const GemmSize& size, int64_t slices, int multiprocessors) {
@@ -55,6 +55,12 @@ double cycles(const TileModel& model, const GemmSize& size, int64_t slices, int 
 }
 
 }  // namespace
+
+size_t slice_bytes(int64_t numbers, int64_t slices) {
+  constexpr int64_t kChunk = 8;
+  if (slices <= 1) return 0;
+  return static_cast<size_t>(slices * divided_up(numbers, kChunk) * kChunk) * sizeof(float);
+}
 
 GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors) {
   std::span<const TileModel> models = kFmaTiles;

@@ -33,6 +33,10 @@ GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors);
 // Enough for either type of operands; `whole` by type.
 size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, int multiprocessors);
 
+// What the partial sums of so many numbers take: none for a single slice, or else each slice's in
+// whole chunks of 8 numbers.
+size_t slice_bytes(int64_t numbers, int64_t slices);
+
 // Slices of the rows whose columns are added up (gemm_bias.h).
 int plan_column_sums(int64_t rows, int64_t columns, int multiprocessors);
 

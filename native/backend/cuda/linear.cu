@@ -43,7 +43,7 @@ void CudaBackend::linear_forward(Tensor y, Tensor x, Tensor weight, const Epilog
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     const auto b = packed_rows(weights_as<T>(weight), sizes.packed);
-    const Target<T> target = target_of<T>(y, epilogue, workspace, plan.slices);
+    const auto target = target_of<T>(y, epilogue, workspace, plan.slices);
     with_whole(size.whole, [&](auto whole) {
       const auto a = plain_rows<whole>(data<T>(x), sizes.rows, sizes.in);
       run_gemm("linear_forward", queue(), plan, 1,
@@ -60,7 +60,7 @@ void CudaBackend::linear_backward_data(Gradient dx, Tensor dy, Tensor weight, Te
   with_activation(dy.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     const auto b = packed_rows(weights_as<T>(weight), sizes.packed);
-    const Target<T> target = target_of<T>(dx, size.rows, size.columns, workspace, plan.slices);
+    const auto target = target_of<T>(dx, size.rows, size.columns, workspace, plan.slices);
     with_whole(size.whole, [&](auto whole) {
       const auto a = plain_rows<whole>(data<T>(dy), sizes.rows, sizes.out);
       run_gemm("linear_backward_data", queue(), plan, 1,
@@ -76,7 +76,7 @@ void CudaBackend::linear_backward_weight(Gradient dweight, Gradient dbias, Tenso
   const LinearSizes sizes(x.shape, dweight.tensor.shape);
   const GemmSize size = sizes.weight(x.dtype);
   const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
-  const Target<float> target =
+  const auto target =
       target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;

@@ -258,8 +258,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "Emulated GPU");
   properties->major = 8;
-  // So few that loops over the grid go round.
-  properties->multiProcessorCount = 1;
+  properties->multiProcessorCount = state().hardware.multiprocessors;
   properties->totalGlobalMem = state().hardware.memory;
   properties->sharedMemPerBlockOptin = 163 * 1024;
   return cudaSuccess;

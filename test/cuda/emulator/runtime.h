@@ -110,6 +110,7 @@ struct Hardware {
   cudaError_t error = cudaSuccess;  // of cudaGetDeviceCount
   int driver_version = 13000;
   size_t memory = size_t{1} << 30;  // bytes of each device
+  int multiprocessors = 1;          // so few that loops over the grid go round
 };
 Hardware& hardware();
 
