@@ -22,6 +22,24 @@ const candidates = [
   },
 ];
 
+/** The CUDA plugin of a package of its own, where that is installed. */
+function packagedCudaPlugin() {
+  try {
+    return `${process.platform}-${process.arch}` === 'linux-x64'
+      ? require.resolve('countenance-cuda-linux-x64/countenance_cuda.so')
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tells an addon where that plugin lies; one beside the addon goes first. */
+function withPlugin(addon) {
+  const plugin = packagedCudaPlugin();
+  if (plugin) addon.setCudaPlugin(plugin);
+  return addon;
+}
+
 /**
  * Opens the addon. `COUNTENANCE_ADDON` names another file to open instead, for a build with
  * sanitizers or one that lies elsewhere.
@@ -31,12 +49,12 @@ exports.loadBinding = function loadBinding() {
   if (chosen) {
     const opened = { exports: {} };
     process.dlopen(opened, path.resolve(chosen));
-    return opened.exports;
+    return withPlugin(opened.exports);
   }
   for (const candidate of candidates) {
     try {
       const binding = candidate();
-      if (binding) return binding;
+      if (binding) return withPlugin(binding);
     } catch (error) {
       // A file that is there but does not open (wrong libc, a missing library) is the real reason.
       if (error.code !== 'MODULE_NOT_FOUND') throw error;

@@ -16,16 +16,19 @@ export {
 export type { Embedding, Prediction } from './predict/prediction.js';
 export { evaluate, type EvaluateOptions } from './model/evaluate.js';
 export { info, type Info } from './load-native.js';
+export type { NativeCudaDevice as CudaDevice, NativeCudaInfo as CudaInfo } from './native.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';
 
 export {
   backbones,
   devices,
+  precisions,
   type Backbone,
   type Device,
   type ModelConfig,
   type ModelOptions,
+  type Precision,
   type RunOptions,
 } from './model/config.js';
 export type { CardDetails } from './model/card.js';
@@ -36,12 +39,10 @@ export type { ShapeMismatch, StateDifference } from './model/state.js';
 export {
   contrasts,
   optimizers,
-  precisions,
   type Augmentation,
   type Contrast,
   type LossWeights,
   type OptimizerName,
-  type Precision,
   type ResolvedTrainerOptions,
   type TrainerOptions,
 } from './train/options.js';

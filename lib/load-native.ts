@@ -6,7 +6,7 @@ import {
   systemCode,
   toCountenanceError,
 } from './errors.js';
-import type { NativeAddon, NativeInfo } from './native.js';
+import type { NativeAddon, NativeCudaInfo, NativeInfo } from './native.js';
 import { version } from './version.js';
 
 let loaded: NativeAddon | undefined;
@@ -82,8 +82,8 @@ export interface Info {
     /** Cores this process may use: the default number of threads. */
     readonly threads: number;
   };
-  /** Whether `device: 'cuda'` works, and if not, why. */
-  readonly cuda: { readonly available: boolean; readonly reason: string };
+  /** Whether `device: 'cuda'` works, with what, and if not, why. */
+  readonly cuda: NativeCudaInfo;
 }
 
 /**
@@ -92,6 +92,7 @@ export interface Info {
  * @throws CountenanceError ERR_NATIVE_LOAD
  * @example
  * info().cpu; // { instructionSet: 'avx512', threads: 8 }
+ * info().cuda.devices; // [{ index: 0, name: 'NVIDIA H100', computeCapability: '9.0', memoryBytes }]
  */
 export function info(): Info {
   const { isa, threads, cuda } = callNative(() => nativeAddon().info());

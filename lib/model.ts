@@ -4,10 +4,9 @@ import { awaitNative, callNative, nativeAddon } from './load-native.js';
 import type { NativeModel } from './native.js';
 import { modelCard, type CardDetails } from './model/card.js';
 import {
-  checkChoice,
-  devices,
   embeddingWidth,
   resolveConfig,
+  resolveRunOptions,
   type ModelConfig,
   type ModelOptions,
   type RunOptions,
@@ -76,7 +75,7 @@ export class Model {
   readonly config: ModelConfig;
   /** Its text embeddings, a row a class, in the order of `config.classes`. */
   readonly textEmbeddings: TextEmbeddings & { readonly classes: readonly string[] };
-  /** Where it runs, such as `cpu (avx512)`. */
+  /** Where it runs, such as `cpu (avx512)` or `cuda:0 (NVIDIA H100)`. */
   readonly device: string;
   /** Number of trainable values. */
   readonly parameterCount: number;
@@ -102,7 +101,7 @@ export class Model {
    * Makes a model with random weights, as PyTorch would initialise them; equal seeds give equal weights.
    *
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_TEXT_EMBEDDINGS, ERR_SHAPE_MISMATCH,
-   *   ERR_NOT_FINITE, ERR_ZERO_NORM, ERR_DEVICE_UNAVAILABLE, ERR_OUT_OF_MEMORY, ERR_NATIVE_LOAD
+   *   ERR_NOT_FINITE, ERR_ZERO_NORM, ERR_DEVICE_UNAVAILABLE, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_LOAD
    */
   static async create(options: ModelOptions): Promise<Model> {
     const config = resolveConfig(options);
@@ -117,7 +116,7 @@ export class Model {
       );
     }
     const seed = checkInteger(options.seed ?? 0, 'seed', 0);
-    const { device, threads } = checkRunOptions(options);
+    const run = resolveRunOptions(options);
     const native = await awaitNative(() =>
       nativeAddon().createModel({
         backbone: config.backbone,
@@ -129,8 +128,7 @@ export class Model {
         neutral: config.classes.indexOf(config.neutral),
         logitScale: config.logitScale,
         seed,
-        threads,
-        device,
+        ...run,
       }),
     );
     callNative(() =>
@@ -139,6 +137,7 @@ export class Model {
         Float32Array.from(config.imageStd),
       ),
     );
+    warnOfFallback(native.fallback);
     return new Model(config, text, native);
   }
 
@@ -156,7 +155,7 @@ export class Model {
   ): Promise<Model> {
     const { signal } = options;
     throwIfAborted(signal, 'Loading the model');
-    const run = checkRunOptions(options);
+    const run = resolveRunOptions(options);
     const read = await readModelDirectory(directory);
     const file = join(directory, modelFiles.weights);
     const { tensors } = await insideDirectory(directory, () => readSafetensors(file, { signal }));
@@ -177,7 +176,7 @@ export class Model {
    * @param input images: uint8 RGB (B, S, S, 3), normalised here; or float32 already normalised, in the
    *   same order or as `{ data, layout: 'NCHW' }`. They are copied before this returns.
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE,
-   *   ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY, ERR_CLOSED
+   *   ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size that would fit), ERR_CLOSED
    * @example
    * const { logits, expression, neutral } = await model.forward({ images });
    * logits.shape; // [B, 7]
@@ -336,9 +335,15 @@ export class Model {
   }
 }
 
-function checkRunOptions(options: RunOptions): Required<RunOptions> {
-  return {
-    device: checkChoice(options.device ?? 'auto', devices, 'device'),
-    threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
-  };
+const warnings = new Set<string>();
+
+/** Says once in a process that a GPU which is there is not used. */
+function warnOfFallback(reason: string): void {
+  if (reason === '' || warnings.has(reason)) return;
+  warnings.add(reason);
+  process.emitWarning(`The CPU is used because no GPU can be: ${reason}`, {
+    type: 'CountenanceWarning',
+    code: 'ERR_DEVICE_UNAVAILABLE',
+    detail: "Say device: 'cpu' to do without this warning.",
+  });
 }

@@ -11,7 +11,31 @@ export interface NativeInfo {
   readonly isa: 'portable' | 'avx2' | 'avx512';
   /** Cores this process may use: the default number of threads. */
   readonly threads: number;
-  readonly cuda: { readonly available: boolean; readonly reason: string };
+  readonly cuda: NativeCudaInfo;
+}
+
+/** What `device: 'cuda'` can use. */
+export interface NativeCudaInfo {
+  readonly available: boolean;
+  /** Why there is no GPU; empty where there is one. */
+  readonly reason: string;
+  /** Path of the CUDA plugin; null where none was opened. */
+  readonly plugin: string | null;
+  /** CUDA version that the driver supports, such as "13.0"; null without a driver or a plugin. */
+  readonly driver: string | null;
+  /** CUDA version that the plugin was built with; null without a plugin. */
+  readonly runtime: string | null;
+  readonly devices: readonly NativeCudaDevice[];
+}
+
+/** A GPU. */
+export interface NativeCudaDevice {
+  /** N of `device: 'cuda:N'`. */
+  readonly index: number;
+  readonly name: string;
+  /** Such as "9.0"; 8.0 is the least that works. */
+  readonly computeCapability: string;
+  readonly memoryBytes: number;
 }
 
 export interface NativeModelOptions {
@@ -31,7 +55,9 @@ export interface NativeModelOptions {
   readonly seed: number;
   /** 0: every core this process may use. */
   readonly threads: number;
-  readonly device: 'auto' | 'cpu' | 'cuda';
+  readonly device: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+  /** Of forward passes; `bf16` is ERR_UNSUPPORTED on the CPU. */
+  readonly precision: 'fp32' | 'bf16';
 }
 
 export interface NativeTensorInfo {
@@ -54,8 +80,10 @@ export interface NativeOutputs {
 
 /** A model: weights, and the plans that run it. Its jobs run one after another on its own thread. */
 export interface NativeModel {
-  /** "cpu (avx512)". */
+  /** "cpu (avx512)", "cuda:0 (NVIDIA H100)". */
   readonly device: string;
+  /** Why `device: 'auto'` could not take a GPU that is there; empty where it could or there is none. */
+  readonly fallback: string;
   tensors(): NativeTensorInfo[];
   /** A copy in PyTorch's layout. Throws ERR_BUSY while a job of the model runs, ERR_CLOSED after close. */
   readTensor(name: string): Float32Array;
@@ -137,6 +165,11 @@ export interface NativeStepResult {
 export interface NativeTrainer {
   /** Steps taken; keys the random numbers of drop path and dropout. Settable for resume. */
   stepCount: number;
+  /**
+   * Steps that may be asked for before the first of them is done, so that the device never waits for
+   * the host: 0 on the CPU. Where one fails, those behind it reject with ERR_ABORTED and do nothing.
+   */
+  readonly stepsAhead: number;
   /** One forward pass, backward pass and update, on the model's thread. Arrays are copied before this returns. */
   step(batch: NativeBatch): Promise<NativeStepResult>;
   /** Gradient of the last step (before clipping), PyTorch's layout. */
@@ -152,6 +185,8 @@ export interface NativeTrainer {
 
 export interface NativeAddon {
   info(): NativeInfo;
+  /** Where the CUDA plugin lies that is not beside the addon. Before anything else is called. */
+  setCudaPlugin(path: string): void;
   createModel(options: NativeModelOptions): Promise<NativeModel>;
   createTrainer(model: NativeModel, options: NativeTrainerOptions): NativeTrainer;
   /**

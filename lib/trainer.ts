@@ -73,7 +73,8 @@ export class Trainer {
    *
    * @returns losses and accuracy of the batch before the update
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_LABEL_RANGE, ERR_NOT_FINITE
-   *   (the weights are then as before), ERR_BATCH_TOO_LARGE, ERR_BUSY, ERR_CLOSED
+   *   (the weights are then as before), ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size
+   *   that would fit), ERR_BUSY, ERR_CLOSED
    * @example
    * const { loss, accuracy } = await trainer.step({ images, labels: [0, 6, 3] });
    */
@@ -129,7 +130,8 @@ export class Trainer {
 
   /**
    * Trains on a data set and tells what happens, event by event; training goes on when the next event is
-   * asked for. Leaving the loop ends it and leaves the trainer usable. The epoch with the best accuracy
+   * asked for. On a GPU a few steps run ahead of the events, so that it never waits; at a checkpoint and
+   * at the end none does. Leaving the loop ends it and leaves the trainer usable. The epoch with the best accuracy
    * on `validation` is kept; without a validation set the last one is.
    *
    * The same seed gives the same bits on the same machine, whatever the number of threads, and whether

@@ -161,7 +161,10 @@ describe('addon: hostile calls', function () {
     for (const threads of [-1, 257, 1e9, 2.5]) {
       await failsWith('ERR_INVALID_ARGUMENT', () => makeModel({ threads }));
     }
-    await failsWith('ERR_DEVICE_UNAVAILABLE', () => makeModel({ device: 'cuda' }));
+    await failsWith('ERR_DEVICE_UNAVAILABLE', () => makeModel({ device: 'cuda:9999' }));
+    for (const device of ['gpu', 'CUDA', 'cuda:', 'cuda:-1', 'cuda:x', 'cuda:12345', '']) {
+      await failsWith('ERR_INVALID_ARGUMENT', () => call(addon, 'createModel', { ...modelOptions, device }));
+    }
     await failsWith('ERR_INVALID_ARGUMENT', () => makeModel({ inputSize: 31 }));
     await failsWith('ERR_INVALID_ARGUMENT', () => makeModel({ inputSize: 1e6 }));
     await failsWith('ERR_INVALID_ARGUMENT', () => makeModel({ neutral: classes }));

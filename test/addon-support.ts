@@ -43,6 +43,7 @@ export const modelOptions: NativeModelOptions = {
   seed: 5,
   threads: 1,
   device: 'cpu',
+  precision: 'fp32',
 };
 
 export const trainerOptions: NativeTrainerOptions = {

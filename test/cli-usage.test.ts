@@ -62,6 +62,8 @@ describe('command line: usage', function () {
       [[...train, '--preset', 'mine'], 'paper-code'],
       [[...train, '--classes', 'a,,b'], '--classes'],
       [[...train, '--device', 'tpu'], 'tpu', 'cuda'],
+      [[...train, '--device', 'cuda:x'], 'cuda:x', 'cuda:N'],
+      [['predict', '--model', 'm', 'a.png', '--precision', 'fp16'], 'fp16', 'bf16'],
       [[...train, '--validation', 'synthetic:7', '--validation-fraction', '0.2'], 'cannot be used'],
       [['train', '--resume', 'x', '--init', 'y'], '--init', '--resume'],
       [['train', 'extra', '--resume', 'x'], 'too many arguments'],

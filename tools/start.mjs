@@ -1,10 +1,12 @@
 // Runs a command of package.json after installing and building whatever it needs, so that each of
 // them works as the first command in a fresh clone. Usage: node tools/start.mjs COMMAND [ARGUMENT...]
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildLibrary } from './build-library.mjs';
 import {
   StepError,
+  buildIn,
   buildNative,
   buildSanitized,
   ensurePackages,
@@ -63,6 +65,18 @@ const commands = {
   },
   async 'build:native'() {
     await buildNative('countenance');
+  },
+  /** The plugin for GPUs, beside the addon. Arguments are CMake's: -DCUDA_ARCHITECTURES=90a-real */
+  async 'build:cuda'(args) {
+    if (spawnSync('nvcc', ['--version']).status !== 0) {
+      throw new StepError('The CUDA plugin is compiled by nvcc (CUDA 12.8 or later), which was not found');
+    }
+    const options = ['-DCOUNTENANCE_CUDA=ON', ...args];
+    const folder = await buildIn('build/cuda', options, 'countenance_cuda');
+    const release = join(root, 'build/Release');
+    mkdirSync(release, { recursive: true });
+    const name = 'countenance_cuda.so';
+    copyFileSync(join(folder, 'Release', name), join(release, name));
   },
   async 'build:lib'() {
     await buildLibrary();

@@ -1,9 +1,16 @@
 // Tests the CUDA kernels without a GPU: their sources run on the emulator of test/cuda, plain and
 // under sanitizers, and, where nvcc is, compile for every architecture of the plugin.
-// Usage: node tools/start.mjs test:cuda [plain|asan|tsan|nvcc...] [-- PART_OF_A_TEST_NAME...]
+// Usage: node tools/start.mjs test:cuda [plain|node|asan|tsan|nvcc...] [-- PART_OF_A_TEST_NAME...]
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { buildIn, root, runInteractive, runUnderAsan, runUnderTsan } from './steps.mjs';
+import {
+  buildIn,
+  buildNative,
+  root,
+  runInteractive,
+  runUnderAsan,
+  runUnderTsan,
+} from './steps.mjs';
 
 /** Op cases of the kernels that stage data in shared memory: the ones that can race. */
 const sharedMemoryCases = [
@@ -25,7 +32,25 @@ const variants = {
       () => runInteractive(join(folder, 'cuda_tests'), names),
       () => runInteractive(join(folder, 'cuda_op_tests'), names),
       () => (names.length > 0 ? 0 : runInteractive(join(folder, 'cuda_loader_tests'), [])),
+      () => (names.length > 0 ? 0 : variants.node([])),
     ]);
+  },
+  /** From Node, with the backend on the emulator as the plugin; a part of `plain`. */
+  async node(names) {
+    await buildNative('countenance');
+    const folder = await buildIn(
+      'build/cuda',
+      ['-DCOUNTENANCE_CUDA=ON'],
+      ...['emulated_plugin', 'foreign_plugin', 'empty_plugin'],
+    );
+    const mocha = join(root, 'node_modules/mocha/bin/mocha.js');
+    const chosen = names.flatMap((name) => ['--grep', name]);
+    return runInteractive(process.execPath, [mocha, 'test/cuda/device.test.ts', ...chosen], {
+      env: {
+        COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so'),
+        EMULATED_DEVICES: '2',
+      },
+    });
   },
   async asan(names) {
     const folder = await build('build/cuda-asan', ['-DSANITIZE=address+undefined']);
@@ -77,7 +102,7 @@ export async function testCuda(args) {
   const chosen = end < 0 ? args : args.slice(0, end);
   let status = 0;
   for (const [name, run] of Object.entries(variants)) {
-    if (chosen.length > 0 && !chosen.includes(name)) continue;
+    if (chosen.length > 0 ? !chosen.includes(name) : name === 'node') continue;
     const started = Date.now();
     console.log(`== CUDA kernels, ${name}`);
     const result = await run(names);

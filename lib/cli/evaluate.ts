@@ -8,6 +8,7 @@ import { writeFileAtomic } from '../weights/atomic.js';
 import {
   addDeviceOptions,
   addJsonOption,
+  addPrecisionOption,
   examples,
   exitStatus,
   runOptions,
@@ -44,7 +45,7 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
     .option('--report <file.html>', 'also write a page with the figures and the confusion matrix')
     .option('--batch <n>', 'pictures of one pass', wholeNumber(1, 4096), 64)
     .option('--limit <n>', 'use at most this many pictures, chosen at random', wholeNumber(1));
-  addJsonOption(addDeviceOptions(command))
+  addJsonOption(addPrecisionOption(addDeviceOptions(command)))
     .addHelpText('after', specHelp())
     .addHelpText(
       'after',

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { dataFormats } from '../data/registry.js';
-import { info } from '../load-native.js';
+import { info, type Info } from '../load-native.js';
 import { backbones } from '../model/config.js';
 import { addJsonOption, examples, exitStatus } from './options.js';
 import { Output, type Context } from './output.js';
@@ -24,7 +24,7 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
             ['platform', platform],
             ['node', node],
             ['cpu', `${cpu.instructionSet}, ${cpu.threads} threads`],
-            ['cuda', cuda.available ? 'available' : `not available: ${cuda.reason}`],
+            ...cudaRows(cuda),
             ['backbones', backbones.join(', ')],
             ['data formats', formats.join(', ')],
           ],
@@ -33,4 +33,18 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
       );
       finish(exitStatus.done);
     });
+}
+
+/** A line a GPU, or the reason why there is none; what opened them. */
+function cudaRows({ devices, reason, plugin, driver, runtime }: Info['cuda']): string[][] {
+  const rows = devices.map(({ index, name, computeCapability, memoryBytes }) => [
+    `cuda:${index}`,
+    `${name}, compute capability ${computeCapability}, ${Math.round(memoryBytes / 2 ** 30)} GiB`,
+  ]);
+  if (rows.length === 0) rows.push(['cuda', `not available: ${reason}`]);
+  if (plugin !== null) {
+    rows.push(['cuda plugin', plugin]);
+    rows.push(['cuda versions', `driver ${driver ?? 'none'}, plugin built with ${runtime ?? '?'}`]);
+  }
+  return rows;
 }

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { dataFormats } from '../data/registry.js';
-import { devices, type Device, type RunOptions } from '../model/config.js';
+import { isDevice, precisions, type Device, type Precision, type RunOptions } from '../model/config.js';
 
 /** Exit statuses of the command. */
 export const exitStatus = {
@@ -50,18 +50,35 @@ export function nameList(text: string): string[] {
 export interface DeviceArguments {
   readonly device?: Device;
   readonly threads?: number;
+  readonly precision?: Precision;
 }
 
 /** The same as a model takes it. */
-export function runOptions({ device, threads }: DeviceArguments): RunOptions {
-  return { ...(device && { device }), ...(threads !== undefined && { threads }) };
+export function runOptions({ device, threads, precision }: DeviceArguments): RunOptions {
+  return {
+    ...(device && { device }),
+    ...(threads !== undefined && { threads }),
+    ...(precision && { precision }),
+  };
+}
+
+function parseDevice(text: string): Device {
+  if (isDevice(text)) return text;
+  throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.');
 }
 
 /** Adds `--device` and `--threads`. */
 export function addDeviceOptions(command: Command): Command {
   return command
-    .addOption(new Option('--device <name>', 'where to run (default: auto)').choices(devices))
+    .option('--device <name>', 'auto, cpu, cuda or cuda:N (default: auto)', parseDevice)
     .option('--threads <n>', 'CPU threads (default: every core)', wholeNumber(1, 1024));
+}
+
+/** Adds `--precision`. */
+export function addPrecisionOption(command: Command): Command {
+  return command.addOption(
+    new Option('--precision <name>', 'bf16 needs a GPU (default: fp32)').choices(precisions),
+  );
 }
 
 /** Adds `--json`. */

@@ -3,6 +3,7 @@ import { Predictor, type StreamedPrediction } from '../predictor.js';
 import {
   addDeviceOptions,
   addJsonOption,
+  addPrecisionOption,
   examples,
   exitStatus,
   runOptions,
@@ -30,7 +31,7 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
     .argument('<file...>', 'pictures of one cropped face each: JPEG, PNG, WebP, GIF, TIFF, AVIF')
     .requiredOption('--model <dir>', 'model directory written by training')
     .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32);
-  addJsonOption(addDeviceOptions(command)).addHelpText(
+  addJsonOption(addPrecisionOption(addDeviceOptions(command))).addHelpText(
     'after',
     examples(
       'countenance predict --model my-model face.jpg',

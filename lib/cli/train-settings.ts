@@ -1,5 +1,5 @@
-import type { Backbone } from '../model/config.js';
-import type { Contrast, OptimizerName, Precision, TrainerOptions } from '../train/options.js';
+import type { Backbone, Precision } from '../model/config.js';
+import type { Contrast, OptimizerName, TrainerOptions } from '../train/options.js';
 import { presets, type Preset, type PresetName } from '../train/presets.js';
 import type { FitOptions } from '../train/fit-options.js';
 import type { ScheduleName } from '../train/schedule.js';

@@ -1,8 +1,8 @@
 import { Option, type Command } from 'commander';
 import type { Dataset } from '../data/dataset.js';
 import { CountenanceError } from '../errors.js';
-import { backbones } from '../model/config.js';
-import { contrasts, optimizers, precisions } from '../train/options.js';
+import { backbones, precisions } from '../model/config.js';
+import { contrasts, optimizers } from '../train/options.js';
 import { presets } from '../train/presets.js';
 import { schedules } from '../train/schedule.js';
 import { Trainer } from '../trainer.js';
@@ -103,7 +103,9 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
       ),
     )
     .option('--erase <x>', 'probability of erasing a rectangle (default: 0)', probability)
-    .addOption(new Option('--precision <name>', '(default: fp32)').choices(precisions))
+    .addOption(
+      new Option('--precision <name>', 'bf16 needs a GPU (default: fp32)').choices(precisions),
+    )
     .option('--seed <n>', 'of weights, order, augmentation (default: 0)', wholeNumber(0))
     .optionsGroup('Options:');
   addJsonOption(addDeviceOptions(command))
@@ -162,7 +164,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
     const validation = await openValidation(options, signal, output);
     await checkWritableDirectory(out);
     await using model = resumed
-      ? await loadCheckpointModel(given, resumed.checkpoint)
+      ? await loadCheckpointModel({ ...given, ...precisionOf(options) }, resumed.checkpoint)
       : await createModel(options, data, output);
     if (resumed?.run !== undefined) await copyBestModel(resumed.run, out);
     await using trainer = new Trainer(model, trainerOptions(options));
@@ -186,6 +188,11 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
     reportInterrupt(log, given.resume, out, output);
     return interrupt.status;
   }
+}
+
+/** A resumed run evaluates as it did before. */
+function precisionOf({ precision }: TrainArguments): TrainArguments {
+  return precision === undefined ? {} : { precision };
 }
 
 async function openValidation(

@@ -7,10 +7,22 @@ export const backbones = ['resnet18', 'swin-t'] as const;
 /** One of {@link backbones}. */
 export type Backbone = (typeof backbones)[number];
 
-/** Where a model runs. `auto` takes a GPU where one can be used, else the CPU. */
+/** Where a model runs; see {@link Device}. */
 export const devices = ['auto', 'cpu', 'cuda'] as const;
-/** One of {@link devices}. */
-export type Device = (typeof devices)[number];
+/**
+ * One of {@link devices}, or `cuda:N` for one of several GPUs (`cuda` is the first). `auto` takes the
+ * first GPU where one can be used, else the CPU: silently where there is no CUDA plugin, no driver or no
+ * GPU, and with a warning of the process where one is there but does not work.
+ */
+export type Device = (typeof devices)[number] | `cuda:${number}`;
+
+/** Number formats of a forward pass or a training step. */
+export const precisions = ['fp32', 'bf16'] as const;
+/**
+ * `fp32`, or `bf16`: activations and matrix products in bfloat16, weights, sums and losses in float32. It
+ * needs a GPU.
+ */
+export type Precision = (typeof precisions)[number];
 
 /** Width D of the representations and of the text embeddings. */
 export const embeddingWidth = 512;
@@ -24,6 +36,33 @@ export interface RunOptions {
   readonly device?: Device;
   /** CPU threads; default 0, every core this process may use. Results do not depend on it. */
   readonly threads?: number;
+  /**
+   * Of forward passes, predictions and evaluations; a trainer has its own. Default `fp32`;
+   * ERR_UNSUPPORTED where the device lacks it.
+   */
+  readonly precision?: Precision;
+}
+
+/** Options with their defaults, checked. */
+export function resolveRunOptions(options: RunOptions): Required<RunOptions> {
+  return {
+    device: checkDevice(options.device ?? 'auto'),
+    threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
+    precision: checkChoice(options.precision ?? 'fp32', precisions, 'precision'),
+  };
+}
+
+/** True for what names a device. */
+export function isDevice(value: unknown): value is Device {
+  return (
+    typeof value === 'string' &&
+    (devices.some((device) => device === value) || /^cuda:\d{1,4}$/.test(value))
+  );
+}
+
+function checkDevice(value: unknown): Device {
+  if (isDevice(value)) return value;
+  throw invalidArgument(`one of ${devices.join(', ')}, cuda:N`, 'device', value);
 }
 
 /** Options of {@link Model.create}. */

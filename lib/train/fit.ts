@@ -56,23 +56,38 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
   const throughput = new Throughput();
   let images = 0;
   let learningRate = learningRateAt(schedule, Math.max(progress.step - 1, 0));
-  const batches = run.train.epoch(progress.epoch, { position: progress.position, signal });
-  for await (const batch of batches) {
-    throwIfAborted(signal, 'Training');
-    learningRate = learningRateAt(schedule, progress.step);
-    const result = await trainStep(run, batch, learningRate);
+  const underWay: StepUnderWay[] = [];
+  // Takes the oldest step into account; a failed one changed nothing, nor do those behind it.
+  const finish = async (): Promise<StepEvent> => {
+    const { batch, learningRate: rate, result: promise } = underWay.shift()!;
+    const result = await promise;
     const size = batch.indices.length;
     addStep(progress.totals, result, size);
     progress.position = batch.position + size;
     progress.step += 1;
     images += size;
-    yield stepEvent(run, result, size, learningRate, throughput.add(size));
-    const every = fit.checkpoint?.everySteps;
-    if (every !== undefined && progress.step % every === 0) {
-      yield await checkpoint(run, 'steps');
-      throughput.restart();
+    return stepEvent(run, result, size, rate, throughput.add(size));
+  };
+  const batches = run.train.epoch(progress.epoch, { position: progress.position, signal });
+  try {
+    for await (const batch of batches) {
+      throwIfAborted(signal, 'Training');
+      learningRate = learningRateAt(schedule, progress.step + underWay.length);
+      underWay.push(startStep(run, batch, learningRate));
+      const every = fit.checkpoint?.everySteps;
+      const saves = every !== undefined && (progress.step + underWay.length) % every === 0;
+      const mayRun = saves ? 0 : run.native.stepsAhead;
+      while (underWay.length > mayRun) yield await finish();
+      if (saves) {
+        yield await checkpoint(run, 'steps');
+        throughput.restart();
+      }
+      throwIfAborted(signal, 'Training');
     }
-    throwIfAborted(signal, 'Training');
+    while (underWay.length > 0) yield await finish();
+  } finally {
+    // Whatever ended the loop, the steps under way are taken: they count.
+    while (underWay.length > 0) await finish().catch(() => undefined);
   }
   const trainingSeconds = (performance.now() - started) / 1000;
 
@@ -97,9 +112,16 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
   if (saved) yield saved;
 }
 
-function trainStep(run: Run, batch: Batch, learningRate: number): Promise<NativeStepResult> {
+/** A step that was asked for. */
+interface StepUnderWay {
+  readonly batch: Batch;
+  readonly learningRate: number;
+  readonly result: Promise<NativeStepResult>;
+}
+
+function startStep(run: Run, batch: Batch, learningRate: number): StepUnderWay {
   const { images, labels, targets, indices, epoch } = batch;
-  return run.internals.gate.beside(() =>
+  const result = run.internals.gate.beside(() =>
     awaitNative(() =>
       run.native.step({
         images,
@@ -112,6 +134,8 @@ function trainStep(run: Run, batch: Batch, learningRate: number): Promise<Native
       }),
     ),
   );
+  result.catch(() => undefined); // reported when its turn comes
+  return { batch, learningRate, result };
 }
 
 /** Evaluates the epoch and saves its model where it is the best so far; without validation each is. */

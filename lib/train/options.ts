@@ -1,5 +1,12 @@
 import { checkInteger, invalidArgument } from '../errors.js';
-import { checkChoice, checkNumber, checkPositive, type Backbone } from '../model/config.js';
+import {
+  checkChoice,
+  checkNumber,
+  checkPositive,
+  precisions,
+  type Backbone,
+  type Precision,
+} from '../model/config.js';
 import type { NativeTrainerOptions } from '../native.js';
 
 /** What the optimizer is. */
@@ -11,11 +18,6 @@ export type OptimizerName = (typeof optimizers)[number];
 export const contrasts = ['pairwise', 'diagonal'] as const;
 /** `pairwise`: every text with every image (the authors' code); `diagonal`: each image with its own text. */
 export type Contrast = (typeof contrasts)[number];
-
-/** Number formats of a training step. */
-export const precisions = ['fp32', 'bf16'] as const;
-/** One of {@link precisions}. */
-export type Precision = (typeof precisions)[number];
 
 /** Random changes of a training image, in this order, with torchvision's rules. */
 export interface Augmentation {

@@ -17,6 +17,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   instance->trainer_class = Napi::Persistent(TrainerObject::define(env));
 
   exports.Set("info", Napi::Function::New<info>(env, "info"));
+  exports.Set("setCudaPlugin", Napi::Function::New<set_cuda_plugin>(env, "setCudaPlugin"));
   exports.Set("createModel", Napi::Function::New<ModelObject::create>(env, "createModel"));
   exports.Set("createTrainer", Napi::Function::New<TrainerObject::create>(env, "createTrainer"));
   exports.Set("resize", Napi::Function::New<resize>(env, "resize"));

@@ -131,6 +131,11 @@ std::pair<float, float> read_pair(Napi::Value value, std::string_view name) {
   return {first, read_float(array.Get(1u), name)};
 }
 
+Precision read_precision(Napi::Value value) {
+  return read_choice<Precision>(value, "precision",
+                                {{"fp32", Precision::FP32}, {"bf16", Precision::BF16}});
+}
+
 Napi::Value to_js(Napi::Env env, std::span<const float> values) {
   auto array = Napi::Float32Array::New(env, values.size());
   if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size_bytes());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "addon/node.h"
+#include "core/dtype.h"
 #include "core/error.h"
 
 // Readers of arguments. Each throws ERR_INVALID_ARGUMENT "Expected ... for `name` but received ..."
@@ -41,6 +42,8 @@ std::vector<uint8_t> read_bytes(Napi::Value value, std::string_view name);
 std::vector<uint32_t> read_indices(Napi::Value value, std::string_view name);
 // An array of two numbers.
 std::pair<float, float> read_pair(Napi::Value value, std::string_view name);
+
+Precision read_precision(Napi::Value value);
 
 // One of a few words.
 template <class Enum, size_t N>

@@ -7,8 +7,8 @@
 namespace countenance::addon {
 
 // Tells the garbage collector how much memory hangs on a small JavaScript object, so that objects
-// dropped without close() are collected before they fill the machine. Weights, gradients and
-// optimizer state count; plans, which come and go with batch sizes, do not.
+// dropped without close() are collected before they fill the machine or the GPU. Weights, gradients
+// and optimizer state count, wherever they lie; plans, which come and go with batch sizes, do not.
 class ExternalMemory {
  public:
   ExternalMemory(Napi::Env env, int64_t bytes) : env_(env), bytes_(bytes) { adjust(bytes_); }

@@ -4,10 +4,9 @@
 
 namespace countenance::addon {
 
-// Why `device: 'cuda'` cannot be had.
-inline constexpr const char* kNoCudaReason = "this build has no CUDA backend";
-
 // info(): NativeInfo
 Napi::Value info(const Napi::CallbackInfo& info);
+// setCudaPlugin(path)
+void set_cuda_plugin(const Napi::CallbackInfo& info);
 
 }  // namespace countenance::addon

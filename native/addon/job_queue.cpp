@@ -12,13 +12,18 @@ class JobQueue::PromiseJob final : public Job {
         work_(std::move(work)),
         result_(std::move(result)) {}
 
-  void run() override { work_(cancelled()); }
+  bool run() override {
+    rest_ = work_(cancelled());
+    return static_cast<bool>(rest_);
+  }
+  void finish() override { rest_(); }
   void settle_in(Napi::Env env) { settle(env, deferred_, failure(), result_); }
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  private:
   Napi::Promise::Deferred deferred_;
   Work work_;
+  Rest rest_;
   MakeResult result_;
 };
 

@@ -9,8 +9,11 @@
 
 namespace countenance::addon {
 
+// The rest of a job that works on by itself, on a device: waits for its end, on the queue's thread.
+// Empty where nothing is left to do.
+using Rest = std::function<void()>;
 // On the queue's thread. `cancelled` becomes true when the job's result is no longer wanted.
-using Work = std::function<void(const std::atomic<bool>& cancelled)>;
+using Work = std::function<Rest(const std::atomic<bool>& cancelled)>;
 
 // Runs the jobs of one model in order on a thread of its own and settles their promises on the
 // JavaScript thread, which is the only one that calls these functions.
@@ -30,6 +33,7 @@ class JobQueue {
   // The process does not exit before the promise is settled.
   Napi::Promise post(const void* owner, Work work, MakeResult result);
   // Jobs of the owner (all for nullptr) reject with ERR_ABORTED, the running one at its next look.
+  // From any thread.
   void cancel(const void* owner = nullptr) { thread_.cancel(owner); }
   // True while a job is waiting, running or not yet settled.
   bool busy() const { return pending_ > 0; }

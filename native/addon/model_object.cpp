@@ -5,7 +5,7 @@
 
 #include "addon/async_task.h"
 #include "addon/convert.h"
-#include "addon/info.h"
+#include "addon/device.h"
 #include "addon/instance.h"
 #include "core/thread_pool.h"
 
@@ -32,8 +32,6 @@ ModelConfig read_config(Napi::Object options) {
   config.seed = read_seed(options.Get("seed"), "seed");
   return config;
 }
-
-enum class Device : uint8_t { Auto, Cpu, Cuda };
 
 Normalization read_normalization(const Napi::CallbackInfo& info) {
   const std::vector<float> mean = read_floats(info[0], "mean");
@@ -65,6 +63,7 @@ CopiedImages read_images(Napi::Value value) {
 Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "NativeModel",
                      {InstanceAccessor<&ModelObject::device>("device"),
+                      InstanceAccessor<&ModelObject::fallback>("fallback"),
                       InstanceMethod<&ModelObject::tensors>("tensors"),
                       InstanceMethod<&ModelObject::read_tensor>("readTensor"),
                       InstanceMethod<&ModelObject::write_tensor>("writeTensor"),
@@ -81,23 +80,26 @@ Napi::Value ModelObject::create(const Napi::CallbackInfo& info) {
     const ModelConfig config = read_config(options);
     const int threads = static_cast<int>(
         read_integer(options.Get("threads"), "threads", 0, ThreadPool::kMaxThreads));
-    const Device device =
-        read_choice<Device>(options.Get("device"), "device",
-                            {{"auto", Device::Auto}, {"cpu", Device::Cpu}, {"cuda", Device::Cuda}});
-    if (device == Device::Cuda) {
-      fail(code::kDeviceUnavailable, "device 'cuda' is not available: ", kNoCudaReason);
-    }
+    const Device device = read_device(options.Get("device"));
+    const Precision precision = read_precision(options.Get("precision"));
     const Isa isa = detect_isa();
     auto text = read_floats(options.Get("text"), "text");
-    auto model = std::make_shared<std::unique_ptr<Model>>();
+    struct Made {
+      std::unique_ptr<Model> model;
+      ModelState::Settings settings;
+    };
+    auto made = std::make_shared<Made>();
     return run_async(
         env,
         [=, text = std::move(text)] {
-          *model = std::make_unique<Model>(
-              config, text, std::shared_ptr<Backend>(make_cpu_backend(threads, isa)));
+          ModelBackend chosen = make_backend(device, threads, isa);
+          require_precision(*chosen.backend, precision);
+          made->model = std::make_unique<Model>(config, text, chosen.backend);
+          made->settings = {threads, isa, chosen.is_cpu, precision, chosen.fallback};
         },
         [=](Napi::Env job_env) -> Napi::Value {
-          auto state = std::make_shared<ModelState>(job_env, std::move(*model), threads, isa);
+          auto state = std::make_shared<ModelState>(job_env, std::move(made->model),
+                                                    std::move(made->settings));
           return instance_of(job_env).model_class.New({Payload::New(job_env, &state)});
         });
   });
@@ -131,6 +133,10 @@ Napi::Value ModelObject::device(const Napi::CallbackInfo& info) {
     state_->require_open("the model");
     return Napi::String::New(info.Env(), state_->model->backend().description());
   });
+}
+
+Napi::Value ModelObject::fallback(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), state_->settings.fallback);
 }
 
 Napi::Value ModelObject::tensors(const Napi::CallbackInfo& info) {
@@ -189,8 +195,10 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
     return state_->queue.post(
         state.get(),
         [=](const std::atomic<bool>& cancelled) {
-          job->prediction =
-              state->evaluator->run(job->images.batch(size), normalization, &cancelled);
+          const Evaluator::Begun begun =
+              state->evaluator->begin(job->images.batch(size), normalization, &cancelled);
+          return now_or_later(state->model->backend(),
+                              [=] { job->prediction = Evaluator::finish(begun); });
         },
         [=](Napi::Env job_env) {
           auto outputs = Napi::Object::New(job_env);

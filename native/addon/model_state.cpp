@@ -4,12 +4,10 @@
 
 namespace countenance::addon {
 
-ModelState::ModelState(Napi::Env env, std::unique_ptr<Model> made, int thread_count,
-                       Isa instruction_set)
+ModelState::ModelState(Napi::Env env, std::unique_ptr<Model> made, Settings chosen)
     : model(std::move(made)),
-      evaluator(std::make_unique<Evaluator>(*model)),
-      threads(thread_count),
-      isa(instruction_set),
+      evaluator(std::make_unique<Evaluator>(*model, chosen.precision)),
+      settings(std::move(chosen)),
       queue(env, [this] { free_closed(); }) {
   const ParameterTable& table = model->table();
   memory.emplace(env, (table.trained_elements() + table.statistic_elements()) *

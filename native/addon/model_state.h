@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "addon/external_memory.h"
@@ -26,7 +27,14 @@ struct TrainerState {
 // work touches belongs to the JavaScript thread; the model and its trainers belong to the queue's
 // thread while the queue is busy.
 struct ModelState {
-  ModelState(Napi::Env env, std::unique_ptr<Model> made, int thread_count, Isa instruction_set);
+  struct Settings {
+    int threads;
+    Isa isa;
+    bool is_cpu;
+    Precision precision;   // of evaluation
+    std::string fallback;  // why 'auto' did not take the GPU, else empty
+  };
+  ModelState(Napi::Env env, std::unique_ptr<Model> made, Settings chosen);
 
   // No more work: running jobs are aborted, and the memory is freed as soon as none is left.
   void close();
@@ -41,10 +49,17 @@ struct ModelState {
   std::optional<ExternalMemory> memory;
   Normalization normalization;
   std::vector<std::weak_ptr<TrainerState>> trainers;
-  int threads;
-  Isa isa;
+  const Settings settings;
   bool closed = false;
   JobQueue queue;  // last: its thread ends before what it works on goes
 };
+
+// The rest of a job on a device that works on its own; elsewhere it is done at once.
+template <class F>
+Rest now_or_later(const Backend& backend, F&& rest) {
+  if (backend.asynchronous()) return rest;
+  rest();
+  return nullptr;
+}
 
 }  // namespace countenance::addon

@@ -50,8 +50,7 @@ TrainOptions read_train_options(Napi::Object options) {
   result.contrast =
       read_choice<Contrast>(options.Get("contrast"), "contrast",
                             {{"pairwise", Contrast::Pairwise}, {"diagonal", Contrast::Diagonal}});
-  result.precision = read_choice<Precision>(options.Get("precision"), "precision",
-                                            {{"fp32", Precision::FP32}, {"bf16", Precision::BF16}});
+  result.precision = read_precision(options.Get("precision"));
   result.seed = read_seed(options.Get("seed"), "seed");
   result.augmentation = read_augmentation(read_object(options.Get("augmentation"), "augmentation"));
   result.guard = read_boolean(options.Get("guard"), "guard");

@@ -67,6 +67,7 @@ Napi::Function TrainerObject::define(Napi::Env env) {
   return DefineClass(
       env, "NativeTrainer",
       {InstanceAccessor<&TrainerObject::step_count, &TrainerObject::set_step_count>("stepCount"),
+       InstanceAccessor<&TrainerObject::steps_ahead>("stepsAhead"),
        InstanceMethod<&TrainerObject::step>("step"),
        InstanceMethod<&TrainerObject::read_gradient>("readGradient"),
        InstanceMethod<&TrainerObject::slots>("slots"),
@@ -86,7 +87,10 @@ Napi::Value TrainerObject::create(const Napi::CallbackInfo& info) {
     // After the last getter, which could have closed the model.
     model->require_open("the model");
     std::shared_ptr<Backend> backend = model->model->shared_backend();
-    if (threads != 0 && threads != model->threads) backend = make_cpu_backend(threads, model->isa);
+    const ModelState::Settings& settings = model->settings;
+    if (settings.is_cpu && threads != 0 && threads != settings.threads) {
+      backend = make_cpu_backend(threads, settings.isa);
+    }
 
     auto state = std::make_shared<TrainerState>();
     state->model = model;
@@ -138,6 +142,15 @@ void TrainerObject::set_step_count(const Napi::CallbackInfo& info, const Napi::V
   });
 }
 
+// On a device of its own: one step runs, one is begun behind it, one waits with its batch ready.
+Napi::Value TrainerObject::steps_ahead(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    require_open();
+    const bool asynchronous = state_->model->model->backend().asynchronous();
+    return Napi::Number::New(info.Env(), asynchronous ? double{Trainer::kBegun} : 0);
+  });
+}
+
 Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
   return promised(info.Env(), [&]() -> Napi::Value {
     require_open();
@@ -148,7 +161,18 @@ Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
     return state->model->queue.post(
         state.get(),
         [=](const std::atomic<bool>& cancelled) {
-          job->result = state->trainer->step(job->batch(), &cancelled);
+          const auto or_cancel = [state](auto&& part) {
+            try {
+              part();
+            } catch (...) {
+              state->model->queue.cancel(state.get());  // nobody wants the steps behind this one
+              throw;
+            }
+          };
+          or_cancel([&] { state->trainer->begin(job->batch(), &cancelled); });
+          return now_or_later(state->model->model->backend(), [=] {
+            or_cancel([&] { job->result = state->trainer->finish(); });
+          });
         },
         [=](Napi::Env job_env) { return to_js(job_env, job->result); });
   });

@@ -20,6 +20,7 @@ class TrainerObject final : public Napi::ObjectWrap<TrainerObject> {
  private:
   Napi::Value step_count(const Napi::CallbackInfo& info);
   void set_step_count(const Napi::CallbackInfo& info, const Napi::Value& value);
+  Napi::Value steps_ahead(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value read_gradient(const Napi::CallbackInfo& info);
   Napi::Value slots(const Napi::CallbackInfo& info);

@@ -72,19 +72,23 @@ enum ObjectiveValue : int {
 };
 
 struct SgdAttributes {
-  float learning_rate = 0.0f;
   float momentum = 0.0f;
   float weight_decay = 0.0f;
   bool nesterov = false;
 };
 
 struct AdamWAttributes {
-  float learning_rate = 0.0f;
   float beta1 = 0.9f;
   float beta2 = 0.999f;
   float eps = 1e-8f;
-  float weight_decay = 0.0f;
-  int64_t step = 1;  // 1 at the first update, for the bias correction
+};
+
+// Places in the `rates` of adamw_step at step t = 1, 2, ...
+enum AdamWRate : int {
+  kAdamWRate,        // lr / (1 - beta1^t)
+  kAdamWKeep,        // 1 - lr weight_decay
+  kAdamWRootFactor,  // 1 / sqrt(1 - beta2^t)
+  kAdamWRates
 };
 
 // One sample's augmentation, drawn on the host (image/augment.h), applied by the backend.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/attributes.h"
+#include "core/function_ref.h"
 #include "core/tensor.h"
 
 namespace countenance {
@@ -16,6 +17,22 @@ class DeviceBlock {
   virtual ~DeviceBlock() = default;
   virtual void* data() const = 0;
   virtual size_t bytes() const = 0;
+};
+
+// Operations recorded by Backend::record, to be run again with one command.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
+// Host memory that results are copied to while the caller goes on.
+class Readback {
+ public:
+  virtual ~Readback() = default;
+  // Asks for a copy of x, which takes at most as many bytes as this was made for.
+  virtual void start(Tensor x) = 0;
+  // The bytes of the last start, as soon as they are there; valid until the next start.
+  virtual const void* wait() = 0;
 };
 
 // Every operation of the models, forward and backward, for one device. All pure virtual: a
@@ -46,8 +63,19 @@ class Backend {
   virtual void copy_out(void* host, Tensor device) = 0;
   virtual void copy(Tensor y, Tensor x) = 0;
   virtual void fill(Tensor x, float value) = 0;
+  // True where operations only start, in order, and their functions return before they are done.
+  virtual bool asynchronous() const = 0;
   // Waits until everything asked for so far is done.
   virtual void synchronize() = 0;
+  virtual std::unique_ptr<Readback> make_readback(size_t bytes) = 0;
+
+  // Records what `operations` asks of this backend; nothing runs. Everything that may be allocated
+  // at a first use must have been, so that the same operations ran once before; copies from and to
+  // the host cannot be recorded. Null where the backend records nothing: `operations` was not
+  // called.
+  virtual std::unique_ptr<Recording> record(FunctionRef<void()> operations) = 0;
+  // Runs a recording. stream_shift is added to the stream of every RandomKey in it.
+  virtual void replay(const Recording& recording, uint64_t stream_shift) = 0;
 
   // Matrix parameters. shape: PyTorch's (out, in) or (out, in, kh, kw). Packed copies may hold
   // padding, which is zero and stays zero under every optimizer.
@@ -155,19 +183,29 @@ class Backend {
                          Tensor expression, Tensor neutral, Tensor targets, Tensor text,
                          const ObjectiveAttributes& attributes, Tensor workspace) = 0;
 
-  // Optimizers, over flat arenas of n elements. gradient_scale (1) multiplies every gradient.
+  // Optimizers, over flat arenas of n elements. Whatever changes from step to step (rates) is read
+  // from the backend's memory, so that a recorded update can be replayed.
+  //   gradient_scale (1) multiplies every gradient; NaN says that the step must not be taken, and
+  //   the updates below leave everything as it is. It may be absent: 1.
+  //
   //   scale = min(1, max_norm / (norm + 1e-6)), norm (1) = |gradients|_2; max_norm 0: scale = 1.
+  // NaN where norm or loss (1, may be absent) is not finite; a NaN that is there already stays, so
+  // that the steps behind a refused one are refused as well.
   virtual size_t clip_workspace(int64_t n) const = 0;
-  virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
-                             Tensor workspace) = 0;
+  virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
+                             float max_norm, Tensor workspace) = 0;
   // g += weight_decay w; v = momentum v + g; w -= lr v (nesterov: w -= lr (g + momentum v)).
+  // rates (1): lr.
   virtual void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                        const SgdAttributes& attributes) = 0;
+                        Tensor rates, const SgdAttributes& attributes) = 0;
   // Loshchilov & Hutter, as torch.optim.AdamW.
+  // rates (kAdamWRates) as in AdamWRate.
   virtual void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                          Tensor gradients, Tensor gradient_scale,
+                          Tensor gradients, Tensor gradient_scale, Tensor rates,
                           const AdamWAttributes& attributes) = 0;
-  virtual void ema_update(Tensor average, Tensor weights, float decay) = 0;
+  virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
+  // x = saved where the step is refused: for what changed before that was known.
+  virtual void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) = 0;
 
   // Images. out (B, S, S, 3) activations; images (B, S, S, 3) uint8; transforms: B of them (host).
   virtual void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,

@@ -1,8 +1,10 @@
 #include "backend/cuda_loader.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
 
 #include "backend/cuda_plugin.h"
@@ -17,7 +19,11 @@ struct Loaded {
   const CudaPlugin* plugin = nullptr;
   std::string path;
   std::string reason;  // why there is none
+  bool nothing_there = false;
 };
+
+std::mutex packaged_mutex;
+std::string packaged;  // set_cuda_plugin
 
 // The folder of the addon, or of whatever program this code is linked into.
 std::string own_folder() {
@@ -28,13 +34,23 @@ std::string own_folder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
+// Empty where nobody installed one.
 std::string plugin_path() {
   const char* other = std::getenv("COUNTENANCE_CUDA_PLUGIN");
-  return other && *other ? other : own_folder() + '/' + kFileName;
+  if (other && *other) return other;
+  const std::string beside = own_folder() + '/' + kFileName;
+  if (access(beside.c_str(), F_OK) == 0) return beside;
+  std::lock_guard lock(packaged_mutex);
+  return packaged;
 }
 
 Loaded load() {
-  Loaded loaded{nullptr, plugin_path(), ""};
+  Loaded loaded{nullptr, plugin_path(), "", false};
+  if (loaded.path.empty()) {
+    loaded.reason = std::string("the CUDA plugin ") + kFileName + " is not installed";
+    loaded.nothing_there = true;
+    return loaded;
+  }
   // Never closed: its threads and the driver's may outlive us.
   void* library = dlopen(loaded.path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
@@ -66,6 +82,7 @@ CudaInfo cuda_info() {
   const Loaded& from = loaded();
   CudaInfo info;
   info.reason = from.reason;
+  info.nothing_there = from.nothing_there;
   if (!from.plugin) return info;
   info.plugin = from.path;
   CudaStatus status{};
@@ -73,6 +90,7 @@ CudaInfo cuda_info() {
   info.reason = status.reason;
   info.driver_version = status.driver_version;
   info.runtime_version = status.runtime_version;
+  info.nothing_there = status.nothing_there != 0;
   for (int i = 0; i < status.devices; ++i) {
     CudaDevice device{};
     char reason[512] = "";
@@ -80,10 +98,14 @@ CudaInfo cuda_info() {
       info.reason = reason;
       continue;
     }
-    info.devices.push_back(
-        {i, device.name, device.major, device.minor, device.total_bytes, device.free_bytes});
+    info.devices.push_back({i, device.name, device.major, device.minor, device.total_bytes});
   }
   return info;
+}
+
+void set_cuda_plugin(std::string path) {
+  std::lock_guard lock(packaged_mutex);
+  packaged = std::move(path);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int device) {

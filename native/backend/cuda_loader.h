@@ -14,21 +14,26 @@ struct CudaDeviceInfo {
   int major = 0;  // compute capability
   int minor = 0;
   uint64_t total_bytes = 0;
-  uint64_t free_bytes = 0;  // at the time of the call
 };
 
 struct CudaInfo {
   std::vector<CudaDeviceInfo> devices;
   std::string reason;       // why there is no device, else empty
+  // The reason is that there is nothing to use: no plugin, no driver or no GPU. Otherwise something
+  // that is there does not work.
+  bool nothing_there = false;
   std::string plugin;       // path of the plugin, empty when it was not opened
   int driver_version = 0;   // 13000 for CUDA 13.0; 0: there is no driver, or nobody could ask
   int runtime_version = 0;  // what the plugin was built with
 };
 
-// The CUDA plugin countenance_cuda.so lies beside the addon; COUNTENANCE_CUDA_PLUGIN in the
-// environment names another one. It is opened at the first call and stays open. Never throws: every
-// way to have no GPU is a reason.
+// The CUDA plugin countenance_cuda.so lies beside the addon, else where set_cuda_plugin says;
+// COUNTENANCE_CUDA_PLUGIN in the environment names another one. It is opened at the first call and
+// stays open. Never throws: every way to have no GPU is a reason.
 CudaInfo cuda_info();
+
+// Where the plugin of a package of its own lies. Before the first use of the others.
+void set_cuda_plugin(std::string path);
 
 // ERR_DEVICE_UNAVAILABLE with the reason when there is no such device.
 std::unique_ptr<Backend> make_cuda_backend(int device);

@@ -21,13 +21,13 @@ struct CudaDevice {
   int32_t major;  // compute capability
   int32_t minor;
   uint64_t total_bytes;
-  uint64_t free_bytes;
 };
 
 struct CudaStatus {
   int32_t devices;
   int32_t driver_version;   // 13000 for CUDA 13.0; 0: there is no driver
   int32_t runtime_version;  // of the plugin
+  int32_t nothing_there;    // 1: the reason is that there is no driver or no GPU
   char reason[512];         // why there is no device, else empty
 };
 

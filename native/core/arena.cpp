@@ -21,8 +21,11 @@ HostBlock::HostBlock(size_t bytes) {
   const size_t size = align_up(bytes, bytes >= kHugePage ? kHugePage : size_t{4096});
   if (size < bytes) fail(code::kOutOfMemory, "cannot allocate ", bytes, " bytes");
   if (size >= kCheckedBytes && size > available_memory()) {
-    fail(code::kOutOfMemory, "cannot allocate ", size >> 20, " MiB: ", available_memory() >> 20,
-         " MiB are available");
+    const size_t available = available_memory();
+    std::ostringstream message;
+    message << "cannot allocate " << size << " bytes (" << (size >> 20) << " MiB): "
+            << (available >> 20) << " MiB are available";
+    throw OutOfMemory(size, available, message.str());
   }
   void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) {

@@ -43,4 +43,12 @@ constexpr DType activation_dtype(Precision precision) {
   return precision == Precision::FP32 ? DType::F32 : DType::BF16;
 }
 
+// To the nearest bfloat16, ties to even; NaN stays NaN.
+inline uint16_t to_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7FFFFFFF) > 0x7F800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
 }  // namespace countenance

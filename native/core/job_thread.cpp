@@ -47,30 +47,54 @@ std::deque<std::unique_ptr<Job>> JobThread::stop() {
   return unstarted;
 }
 
+// The job to begin; null when one that was begun should be finished first, or all is over.
+std::unique_ptr<Job> JobThread::next() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || !begun_.empty(); });
+  if (stopping_ || waiting_.empty()) return nullptr;
+  std::unique_ptr<Job> job = std::move(waiting_.front());
+  waiting_.pop_front();
+  running_ = job.get();
+  return job;
+}
+
+void JobThread::begin(std::unique_ptr<Job> job) {
+  try {
+    if (job->cancelled_.load(std::memory_order_relaxed)) {
+      fail(code::kAborted, "the job was aborted before it started");
+    }
+    job->unfinished_ = job->run();
+  } catch (...) {
+    job->failure_ = std::current_exception();
+  }
+  {
+    std::lock_guard lock(mutex_);
+    running_ = nullptr;
+  }
+  begun_.push_back(std::move(job));
+}
+
+void JobThread::finish_first() {
+  std::unique_ptr<Job> job = std::move(begun_.front());
+  begun_.pop_front();
+  try {
+    if (job->unfinished_) job->finish();
+  } catch (...) {
+    job->failure_ = std::current_exception();
+  }
+  finished_(std::move(job));
+}
+
 void JobThread::work() {
   for (;;) {
-    std::unique_ptr<Job> job;
-    {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-      if (stopping_) return;
-      job = std::move(waiting_.front());
-      waiting_.pop_front();
-      running_ = job.get();
+    if (auto job = next()) {
+      begin(std::move(job));
+    } else if (!begun_.empty()) {
+      finish_first();
+    } else {
+      return;
     }
-    try {
-      if (job->cancelled_.load(std::memory_order_relaxed)) {
-        fail(code::kAborted, "the job was aborted before it started");
-      }
-      job->run();
-    } catch (...) {
-      job->failure_ = std::current_exception();
-    }
-    {
-      std::lock_guard lock(mutex_);
-      running_ = nullptr;
-    }
-    finished_(std::move(job));
+    while (!begun_.empty() && (begun_.size() > 1 || !begun_.front()->unfinished_)) finish_first();
   }
 }
 

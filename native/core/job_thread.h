@@ -20,8 +20,11 @@ class Job {
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  // On the thread. What it throws becomes failure().
-  virtual void run() = 0;
+  // On the thread. What it throws becomes failure(). True where finish() is still to be called: the
+  // work goes on by itself, on a device.
+  virtual bool run() = 0;
+  // On the thread, later. Waits for the end of what run() began. What it throws becomes failure().
+  virtual void finish() {}
 
   const void* owner() const { return owner_; }
   // To be looked at while running; true from a cancellation on.
@@ -35,9 +38,11 @@ class Job {
   const void* owner_;
   std::atomic<bool> cancelled_{false};
   std::exception_ptr failure_;
+  bool unfinished_ = false;
 };
 
-// Runs jobs one after another, in order, on a thread that starts with the first one.
+// Runs jobs one after another, in order, on a thread that starts with the first one. Before a job
+// that works on by itself is finished, the next one is begun, if there is one: at most one is ahead.
 class JobThread {
  public:
   // finished: receives each job on the thread, after its run. It must not throw, nor destroy the
@@ -59,11 +64,15 @@ class JobThread {
 
  private:
   void work();
+  std::unique_ptr<Job> next();
+  void begin(std::unique_ptr<Job> job);
+  void finish_first();
 
   std::function<void(std::unique_ptr<Job>)> finished_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> waiting_;
+  std::deque<std::unique_ptr<Job>> begun_;  // of the thread alone
   Job* running_ = nullptr;
   bool stopping_ = false;
   std::thread thread_;

@@ -14,6 +14,12 @@ void drop_absent(std::vector<T>& items) {
 
 }  // namespace
 
+void require_precision(const Backend& backend, Precision precision) {
+  if (backend.supports(precision)) return;
+  fail(code::kUnsupported, "precision bf16 is not supported by ", backend.description(),
+       ": it needs an NVIDIA GPU (device cuda); use fp32 here");
+}
+
 Value Graph::input(const Shape& shape, DType dtype) { return tensor(shape, dtype); }
 
 Value Graph::tensor(const Shape& shape, DType dtype) {

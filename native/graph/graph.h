@@ -8,6 +8,9 @@
 
 namespace countenance {
 
+// ERR_UNSUPPORTED, with what to do, for a precision the backend lacks.
+void require_precision(const Backend& backend, Precision precision);
+
 enum class Mode : uint8_t { Evaluation, Training };
 
 // A static graph for one model, input size, batch and precision: a list of ops in order of

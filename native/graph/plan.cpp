@@ -14,6 +14,12 @@ constexpr size_t kCanaryBytes = 64;
 constexpr uint8_t kCanary = 0xC5;
 }  // namespace
 
+void require_going_on(const std::atomic<bool>* cancel) {
+  if (cancel && cancel->load(std::memory_order_relaxed)) {
+    fail(code::kAborted, "the run was aborted");
+  }
+}
+
 // The view of one node in one direction.
 class Plan::NodeRun final : public Run {
  public:
@@ -77,7 +83,7 @@ class Plan::NodeRun final : public Run {
 
   RandomKey random() const override {
     // The node's number separates the ops, the step's the draws of one op.
-    return {bindings_.seed, (bindings_.step << 16) + static_cast<uint64_t>(node_)};
+    return {bindings_.seed, first_stream(bindings_.step) + static_cast<uint64_t>(node_)};
   }
 
  private:
@@ -98,7 +104,7 @@ Plan::Plan(Graph graph, PlanOptions options) : graph_(std::move(graph)), options
   place_gradients();
   place_workspaces();
   memory_ = options_.guard ? plan_apart(lifetimes_, kCanaryBytes) : plan_memory(lifetimes_);
-  block_ = graph_.backend().allocate(memory_.bytes);
+  if (!options_.dry) block_ = graph_.backend().allocate(memory_.bytes);
 }
 
 Plan::~Plan() = default;
@@ -199,9 +205,7 @@ Tensor Plan::tensor(Value value) const {
 }
 
 void Plan::run_node(int node, bool backward, const RunBindings& bindings) const {
-  if (bindings.cancel && bindings.cancel->load(std::memory_order_relaxed)) {
-    fail(code::kAborted, "the run was aborted");
-  }
+  require_going_on(bindings.cancel);
   using Clock = std::chrono::steady_clock;
   Clock::time_point start;
   if (bindings.observer) {
@@ -218,7 +222,7 @@ void Plan::run_node(int node, bool backward, const RunBindings& bindings) const 
   }
 }
 
-void Plan::forward(const RunBindings& bindings) {
+void Plan::forward(const RunBindings& bindings) const {
   if (options_.guard) poison();
   for (size_t n = 0; n < graph_.nodes().size(); ++n) {
     run_node(static_cast<int>(n), false, bindings);
@@ -226,7 +230,7 @@ void Plan::forward(const RunBindings& bindings) {
   if (options_.guard) check_canaries();
 }
 
-void Plan::backward(const RunBindings& bindings) {
+void Plan::backward(const RunBindings& bindings) const {
   ensure(graph_.training(), "backward of an evaluation graph");
   for (size_t n = graph_.nodes().size(); n-- > 0;) {
     if (has_backward_[n]) run_node(static_cast<int>(n), true, bindings);
@@ -236,7 +240,7 @@ void Plan::backward(const RunBindings& bindings) {
 
 // Everything but the inputs, which the caller has filled, becomes NaN (as bytes 0xFF, also as
 // bfloat16), every gap a canary.
-void Plan::poison() {
+void Plan::poison() const {
   for (size_t b = 0; b < lifetimes_.size(); ++b) {
     const size_t bytes = lifetimes_[b].bytes;
     std::vector<uint8_t> fill(bytes + kCanaryBytes, 0xFF);

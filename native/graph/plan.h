@@ -10,6 +10,7 @@
 namespace countenance {
 
 struct PlanOptions {
+  bool dry = false;  // no memory: only bytes() is wanted
   // Every tensor in a buffer of its own, filled with NaN before each run, with a canary behind it.
   // Slow; the same bits as without prove the memory plan and the ops' declarations.
   bool guard = false;
@@ -21,6 +22,12 @@ class RunObserver {
   virtual ~RunObserver() = default;
   virtual void ran(const Graph& graph, int node, bool backward, double seconds) = 0;
 };
+
+// The random streams of a step begin here; below it is room for the ops of a graph.
+constexpr uint64_t first_stream(uint64_t step) { return step << 16; }
+
+// ERR_ABORTED where the flag, which may be null, is set.
+void require_going_on(const std::atomic<bool>* cancel);
 
 // What a run works on besides its own memory.
 struct RunBindings {
@@ -44,9 +51,9 @@ class Plan {
   // The place of an input or output.
   Tensor tensor(Value value) const;
 
-  void forward(const RunBindings& bindings);
+  void forward(const RunBindings& bindings) const;
   // After forward of a training graph: the gradient of the last op's objective.
-  void backward(const RunBindings& bindings);
+  void backward(const RunBindings& bindings) const;
 
   size_t bytes() const { return memory_.bytes; }
   // For tests of the plan.
@@ -67,7 +74,7 @@ class Plan {
     return 2 * static_cast<int>(graph_.nodes().size()) - 1 - node;
   }
   void run_node(int node, bool backward, const RunBindings& bindings) const;
-  void poison();
+  void poison() const;
   void check_canaries() const;
 
   Graph graph_;

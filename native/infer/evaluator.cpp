@@ -4,35 +4,85 @@
 
 namespace countenance {
 
-std::unique_ptr<Evaluator::Entry> Evaluator::make_plan(int64_t batch) const {
+namespace {
+
+int64_t result_elements(int64_t batch, int64_t classes) {
+  return batch * (2 * kEmbedding + classes);
+}
+
+}  // namespace
+
+Evaluator::Evaluator(Model& model, Precision precision) : model_(model), precision_(precision) {
+  require_precision(model.backend(), precision);
+}
+
+std::unique_ptr<Evaluator::Entry> Evaluator::make_plan(int64_t batch, bool dry) const {
   const ModelConfig& config = model_.config();
-  Graph graph(model_.backend(), model_.table(), Mode::Evaluation, Precision::FP32);
+  Backend& backend = model_.backend();
+  Graph graph(backend, model_.table(), Mode::Evaluation, precision_);
   const ImageInput input = image_input(graph, batch, config.input_size);
   const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
   const Features features = ke2nt(graph, config, input.images);
   const Value logits = cosine_logits(graph, features.expression, text, config.logit_scale);
   for (Value value : {logits, features.expression, features.neutral}) graph.output(value);
-  return std::make_unique<Entry>(Entry{Plan(std::move(graph)), input, text, logits, features});
+  auto entry = std::make_unique<Entry>(
+      Entry{Plan(std::move(graph), {.dry = dry}), input, text, logits, features, {}, {}, 0, {}});
+  if (dry) return entry;
+  const size_t bytes =
+      static_cast<size_t>(result_elements(batch, config.classes)) * sizeof(float);
+  entry->results = backend.allocate(bytes);
+  for (auto& readback : entry->readbacks) readback = backend.make_readback(bytes);
+  return entry;
 }
 
-Prediction Evaluator::run(const ImageBatch& batch, const Normalization& normalization,
-                          const std::atomic<bool>* cancel) {
+void Evaluator::forward(const Entry& entry, int64_t batch,
+                        const std::atomic<bool>* cancel) const {
+  Backend& backend = model_.backend();
+  backend.copy(entry.plan.tensor(entry.text), model_.text());
+  entry.plan.forward({.parameters = &model_.parameters(), .cancel = cancel});
+  float* place = static_cast<float*>(entry.results->data());
+  for (Value value : {entry.features.expression, entry.features.neutral, entry.logits}) {
+    const Tensor output = entry.plan.tensor(value);
+    backend.copy(tensor_of(place, output.shape), output);
+    place += output.elements();
+  }
+  ensure(place - static_cast<float*>(entry.results->data()) ==
+             result_elements(batch, model_.config().classes),
+         "outputs of an unexpected size");
+}
+
+Evaluator::Begun Evaluator::begin(const ImageBatch& batch, const Normalization& normalization,
+                                  const std::atomic<bool>* cancel) {
   validate(batch, model_.config().input_size);
-  Entry& entry = plans_.get(batch.size, [this](int64_t size) { return make_plan(size); });
+  require_going_on(cancel);
+  Entry& entry = plans_.get(
+      batch.size, [this](int64_t size) { return make_plan(size, false); },
+      [this](int64_t size) { return make_plan(size, true)->plan.bytes(); });
   Backend& backend = model_.backend();
   const std::vector<ImageTransform> transforms(static_cast<size_t>(batch.size));
   load_images(entry.plan, entry.input, batch, transforms, normalization);
-  backend.copy_in(entry.plan.tensor(entry.text), model_.text().data());
-  entry.plan.forward({.parameters = &model_.parameters(), .cancel = cancel});
+  entry.repeated.run(backend, model_.parameters().weights.flat().data, 0,
+                     [&] { forward(entry, batch.size, cancel); });
+  const int64_t classes = model_.config().classes;
+  Begun begun{entry.readbacks[entry.next_readback], batch.size, classes};
+  entry.next_readback ^= 1;
+  begun.results->start(tensor_of(static_cast<float*>(entry.results->data()),
+                                 Shape{result_elements(batch.size, classes)}));
+  return begun;
+}
 
-  const auto read = [&](Value value) {
-    const Tensor tensor = entry.plan.tensor(value);
-    ensure(tensor.dtype == DType::F32, "an output of the model is not float32");
-    std::vector<float> values(static_cast<size_t>(tensor.elements()));
-    backend.copy_out(values.data(), tensor);
-    return values;
+Prediction Evaluator::finish(const Begun& begun) {
+  const float* values = static_cast<const float*>(begun.results->wait());
+  const auto take = [&](int64_t count) {
+    const std::vector<float> taken(values, values + count);
+    values += count;
+    return taken;
   };
-  return {read(entry.logits), read(entry.features.expression), read(entry.features.neutral)};
+  Prediction prediction;
+  prediction.expression = take(begun.batch * kEmbedding);
+  prediction.neutral = take(begun.batch * kEmbedding);
+  prediction.logits = take(begun.batch * begun.classes);
+  return prediction;
 }
 
 }  // namespace countenance

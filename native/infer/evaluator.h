@@ -1,8 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "graph/plan_cache.h"
+#include "graph/repeated_run.h"
 #include "models/image_input.h"
 
 namespace countenance {
@@ -18,11 +20,25 @@ struct Prediction {
 // used last. One caller at a time; the model must outlive it.
 class Evaluator {
  public:
-  explicit Evaluator(Model& model) : model_(model) {}
+  // ERR_UNSUPPORTED for a precision that the model's backend lacks.
+  explicit Evaluator(Model& model, Precision precision = Precision::FP32);
 
-  // cancel is looked at between ops: ERR_ABORTED.
+  // A run that was begun and whose results may still be on their way.
+  struct Begun {
+    std::shared_ptr<Readback> results;
+    int64_t batch = 0;
+    int64_t classes = 0;
+  };
+
+  // cancel is looked at between ops, or before a recorded run: ERR_ABORTED.
   Prediction run(const ImageBatch& batch, const Normalization& normalization,
-                 const std::atomic<bool>* cancel = nullptr);
+                 const std::atomic<bool>* cancel = nullptr) {
+    return finish(begin(batch, normalization, cancel));
+  }
+  // The two halves of run(): one more run may be begun before one is finished.
+  Begun begin(const ImageBatch& batch, const Normalization& normalization,
+              const std::atomic<bool>* cancel = nullptr);
+  static Prediction finish(const Begun& begun);
   // Forgets the plans: after the model's text changed.
   void reset() { plans_.clear(); }
 
@@ -33,12 +49,18 @@ class Evaluator {
     Value text;
     Value logits;
     Features features;
+    std::unique_ptr<DeviceBlock> results;  // float32: expression, neutral, logits
+    std::shared_ptr<Readback> readbacks[2];
+    int next_readback = 0;
+    RepeatedRun repeated;
   };
-  std::unique_ptr<Entry> make_plan(int64_t batch) const;
+  std::unique_ptr<Entry> make_plan(int64_t batch, bool dry) const;
+  void forward(const Entry& entry, int64_t batch, const std::atomic<bool>* cancel) const;
 
   static constexpr size_t kPlans = 4;
 
   Model& model_;
+  Precision precision_;
   PlanCache<Entry> plans_{kPlans};
 };
 

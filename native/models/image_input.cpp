@@ -1,6 +1,8 @@
 #include "models/image_input.h"
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace countenance {
 
@@ -38,10 +40,13 @@ void load_images(Plan& plan, const ImageInput& input, const ImageBatch& batch,
   Backend& backend = plan.graph().backend();
   const Tensor images = plan.tensor(input.images);
   if (batch.pixels.empty()) {
-    if (images.dtype != DType::F32) {
-      fail(code::kUnsupported, "normalised float32 images need precision fp32; pass uint8 images");
+    if (images.dtype == DType::F32) {
+      backend.copy_in(images, batch.normalized.data());
+    } else {
+      std::vector<uint16_t> halves(batch.normalized.size());
+      std::transform(batch.normalized.begin(), batch.normalized.end(), halves.begin(), to_bf16);
+      backend.copy_in(images, halves.data());
     }
-    backend.copy_in(images, batch.normalized.data());
     return;
   }
   const Tensor pixels = plan.tensor(input.pixels);

@@ -72,9 +72,14 @@ Model::Model(ModelConfig config, std::span<const float> text, std::shared_ptr<Ba
 
 void Model::set_text(std::span<const float> text, int64_t classes, int64_t neutral) {
   check_text(text, classes, neutral);
-  text_.assign(text.begin(), text.end());
+  if (!text_ || classes != config_.classes) text_ = backend_->allocate(text.size_bytes());
   config_.classes = classes;
   config_.neutral = neutral;
+  backend_->copy_in(this->text(), text.data());
+}
+
+Tensor Model::text() const {
+  return tensor_of(static_cast<float*>(text_->data()), Shape{config_.classes, kEmbedding});
 }
 
 void Model::read(const ParameterSpec& spec, std::span<float> out) {

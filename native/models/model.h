@@ -47,7 +47,8 @@ class Model {
   std::shared_ptr<Backend> shared_backend() const { return backend_; }
   ParameterTable& table() { return table_; }
   ParameterStore& parameters() { return *parameters_; }
-  const std::vector<float>& text() const { return text_; }
+  // (classes, D) in the backend's memory; elsewhere after set_text with another number of classes.
+  Tensor text() const;
   // Other expressions for the same weights; changes config().classes and config().neutral.
   void set_text(std::span<const float> text, int64_t classes, int64_t neutral);
 
@@ -57,8 +58,8 @@ class Model {
 
  private:
   ModelConfig config_;
-  std::vector<float> text_;
   std::shared_ptr<Backend> backend_;
+  std::unique_ptr<DeviceBlock> text_;
   ParameterTable table_;
   std::unique_ptr<ParameterStore> parameters_;
 };

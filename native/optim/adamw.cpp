@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "optim/rules.h"
 
 namespace countenance {
@@ -12,16 +14,23 @@ class AdamW final : public Optimizer {
         first_moment_(add_slot("firstMoment", table)),
         second_moment_(add_slot("secondMoment", table)) {}
 
-  void update(ParameterArena& weights, const ParameterArena& gradients, float lr,
-              int64_t step) override {
-    backend_.adamw_step(weights.flat(), first_moment_, second_moment_, gradients.flat(),
-                        gradient_scale_,
-                        {.learning_rate = lr,
-                         .beta1 = options_.beta1,
-                         .beta2 = options_.beta2,
-                         .eps = options_.eps,
-                         .weight_decay = options_.weight_decay,
-                         .step = step});
+  void update(ParameterArena& weights, const ParameterArena& gradients) override {
+    backend_.adamw_step(
+        weights.flat(), first_moment_, second_moment_, gradients.flat(), gradient_scale(), rates_,
+        {.beta1 = options_.beta1, .beta2 = options_.beta2, .eps = options_.eps});
+  }
+
+ protected:
+  std::vector<float> rates(float lr, int64_t step) const override {
+    const double t = static_cast<double>(step);
+    const double correction1 = 1 - std::pow(static_cast<double>(options_.beta1), t);
+    const double correction2 = 1 - std::pow(static_cast<double>(options_.beta2), t);
+    const double rate = lr;
+    std::vector<float> values(kAdamWRates);
+    values[kAdamWRate] = static_cast<float>(rate / correction1);
+    values[kAdamWKeep] = static_cast<float>(1 - rate * static_cast<double>(options_.weight_decay));
+    values[kAdamWRootFactor] = static_cast<float>(1 / std::sqrt(correction2));
+    return values;
   }
 
  private:

@@ -35,10 +35,11 @@ void validate(const OptimizerOptions& options) {
 
 Optimizer::Optimizer(Backend& backend, const ParameterTable& table, const OptimizerOptions& options)
     : backend_(backend), options_(options) {
-  scalars_ = backend.allocate(2 * kAlignment);
+  scalars_ = backend.allocate(3 * kAlignment);
   char* scalars = static_cast<char*>(scalars_->data());
   gradient_scale_ = {scalars, Shape{1}, DType::F32};
   norm_ = {scalars + kAlignment, Shape{1}, DType::F32};
+  rates_ = {scalars + 2 * kAlignment, Shape{kMaxRates}, DType::F32};
   const size_t bytes = backend.clip_workspace(table.trained_elements());
   if (bytes) {
     workspace_block_ = backend.allocate(bytes);
@@ -51,12 +52,16 @@ Tensor Optimizer::add_slot(std::string_view name, const ParameterTable& table) {
   return slots_.emplace_back(Slot{name, ParameterArena(backend_, table)}).arena.flat();
 }
 
-float Optimizer::measure(const ParameterArena& gradients) {
-  backend_.clip_gradient(gradient_scale_, norm_, gradients.flat(), options_.max_gradient_norm,
-                         workspace_);
-  float norm = 0;
-  backend_.copy_out(&norm, norm_);
-  return norm;
+void Optimizer::prepare(float lr, int64_t step) {
+  std::vector<float> values = rates(lr, step);
+  ensure(values.size() <= kMaxRates, "an optimizer with ", values.size(), " rates");
+  values.resize(kMaxRates);
+  backend_.copy_in(rates_, values.data());
+}
+
+void Optimizer::measure(const ParameterArena& gradients, Tensor loss) {
+  backend_.clip_gradient(gradient_scale_, norm_, gradients.flat(), loss,
+                         options_.max_gradient_norm, workspace_);
 }
 
 std::unique_ptr<Optimizer> make_optimizer(Backend& backend, const ParameterTable& table,

@@ -3,6 +3,7 @@
 #include <deque>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "graph/parameters.h"
 
@@ -34,11 +35,18 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // |gradients|_2 before clipping. Call before update(), which applies the clipping found here.
-  float measure(const ParameterArena& gradients);
-  // One update with the learning rate lr; step: 1 for the first.
-  virtual void update(ParameterArena& weights, const ParameterArena& gradients, float lr,
-                      int64_t step) = 0;
+  // A step is prepare(), measure(), update(); the last two may be recorded and replayed.
+  // lr: learning rate; step: 1 for the first.
+  void prepare(float lr, int64_t step);
+  // Finds the gradients' length and what they are scaled by. A step whose gradients or loss (1)
+  // are not finite is refused, and so is every step behind it until accept() is called.
+  void measure(const ParameterArena& gradients, Tensor loss);
+  virtual void update(ParameterArena& weights, const ParameterArena& gradients) = 0;
+
+  // Of the last measure(): |gradients|_2 before clipping, and the scale, NaN for a refused step.
+  Tensor norm() const { return norm_; }
+  Tensor gradient_scale() const { return gradient_scale_; }
+  void accept() { backend_.fill(gradient_scale_, 1.0f); }
 
   std::deque<Slot>& slots() { return slots_; }
 
@@ -46,15 +54,20 @@ class Optimizer {
   Optimizer(Backend& backend, const ParameterTable& table, const OptimizerOptions& options);
 
   Tensor add_slot(std::string_view name, const ParameterTable& table);
+  // What the backend's step reads as `rates`.
+  virtual std::vector<float> rates(float lr, int64_t step) const = 0;
 
   Backend& backend_;
   const OptimizerOptions options_;
-  Tensor gradient_scale_;  // (1), of the last measure()
+  Tensor rates_;
 
  private:
+  static constexpr int64_t kMaxRates = 4;
+
   std::unique_ptr<DeviceBlock> scalars_;
   std::unique_ptr<DeviceBlock> workspace_block_;
-  Tensor norm_;  // (1)
+  Tensor gradient_scale_;  // (1)
+  Tensor norm_;            // (1)
   Tensor workspace_;
   std::deque<Slot> slots_;
 };

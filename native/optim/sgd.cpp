@@ -10,14 +10,15 @@ class Sgd final : public Optimizer {
   Sgd(Backend& backend, const ParameterTable& table, const OptimizerOptions& options)
       : Optimizer(backend, table, options), velocity_(add_slot("velocity", table)) {}
 
-  void update(ParameterArena& weights, const ParameterArena& gradients, float lr,
-              int64_t) override {
-    backend_.sgd_step(weights.flat(), velocity_, gradients.flat(), gradient_scale_,
-                      {.learning_rate = lr,
-                       .momentum = options_.momentum,
+  void update(ParameterArena& weights, const ParameterArena& gradients) override {
+    backend_.sgd_step(weights.flat(), velocity_, gradients.flat(), gradient_scale(), rates_,
+                      {.momentum = options_.momentum,
                        .weight_decay = options_.weight_decay,
                        .nesterov = options_.nesterov});
   }
+
+ protected:
+  std::vector<float> rates(float lr, int64_t) const override { return {lr}; }
 
  private:
   Tensor velocity_;

@@ -14,9 +14,9 @@ ParameterArena& WeightAverage::started(const ParameterArena& weights) {
   return arena_;
 }
 
-void WeightAverage::update(const ParameterArena& weights) {
+void WeightAverage::update(const ParameterArena& weights, Tensor gradient_scale) {
   ensure(started_ && !swapped_, "an average of weights was updated out of order");
-  backend_.ema_update(arena_.flat(), weights.flat(), decay_);
+  backend_.ema_update(arena_.flat(), weights.flat(), gradient_scale, decay_);
 }
 
 void WeightAverage::swap(ParameterArena& weights) {

@@ -14,7 +14,11 @@ class WeightAverage {
 
   // The average, started from these weights where there is none yet.
   ParameterArena& started(const ParameterArena& weights);
-  void update(const ParameterArena& weights);
+  bool is_started() const { return started_; }
+  // As before the first update: the step that started it was not taken.
+  void forget() { started_ = false; }
+  // Nothing where gradient_scale (1) is NaN: the step was refused.
+  void update(const ParameterArena& weights, Tensor gradient_scale);
   // Exchanges the weights with the average; a second call changes back.
   void swap(ParameterArena& weights);
   bool swapped() const { return swapped_; }

@@ -9,6 +9,9 @@ namespace {
 
 // Keys of random numbers leave this many bits to the step (graph/plan.cpp).
 constexpr int64_t kMaxSteps = int64_t{1} << 40;
+// Floats of a step's results: its losses, then the gradient's norm.
+constexpr int64_t kNormPlace = kObjectiveValues;
+constexpr int64_t kResults = kObjectiveValues + 1;
 // Soft labels are sums of votes divided in float32.
 constexpr double kTargetTolerance = 1e-3;
 
@@ -24,9 +27,7 @@ TrainOptions checked(const TrainOptions& options, const Backend& backend) {
   check_weight("contrastWeight", options.contrast_weight);
   require(options.ema_decay >= 0 && options.ema_decay < 1,
           "Expected a number from 0 to below 1 for emaDecay but received ", options.ema_decay);
-  if (!backend.supports(options.precision)) {
-    fail(code::kUnsupported, "precision bf16 is not supported by ", backend.description());
-  }
+  require_precision(backend, options.precision);
   return options;
 }
 
@@ -63,9 +64,11 @@ Trainer::Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Back
   require(backend_->description() == model.backend().description(), "a trainer on ",
           backend_->description(), " cannot train a model on ", model.backend().description());
   if (options_.ema_decay > 0) average_.emplace(*backend_, model.table(), options_.ema_decay);
+  results_ = backend_->allocate(kResults * sizeof(float));
+  for (auto& readback : readbacks_) readback = backend_->make_readback(results_->bytes());
 }
 
-std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch) {
+std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch, bool dry) {
   const ModelConfig& config = model_.config();
   Graph graph(*backend_, model_.table(), Mode::Training, options_.precision);
   const ImageInput input = image_input(graph, batch, config.input_size);
@@ -82,7 +85,8 @@ std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch) {
                        .contrast = options_.contrast});
   graph.output(objective.losses);
   return std::make_unique<Entry>(
-      Entry{Plan(std::move(graph), {.guard = options_.guard}), input, text, targets, objective});
+      Entry{Plan(std::move(graph), {.dry = dry, .guard = options_.guard}), input, text, targets,
+            objective, {}});
 }
 
 void Trainer::validate_batch(const TrainBatch& batch) const {
@@ -117,64 +121,111 @@ void Trainer::forget_plans_of_other_text() {
   planned_neutral_ = config.neutral;
 }
 
-StepResult Trainer::step(const TrainBatch& batch, const std::atomic<bool>* cancel,
-                         RunObserver* observer) {
-  validate_batch(batch);
-  forget_plans_of_other_text();
-  Entry& entry = plans_.get(batch.images.size, [this](int64_t size) { return make_plan(size); });
-
+// What the host knows of a step, on its way to the device.
+void Trainer::load(Entry& entry, const TrainBatch& batch) {
   draw_transforms(batch);
   load_images(entry.plan, entry.input, batch.images, transforms_, batch.normalization);
-  backend_->copy_in(entry.plan.tensor(entry.text), model_.text().data());
   backend_->copy_in(entry.plan.tensor(entry.targets), batch.targets.data());
-
-  // The forward pass moves the running statistics; everything else changes after the last point
-  // where a step can fail.
-  const Tensor statistics = model_.parameters().statistics.flat();
-  backend_->copy(statistics_before_.flat(), statistics);
-  has_gradients_ = false;
-  try {
-    return run(entry, batch,
-               {.parameters = &model_.parameters(),
-                .gradients = &gradients_,
-                .seed = options_.seed,
-                .step = static_cast<uint64_t>(step_count_),
-                .cancel = cancel,
-                .observer = observer});
-  } catch (...) {
-    backend_->copy(statistics, statistics_before_.flat());
-    throw;
-  }
+  optimizer_->prepare(batch.learning_rate, step_count_ + 1);
 }
 
-StepResult Trainer::run(Entry& entry, const TrainBatch& batch, RunBindings bindings) {
+// The step itself: reads and writes nothing but the backend's memory.
+void Trainer::run(const Entry& entry, const RunBindings& bindings) {
+  backend_->copy(entry.plan.tensor(entry.text), model_.text());
   entry.plan.forward(bindings);
-  float losses[kObjectiveValues];
-  backend_->copy_out(losses, entry.plan.tensor(entry.objective.losses));
   entry.plan.backward(bindings);
 
-  const float norm = optimizer_->measure(gradients_);
+  const Tensor losses = entry.plan.tensor(entry.objective.losses);
+  ParameterArena& weights = model_.parameters().weights;
+  optimizer_->measure(gradients_, tensor_of(losses.f32() + kTotal, Shape{1}));
+  optimizer_->update(weights, gradients_);
+  const Tensor scale = optimizer_->gradient_scale();
+  if (average_) average_->update(weights, scale);
+  backend_->restore_refused(model_.parameters().statistics.flat(), statistics_before_.flat(),
+                            scale);
+  float* results = static_cast<float*>(results_->data());
+  backend_->copy(tensor_of(results, losses.shape), losses);
+  backend_->copy(tensor_of(results + kNormPlace, Shape{1}), optimizer_->norm());
+}
+
+void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
+                    RunObserver* observer) {
+  ensure(begun_.size() < kBegun, "a step was begun before an earlier one was finished");
+  validate_batch(batch);
+  require_going_on(cancel);
+  forget_plans_of_other_text();
+  Entry& entry = plans_.get(
+      batch.images.size, [this](int64_t size) { return make_plan(size, false); },
+      [this](int64_t size) { return make_plan(size, true)->plan.bytes(); });
+
+  load(entry, batch);
+  ParameterStore& parameters = model_.parameters();
+  Begun step{step_count_, batch.learning_rate, average_ && !average_->is_started(), false};
+  if (average_) average_->started(parameters.weights);
+  // The forward pass moves the running statistics; the rest changes only what a refused step leaves
+  // alone.
+  backend_->copy(statistics_before_.flat(), parameters.statistics.flat());
+  has_gradients_ = false;
+  const RunBindings bindings{.parameters = &parameters,
+                             .gradients = &gradients_,
+                             .seed = options_.seed,
+                             .step = static_cast<uint64_t>(step_count_),
+                             .cancel = cancel,
+                             .observer = observer};
+  try {
+    if (observer || options_.guard) {  // which look at the memory between ops
+      run(entry, bindings);
+    } else {
+      entry.repeated.run(*backend_, parameters.weights.flat().data, first_stream(bindings.step),
+                         [&] { run(entry, bindings); });
+    }
+    readbacks_[step_count_ % kBegun]->start(
+        tensor_of(static_cast<float*>(results_->data()), Shape{kResults}));
+  } catch (...) {
+    backend_->copy(parameters.statistics.flat(), statistics_before_.flat());
+    take_back(step);
+    throw;
+  }
   has_gradients_ = true;
-  if (!std::isfinite(losses[kTotal]) || !std::isfinite(norm)) {
-    fail(code::kNotFinite, "step ", step_count_ + 1, " with learning rate ", batch.learning_rate,
-         " gave a loss of ", losses[kTotal], " and a gradient of norm ", norm,
+  begun_.push_back(step);
+  ++step_count_;
+}
+
+StepResult Trainer::finish() {
+  ensure(!begun_.empty(), "no step was begun");
+  const Begun step = begun_.front();
+  begun_.pop_front();
+  const float* results =
+      static_cast<const float*>(readbacks_[step.index % kBegun]->wait());
+  if (step.refused) {
+    fail(code::kAborted, "step ", step.index + 1, " was not taken: the one before it failed");
+  }
+  const float loss = results[kTotal];
+  const float norm = results[kNormPlace];
+  if (!std::isfinite(loss) || !std::isfinite(norm)) {
+    for (Begun& later : begun_) later.refused = true;
+    optimizer_->accept();  // behind the steps that were begun
+    take_back(step);
+    fail(code::kNotFinite, "step ", step.index + 1, " with learning rate ", step.learning_rate,
+         " gave a loss of ", loss, " and a gradient of norm ", norm,
          "; the weights are as before it. Try a lower learning rate");
   }
-  ParameterArena& weights = model_.parameters().weights;
-  if (average_) average_->started(weights);
-  optimizer_->update(weights, gradients_, batch.learning_rate, step_count_ + 1);
-  if (average_) average_->update(weights);
-  backend_->synchronize();
-  ++step_count_;
-  return {.loss = losses[kTotal],
-          .supervised = losses[kSupervised],
-          .transformation = losses[kTransformation],
-          .contrast = losses[kContrast],
-          .correct = static_cast<int64_t>(losses[kCorrect]),
+  return {.loss = loss,
+          .supervised = results[kSupervised],
+          .transformation = results[kTransformation],
+          .contrast = results[kContrast],
+          .correct = static_cast<int64_t>(results[kCorrect]),
           .gradient_norm = norm};
 }
 
+// The host's part of a step that was not taken.
+void Trainer::take_back(const Begun& step) {
+  step_count_ = step.index;
+  if (step.started_average) average_->forget();
+}
+
 void Trainer::set_step_count(int64_t count) {
+  ensure(begun_.empty(), "the step count was set in the middle of a step");
   require(count >= 0 && count < kMaxSteps, "Expected a number of steps from 0 to ", kMaxSteps - 1,
           " but received ", count);
   step_count_ = count;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "graph/plan_cache.h"
+#include "graph/repeated_run.h"
 #include "image/augment.h"
 #include "losses/objective.h"
 #include "models/image_input.h"
@@ -58,9 +60,24 @@ class Trainer {
   // (ERR_ABORTED between two ops when `cancel` is set, ERR_NOT_FINITE when the loss or the gradient
   // is no number), weights, running statistics, optimizer and step count are as before.
   StepResult step(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
-                  RunObserver* observer = nullptr);
+                  RunObserver* observer = nullptr) {
+    begin(batch, cancel, observer);
+    return finish();
+  }
 
-  // Steps taken; keys the random numbers of drop path and dropout and AdamW's bias correction.
+  // The two halves of step(). On a device that works on its own, the next step may be begun before
+  // this one is finished, so that the device never waits for the host; kBegun at a time.
+  // Whether the loss and the gradient are numbers is decided on the device. Where they are not,
+  // finish() throws ERR_NOT_FINITE, and a step that was begun behind that one was not taken
+  // either: its finish() throws ERR_ABORTED.
+  static constexpr size_t kBegun = 2;
+  void begin(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
+             RunObserver* observer = nullptr);
+  // Waits for the oldest step that was begun.
+  StepResult finish();
+
+  // Steps taken or begun; keys the random numbers of drop path and dropout and AdamW's bias
+  // correction.
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t count);
 
@@ -82,12 +99,22 @@ class Trainer {
     Value text;
     Value targets;
     Objective objective;
+    RepeatedRun repeated;
   };
-  std::unique_ptr<Entry> make_plan(int64_t batch);
+  // A step whose results have not been looked at.
+  struct Begun {
+    int64_t index;  // steps taken before it
+    float learning_rate;
+    bool started_average;
+    bool refused;  // because one before it was
+  };
+  std::unique_ptr<Entry> make_plan(int64_t batch, bool dry);
   void validate_batch(const TrainBatch& batch) const;
   void draw_transforms(const TrainBatch& batch);
   void forget_plans_of_other_text();
-  StepResult run(Entry& entry, const TrainBatch& batch, RunBindings bindings);
+  void load(Entry& entry, const TrainBatch& batch);
+  void run(const Entry& entry, const RunBindings& bindings);
+  void take_back(const Begun& step);
   ParameterArena& slot_arena(std::string_view slot, const ParameterSpec& spec);
 
   static constexpr size_t kPlans = 2;  // whole batches, and the last one of an epoch
@@ -99,6 +126,9 @@ class Trainer {
   ParameterArena statistics_before_;  // running statistics at the start of the step
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<WeightAverage> average_;
+  std::unique_ptr<DeviceBlock> results_;  // of a step: its losses, the gradient's norm
+  std::unique_ptr<Readback> readbacks_[kBegun];
+  std::deque<Begun> begun_;
   PlanCache<Entry> plans_{kPlans};
   int64_t planned_classes_ = 0;  // the text the plans were made for
   int64_t planned_neutral_ = 0;

@@ -71,8 +71,23 @@ TEST(evaluator_takes_pixels_and_normalised_images_alike) {
         error_of(of_pixels.logits, of_floats.logits));
 }
 
+TEST(evaluator_runs_may_be_begun_ahead) {
+  Fixture f;
+  const BatchData a(3, 32, 1);
+  const BatchData b(3, 32, 2);
+  const Prediction of_a = f.evaluator.run(a.images(), {});
+  const Prediction of_b = f.evaluator.run(b.images(), {});
+  const auto first = f.evaluator.begin(a.images(), {});
+  const auto second = f.evaluator.begin(b.images(), {});
+  CHECK(same_bits(Evaluator::finish(first).logits, of_a.logits));
+  CHECK(same_bits(Evaluator::finish(second).logits, of_b.logits));
+  f.evaluator.reset();
+  CHECK(same_bits(Evaluator::finish(second).neutral, of_b.neutral), "its plan is gone");
+}
+
 TEST(evaluator_refuses_bad_batches) {
   Fixture f;
+  CHECK(error_code([&] { Evaluator(f.model, Precision::BF16); }) == code::kUnsupported);
   const BatchData data(3, 32, 1);
   std::vector<float> floats = normalised(data.pixels);
   floats[40] = INFINITY;
@@ -99,23 +114,40 @@ TEST(plan_cache_makes_room_and_explains_what_does_not_fit) {
   int alive = 0;
   int made = 0;
   PlanCache<Entry> cache(2);
+  // 100 bytes whatever the batch, 10 an image.
+  const auto bytes_of = [](int64_t batch) { return static_cast<size_t>(100 + 10 * batch); };
   const auto make = [&](int64_t batch) {
     if (batch >= 100 || (batch == 50 && alive > 0)) {
-      fail(code::kOutOfMemory, "no memory for ", batch);
+      throw OutOfMemory(bytes_of(batch), 800, "no memory");
     }
     CHECK(alive < 2, "made room before it allocated");
     ++made;
     return std::make_unique<Entry>(batch, alive);
   };
-  for (int64_t batch : {1, 2, 1, 3, 1}) CHECK(cache.get(batch, make).batch == batch);
+  for (int64_t batch : {1, 2, 1, 3, 1}) CHECK(cache.get(batch, make, bytes_of).batch == batch);
   CHECK(made == 3 && alive == 2, made, " ", alive);
-  cache.get(2, make);  // 3 was used less lately than 1
+  cache.get(2, make, bytes_of);  // 3 was used less lately than 1
   CHECK(made == 4, made);
-  CHECK(cache.get(50, make).batch == 50 && alive == 1, "the other plans make room");
-  CHECK(error_code([&] { cache.get(100, make); }) == code::kBatchTooLarge);
+  CHECK(cache.get(50, make, bytes_of).batch == 50 && alive == 1, "the other plans make room");
+  const auto message_of = [&](auto&& bytes) -> std::string {
+    try {
+      cache.get(100, make, bytes);
+    } catch (const OutOfMemory& error) {
+      CHECK(error.code() == code::kOutOfMemory && error.wanted() == 1100 && error.free() == 800);
+      return error.what();
+    }
+    return "nothing was thrown";
+  };
+  CHECK(message_of(bytes_of) ==
+            "a batch of 100 does not fit into memory (no memory); a batch of 70 would fit",
+        message_of(bytes_of));
+  CHECK(message_of([](int64_t) { return size_t{900}; }).find("not even a single image") !=
+        std::string::npos);
   CHECK(alive == 0);
   CHECK(error_code([&] {
-          cache.get(7, [](int64_t) -> std::unique_ptr<Entry> { fail(code::kInternal, "broken"); });
+          cache.get(
+              7, [](int64_t) -> std::unique_ptr<Entry> { fail(code::kInternal, "broken"); },
+              bytes_of);
         }) == code::kInternal);
 }
 

@@ -13,10 +13,29 @@ class FunctionJob final : public Job {
  public:
   FunctionJob(const void* owner, std::function<void(const std::atomic<bool>&)> work)
       : Job(owner), work_(std::move(work)) {}
-  void run() override { work_(cancelled()); }
+  bool run() override {
+    work_(cancelled());
+    return false;
+  }
 
  private:
   std::function<void(const std::atomic<bool>&)> work_;
+};
+
+// As on a device: begun in run(), waited for in finish().
+class TwoPartJob final : public Job {
+ public:
+  TwoPartJob(const void* owner, std::function<void()> begin, std::function<void()> end)
+      : Job(owner), begin_(std::move(begin)), end_(std::move(end)) {}
+  bool run() override {
+    begin_();
+    return true;
+  }
+  void finish() override { end_(); }
+
+ private:
+  std::function<void()> begin_;
+  std::function<void()> end_;
 };
 
 // What reached the end, in order.
@@ -115,5 +134,55 @@ TEST(job_thread_stops_at_any_moment) {
     }
     CHECK(finished.size() + unstarted == 20, finished.size(), " + ", unstarted);
     CHECK(static_cast<size_t>(ran.load()) <= finished.size());
+  }
+}
+
+TEST(job_thread_begins_one_job_ahead_and_finishes_in_order) {
+  Finished finished;
+  JobThread thread([&](std::unique_ptr<Job> job) { finished.add(std::move(job)); });
+  std::string order;
+  std::atomic<bool> go{false};
+  thread.post(std::make_unique<FunctionJob>(nullptr, [&](const std::atomic<bool>&) {
+    while (!go.load()) std::this_thread::yield();
+  }));
+  const auto post = [&](char name, bool fails) {
+    thread.post(std::make_unique<TwoPartJob>(
+        nullptr, [&order, name] { order += name; },
+        [&order, name, fails] {
+          order += static_cast<char>(name - 'a' + 'A');
+          if (fails) fail(code::kNotFinite, "no number");
+        }));
+  };
+  post('a', false);
+  post('b', true);
+  post('c', false);
+  thread.post(std::make_unique<FunctionJob>(nullptr, [&](const std::atomic<bool>&) {
+    order += '.';
+  }));
+  post('d', false);
+  go.store(true);
+  finished.wait_for(6);
+  CHECK(order == "abAcB.CdD", order);
+  CHECK(finished.code_of(1).empty() && finished.code_of(2) == code::kNotFinite &&
+        finished.code_of(3).empty() && finished.code_of(5).empty());
+  // Alone, a job is finished without waiting for another.
+  post('e', false);
+  finished.wait_for(7);
+  CHECK(order == "abAcB.CdDeE", order);
+}
+
+TEST(job_thread_finishes_what_was_begun_before_it_stops) {
+  for (int round = 0; round < 50; ++round) {
+    Finished finished;
+    std::atomic<int> begun{0}, ended{0};
+    JobThread thread([&](std::unique_ptr<Job> job) { finished.add(std::move(job)); });
+    for (int i = 0; i < 6; ++i) {
+      thread.post(std::make_unique<TwoPartJob>(
+          nullptr, [&] { ++begun; }, [&] { ++ended; }));
+    }
+    if (round % 2) finished.wait_for(static_cast<size_t>(round % 6));
+    const size_t unstarted = thread.stop().size();
+    CHECK(begun.load() == ended.load() && finished.size() + unstarted == 6, begun.load(), " ",
+          ended.load(), " ", unstarted);
   }
 }

@@ -152,7 +152,44 @@ OP_CASES(dropout, "dropout_forward", "dropout_backward") {
 }
 
 // What the generic test stands on.
-COVERS(memory, "copy_in", "copy_out", "copy", "fill", "synchronize");
+COVERS(memory, "copy_in", "copy_out", "copy", "fill", "synchronize", "replay");
+
+TEST(memory_is_read_back_later) {
+  for (const TestedBackend& tested : tested_backends()) {
+    const std::unique_ptr<Backend> backend = tested.make(1);
+    const auto block = backend->allocate(1000 * sizeof(float));
+    const Tensor x = tensor_of(static_cast<float*>(block->data()), {1000});
+    const std::vector<float> values = normal(1000);
+    const auto readback = backend->make_readback(x.bytes());
+    backend->copy_in(x, values.data());
+    readback->start(x);
+    backend->fill(x, 7);  // behind the copy
+    const float* read = static_cast<const float*>(readback->wait());
+    CHECK(std::vector<float>(read, read + 1000) == values, tested.name);
+    readback->start(tensor_of(x.f32(), {3}));
+    CHECK(static_cast<const float*>(readback->wait())[2] == 7, tested.name);
+    CHECK(error_code([&] { backend->make_readback(8)->start(x); }) == code::kInternal, tested.name);
+  }
+}
+
+TEST(memory_is_changed_by_replays) {
+  for (const TestedBackend& tested : tested_backends()) {
+    const std::unique_ptr<Backend> backend = tested.make(1);
+    const auto block = backend->allocate(200 * sizeof(float));
+    const Tensor x = tensor_of(static_cast<float*>(block->data()), {100});
+    const Tensor y = tensor_of(x.f32() + 100, {100});
+    const auto recording = backend->record([&] { backend->copy(y, x); });
+    CHECK((recording != nullptr) == backend->asynchronous(), tested.name);
+    if (!recording) continue;
+    for (float value : {1.0f, 2.0f}) {
+      backend->fill(x, value);
+      backend->replay(*recording, 0);
+      std::vector<float> read(100);
+      backend->copy_out(read.data(), y);
+      CHECK(read == repeated(100, value), tested.name);
+    }
+  }
+}
 
 TEST(memory_moves_and_fills) {
   for (const TestedBackend& tested : tested_backends()) {

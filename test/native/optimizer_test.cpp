@@ -83,9 +83,11 @@ void check_rule(const OptimizerOptions& options, const char* what) {
     norm = std::sqrt(norm);
     const double limit = static_cast<double>(options.max_gradient_norm);
     const double scale = limit == 0 ? 1 : std::min(1.0, limit / (norm + 1e-6));
-    const double measured = static_cast<double>(optimizer->measure(gradients));
+    optimizer->prepare(kRate, step);
+    optimizer->measure(gradients, {});
+    const double measured = static_cast<double>(*optimizer->norm().f32());
     CHECK(std::abs(measured / norm - 1) < 1e-6, what, ": norm ", measured, " of ", norm);
-    optimizer->update(weights, gradients, kRate, step);
+    optimizer->update(weights, gradients);
     reference.step(options, g, scale, static_cast<double>(kRate), step);
   }
   const std::vector<float> expected(reference.weights.begin(), reference.weights.end());
@@ -120,4 +122,33 @@ TEST(optimizers_name_their_slots) {
       make_optimizer(*arenas.backend, arenas.table, {.kind = OptimizerOptions::Kind::AdamW});
   CHECK(adamw->slots().size() == 2 && adamw->slots()[0].name == "firstMoment" &&
         adamw->slots()[1].name == "secondMoment");
+}
+
+TEST(optimizers_refuse_steps_until_they_are_told_to_go_on) {
+  using Kind = OptimizerOptions::Kind;
+  for (Kind kind : {Kind::Sgd, Kind::AdamW}) {
+    Arenas arenas;
+    ParameterArena weights(*arenas.backend, arenas.table);
+    ParameterArena gradients(*arenas.backend, arenas.table);
+    arenas.draw(weights, 1, 1.0);
+    const auto optimizer = make_optimizer(*arenas.backend, arenas.table, {.kind = kind});
+    const auto before = as_double(weights);
+    const auto step = [&](float bad) {
+      arenas.draw(gradients, 2, 0.3);
+      gradients.flat().f32()[40] += bad;
+      optimizer->prepare(0.1f, 1);
+      optimizer->measure(gradients, {});
+      optimizer->update(weights, gradients);
+    };
+    step(NAN);
+    CHECK(as_double(weights) == before, "the refused step");
+    step(0);
+    CHECK(as_double(weights) == before, "the step behind it");
+    for (Slot& slot : optimizer->slots()) {
+      for (double x : as_double(slot.arena)) CHECK(x == 0, slot.name);
+    }
+    optimizer->accept();
+    step(0);
+    CHECK(as_double(weights) != before);
+  }
 }

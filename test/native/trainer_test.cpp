@@ -195,6 +195,39 @@ TEST(trainer_that_diverges_says_so_and_keeps_the_last_good_weights) {
   CHECK(same(before, snapshot(t)));
 }
 
+TEST(trainer_refuses_the_step_that_was_begun_behind_one_that_diverged) {
+  Training t(tiny_config(), {.ema_decay = 0.9f});
+  const BatchData data(4, 32, 1);
+  t.trainer.step(data.train(1e20f));
+  const Snapshot before = snapshot(t);
+  const auto average = t.slot("average");
+  t.trainer.begin(data.train());
+  t.trainer.begin(data.train(0.02f));
+  CHECK(error_code([&] { t.trainer.begin(data.train()); }) == code::kInternal, "a third one");
+  CHECK(error_code([&] { t.trainer.finish(); }) == code::kNotFinite);
+  CHECK(error_code([&] { t.trainer.finish(); }) == code::kAborted);
+  CHECK(same(before, snapshot(t)) && same_bits(average, t.slot("average")));
+  CHECK(error_code([&] { t.trainer.finish(); }) == code::kInternal, "nothing is left to finish");
+}
+
+TEST(trainer_takes_steps_begun_ahead_with_the_same_bits) {
+  Training one(tiny_config(), {});
+  Training other(tiny_config(), {});
+  const auto losses = train(one, 0, 4);
+  std::vector<float> ahead;
+  const auto finish = [&] {
+    const StepResult result = other.trainer.finish();
+    ahead.insert(ahead.end(), {result.loss, result.supervised, result.transformation,
+                               result.contrast, result.gradient_norm});
+  };
+  for (int step = 0; step < 4; ++step) {
+    other.trainer.begin(BatchData(4, 32, static_cast<uint64_t>(step)).train());
+    if (step > 0) finish();
+  }
+  finish();
+  CHECK(same_bits(losses, ahead) && same_bits(one.state(), other.state()));
+}
+
 TEST(trainer_averages_the_weights) {
   constexpr double kDecay = 0.75;
   Training t(tiny_config(), {.ema_decay = static_cast<float>(kDecay)});

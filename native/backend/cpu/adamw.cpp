@@ -5,15 +5,13 @@ namespace countenance::COUNTENANCE_CPU {
 //   w -= lr weight_decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 void CpuBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                            Tensor gradients, Tensor gradient_scale,
+                            Tensor gradients, Tensor gradient_scale, Tensor rates,
                             const AdamWAttributes& attributes) {
-  const double step = static_cast<double>(attributes.step);
-  const double correction1 = 1 - std::pow(static_cast<double>(attributes.beta1), step);
-  const double correction2 = 1 - std::pow(static_cast<double>(attributes.beta2), step);
-  const double rate = attributes.learning_rate;
-  const Vec keep = Vec::all(static_cast<float>(1 - rate * attributes.weight_decay));
-  const Vec minus_rate = Vec::all(static_cast<float>(-rate / correction1));
-  const Vec root_factor = Vec::all(static_cast<float>(1 / std::sqrt(correction2)));
+  if (refused(gradient_scale)) return;
+  const float* rate = rates.f32();
+  const Vec keep = Vec::all(rate[kAdamWKeep]);
+  const Vec minus_rate = Vec::all(-rate[kAdamWRate]);
+  const Vec root_factor = Vec::all(rate[kAdamWRootFactor]);
   const Vec beta1 = Vec::all(attributes.beta1);
   const Vec beta2 = Vec::all(attributes.beta2);
   const Vec rest1 = Vec::all(static_cast<float>(1 - static_cast<double>(attributes.beta1)));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,7 +27,11 @@ class CpuBackend final : public Backend {
   void copy_out(void* host, Tensor device) override;
   void copy(Tensor y, Tensor x) override;
   void fill(Tensor x, float value) override;
+  bool asynchronous() const override { return false; }
   void synchronize() override {}
+  std::unique_ptr<Readback> make_readback(size_t bytes) override;
+  std::unique_ptr<Recording> record(FunctionRef<void()>) override { return nullptr; }
+  void replay(const Recording&, uint64_t) override;
 
   int64_t packed_elements(const Shape& shape) const override;
   void pack_parameter(Tensor packed, const float* torch) override;
@@ -102,18 +107,22 @@ class CpuBackend final : public Backend {
                  const ObjectiveAttributes& attributes, Tensor workspace) override;
 
   size_t clip_workspace(int64_t n) const override;
-  void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
-                     Tensor workspace) override;
+  void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
+                     float max_norm, Tensor workspace) override;
   void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                const SgdAttributes& attributes) override;
+                Tensor rates, const SgdAttributes& attributes) override;
   void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
-                  Tensor gradient_scale, const AdamWAttributes& attributes) override;
-  void ema_update(Tensor average, Tensor weights, float decay) override;
+                  Tensor gradient_scale, Tensor rates, const AdamWAttributes& attributes) override;
+  void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
+  void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
 
   void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                       const Normalization& normalization) override;
 
  private:
+  static bool refused(Tensor gradient_scale) {
+    return gradient_scale && std::isnan(*gradient_scale.f32());
+  }
   // Scratch of one worker, allocated once: packed tiles that live in its cache.
   float* scratch(int worker) const {
     return static_cast<float*>(scratch_.data()) + worker * kScratchFloats;

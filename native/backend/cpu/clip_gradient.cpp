@@ -10,8 +10,8 @@ size_t CpuBackend::clip_workspace(int64_t n) const {
   return static_cast<size_t>(blocks_of(n)) * sizeof(double);
 }
 
-void CpuBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
-                               Tensor workspace) {
+void CpuBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
+                               float max_norm, Tensor workspace) {
   const int64_t n = gradients.elements();
   const float* g = gradients.f32();
   double* squares = static_cast<double*>(workspace.data);
@@ -23,8 +23,11 @@ void CpuBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradie
   const double size = std::sqrt(total);
   *norm.f32() = static_cast<float>(size);
   const double limit = static_cast<double>(max_norm);
+  const bool finite = std::isfinite(*norm.f32()) && (!loss || std::isfinite(*loss.f32()));
   *gradient_scale.f32() =
-      max_norm > 0 ? static_cast<float>(std::min(1.0, limit / (size + 1e-6))) : 1.0f;
+      refused(gradient_scale) || !finite
+          ? std::numeric_limits<float>::quiet_NaN()
+          : (max_norm > 0 ? static_cast<float>(std::min(1.0, limit / (size + 1e-6))) : 1.0f);
 }
 
 }  // namespace countenance::COUNTENANCE_CPU

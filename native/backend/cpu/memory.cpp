@@ -17,6 +17,20 @@ class CpuBlock final : public DeviceBlock {
   HostBlock block_;
 };
 
+// Everything is done when it was asked for, so that a copy is, too.
+class CpuReadback final : public Readback {
+ public:
+  explicit CpuReadback(size_t bytes) : bytes_(bytes) {}
+  void start(Tensor x) override {
+    ensure(x.bytes() <= bytes_.size(), "a readback of ", x.bytes(), " bytes");
+    std::memcpy(bytes_.data(), x.data, x.bytes());
+  }
+  const void* wait() override { return bytes_.data(); }
+
+ private:
+  std::vector<char> bytes_;
+};
+
 constexpr int64_t kGrain = 1 << 16;
 
 }  // namespace
@@ -61,6 +75,14 @@ void CpuBackend::fill(Tensor x, float value) {
   pool_.parallel_for(x.elements(), kGrain, [&](int64_t begin, int64_t end, int) {
     std::fill(data + begin, data + end, value);
   });
+}
+
+std::unique_ptr<Readback> CpuBackend::make_readback(size_t bytes) {
+  return std::make_unique<CpuReadback>(bytes);
+}
+
+void CpuBackend::replay(const Recording&, uint64_t) {
+  ensure(false, "the CPU has no recording to replay");
 }
 
 std::unique_ptr<Backend> make_backend(int threads);

@@ -1,7 +1,6 @@
-#include <cmath>
-
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/refused.h"
 
 namespace countenance::cuda {
 
@@ -16,16 +15,18 @@ struct AdamWStep {
   float* second_moment;
   const float* gradients;
   const float* gradient_scale;  // may be absent
+  const float* rates;           // AdamWRate
   float beta1, rest1;           // rest = 1 - beta
   float beta2, rest2;
   float eps;
-  float keep;         // 1 - lr weight_decay
-  float rate;         // lr / (1 - beta1^t)
-  float root_factor;  // 1 / sqrt(1 - beta2^t)
 
   template <int N>
   __device__ void run(int64_t i) const {
     const float scale = gradient_scale ? *gradient_scale : 1.0f;
+    if (refused(scale)) return;
+    const float keep = rates[kAdamWKeep];
+    const float rate = rates[kAdamWRate];
+    const float root_factor = rates[kAdamWRootFactor];
     Floats<N> w = load<N>(weights + i);
     Floats<N> m = load<N>(first_moment + i);
     Floats<N> v = load<N>(second_moment + i);
@@ -48,28 +49,21 @@ struct AdamWStep {
 }  // namespace
 
 void CudaBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                             Tensor gradients, Tensor gradient_scale,
+                             Tensor gradients, Tensor gradient_scale, Tensor rates,
                              const AdamWAttributes& attributes) {
-  const double step = static_cast<double>(attributes.step);
-  const double beta1 = attributes.beta1;
-  const double beta2 = attributes.beta2;
-  const double rate = attributes.learning_rate;
-  run_elementwise(
-      "adamw_step", queue(), weights.elements(),
-      AdamWStep{.weights = data<float>(weights),
-                .copy = bf16_copy_to_update(weights),
-                .first_moment = data<float>(first_moment),
-                .second_moment = data<float>(second_moment),
-                .gradients = data<float>(gradients),
-                .gradient_scale = data<float>(gradient_scale),
-                .beta1 = attributes.beta1,
-                .rest1 = static_cast<float>(1 - beta1),
-                .beta2 = attributes.beta2,
-                .rest2 = static_cast<float>(1 - beta2),
-                .eps = attributes.eps,
-                .keep = static_cast<float>(1 - rate * attributes.weight_decay),
-                .rate = static_cast<float>(rate / (1 - std::pow(beta1, step))),
-                .root_factor = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, step)))});
+  run_elementwise("adamw_step", queue(), weights.elements(),
+                  AdamWStep{.weights = data<float>(weights),
+                            .copy = bf16_copy_to_update(weights),
+                            .first_moment = data<float>(first_moment),
+                            .second_moment = data<float>(second_moment),
+                            .gradients = data<float>(gradients),
+                            .gradient_scale = data<float>(gradient_scale),
+                            .rates = data<float>(rates),
+                            .beta1 = attributes.beta1,
+                            .rest1 = static_cast<float>(1 - static_cast<double>(attributes.beta1)),
+                            .beta2 = attributes.beta2,
+                            .rest2 = static_cast<float>(1 - static_cast<double>(attributes.beta2)),
+                            .eps = attributes.eps});
 }
 
 }  // namespace countenance::cuda

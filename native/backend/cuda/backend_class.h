@@ -6,21 +6,13 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/blocks.h"
+#include "backend/cuda/kernel_types.h"
 #include "backend/cuda/queue.h"
 #include "backend/cuda/staging.h"
-#include "core/function_ref.h"
 
 namespace countenance::cuda {
 
-// Operations recorded by CudaBackend::record, to be run again with one command.
-class Recording {
- public:
-  explicit Recording(GraphExec exec) : exec_(std::move(exec)) {}
-
- private:
-  friend class CudaBackend;
-  GraphExec exec_;
-};
+class CudaRecording;
 
 // Where a kernel that draws random numbers finds what to add to its stream: 0, or in a replayed
 // recording the distance from the recorded step to this one.
@@ -44,14 +36,13 @@ class CudaBackend final : public Backend {
   // Between float32 and bfloat16 the numbers are converted.
   void copy(Tensor y, Tensor x) override;
   void fill(Tensor x, float value) override;
+  bool asynchronous() const override { return true; }
   void synchronize() override;
+  std::unique_ptr<Readback> make_readback(size_t bytes) override;
 
-  // Records what `operations` asks of this backend as a CUDA graph; nothing runs. Everything that
-  // may be allocated at a first use must have been, so that the same operations ran once before.
-  // Copies from and to the host cannot be recorded.
-  std::unique_ptr<Recording> record(FunctionRef<void()> operations);
-  // Runs a recording. stream_shift is added to the stream of every RandomKey in it.
-  void replay(const Recording& recording, uint64_t stream_shift);
+  // As a CUDA graph.
+  std::unique_ptr<Recording> record(FunctionRef<void()> operations) override;
+  void replay(const Recording& recording, uint64_t stream_shift) override;
 
   // Rows of weights with their taps outermost (packed_weight.h).
   int64_t packed_elements(const Shape& shape) const override;
@@ -128,13 +119,14 @@ class CudaBackend final : public Backend {
                  const ObjectiveAttributes& attributes, Tensor workspace) override;
 
   size_t clip_workspace(int64_t n) const override;
-  void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, float max_norm,
-                     Tensor workspace) override;
+  void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
+                     float max_norm, Tensor workspace) override;
   void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                const SgdAttributes& attributes) override;
+                Tensor rates, const SgdAttributes& attributes) override;
   void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
-                  Tensor gradient_scale, const AdamWAttributes& attributes) override;
-  void ema_update(Tensor average, Tensor weights, float decay) override;
+                  Tensor gradient_scale, Tensor rates, const AdamWAttributes& attributes) override;
+  void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
+  void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
 
   void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                       const Normalization& normalization) override;
@@ -145,8 +137,21 @@ class CudaBackend final : public Backend {
   StreamShift stream_shift() const;
 
   // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Made from the
-  // whole arena when something else than an optimizer wrote to it last.
+  // whole arena when something else than an optimizer wrote to it last; for a recording, by its
+  // replays.
   const __nv_bfloat16* bf16_copy(Tensor weight);
+  void refresh_bf16(CudaBlock& block);
+  // A weight as operand of a product with activations of type T, float or __nv_bfloat16.
+  template <class T>
+  const T* weights_as(Tensor weight) {
+    if constexpr (std::is_same_v<T, float>) {
+      return cuda::data<float>(weight);
+    } else {
+      const __nv_bfloat16* copy = bf16_copy(weight);
+      ensure(reinterpret_cast<uintptr_t>(copy) % 16 == 0, "a weight begins inside of 8 numbers");
+      return copy;
+    }
+  }
   // The copy that an optimizer is to keep up to date, null when there is none; one that is out of
   // date stays so.
   __nv_bfloat16* bf16_copy_to_update(Tensor weights);
@@ -160,7 +165,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
   std::unique_ptr<Staging> staging_;
   DeviceMemory shifts_;  // two uint64: always 0; the replayed recording's
-  bool recording_ = false;
+  CudaRecording* recording_ = nullptr;  // the one under way
 };
 
 }  // namespace countenance::cuda

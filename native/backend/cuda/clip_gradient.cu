@@ -1,6 +1,7 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
 #include "backend/cuda/reduce.h"
+#include "backend/cuda/refused.h"
 
 namespace countenance::cuda {
 
@@ -12,6 +13,9 @@ constexpr int kThreads = 256;
 int64_t clip_blocks(int64_t n) {
   return std::clamp<int64_t>(n / (kThreads * kVector * 4), 1, 1024);
 }
+
+// False for NaN, too.
+__device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
 // partial[block] = sum of the squares that its threads come by: 8 in float, then in double.
 __global__ void __launch_bounds__(kThreads)
@@ -37,16 +41,21 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     clip_kernel(float* gradient_scale, float* norm, const double* partial, int blocks,
-                float max_norm) {
+                const float* loss, float max_norm) {
   COUNTENANCE_SHARED(double, warps, [kWarp]);
   double sum = 0;
   for (int i = static_cast<int>(threadIdx.x); i < blocks; i += kThreads) sum += partial[i];
   sum = block_sum(sum, warps);
   if (threadIdx.x != 0) return;
   const double size = sqrt(sum);
-  *norm = static_cast<float>(size);
-  *gradient_scale =
-      max_norm > 0.0f ? static_cast<float>(fmin(1.0, max_norm / (size + 1e-6))) : 1.0f;
+  const float rounded = static_cast<float>(size);
+  *norm = rounded;
+  if (!is_finite(rounded) || (loss && !is_finite(*loss)) || refused(*gradient_scale)) {
+    *gradient_scale = __uint_as_float(0x7FC00000);  // NaN
+  } else {
+    *gradient_scale =
+        max_norm > 0.0f ? static_cast<float>(fmin(1.0, max_norm / (size + 1e-6))) : 1.0f;
+  }
 }
 
 }  // namespace
@@ -56,7 +65,7 @@ size_t CudaBackend::clip_workspace(int64_t n) const {
 }
 
 void CudaBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients,
-                                float max_norm, Tensor workspace) {
+                                Tensor loss, float max_norm, Tensor workspace) {
   const int64_t n = gradients.elements();
   const int64_t blocks = clip_blocks(n);
   double* partial = reinterpret_cast<double*>(data<float>(workspace));
@@ -64,7 +73,7 @@ void CudaBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradi
          sum_squares_kernel, partial, data<float>(gradients), n);
   launch("clip_gradient", queue(), {dim3(1), dim3(kThreads)}, clip_kernel,
          data<float>(gradient_scale), data<float>(norm), partial, static_cast<int>(blocks),
-         max_norm);
+         data<float>(loss), max_norm);
 }
 
 }  // namespace countenance::cuda

@@ -1,5 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/recording.h"
 
 namespace countenance::cuda {
 
@@ -63,10 +64,11 @@ StreamShift CudaBackend::stream_shift() const {
 std::unique_ptr<Recording> CudaBackend::record(FunctionRef<void()> operations) {
   const Queue to = queue();
   ensure(!recording_, "a recording inside a recording");
+  auto recording = std::make_unique<CudaRecording>();
   COUNTENANCE_CUDA(cudaStreamBeginCapture(to, cudaStreamCaptureModeThreadLocal));
-  recording_ = true;
+  recording_ = recording.get();
   const auto end = [&] {
-    recording_ = false;
+    recording_ = nullptr;
     cudaGraph_t graph = nullptr;
     const cudaError_t error = cudaStreamEndCapture(to, &graph);
     Graph owned(graph);
@@ -82,14 +84,22 @@ std::unique_ptr<Recording> CudaBackend::record(FunctionRef<void()> operations) {
   check(error, "cudaStreamEndCapture");
   cudaGraphExec_t exec = nullptr;
   COUNTENANCE_CUDA(cudaGraphInstantiate(&exec, graph, 0));
-  return std::make_unique<Recording>(GraphExec(exec));
+  recording->exec = GraphExec(exec);
+  return recording;
 }
 
-void CudaBackend::replay(const Recording& recording, uint64_t stream_shift) {
+void CudaBackend::replay(const Recording& recorded, uint64_t stream_shift) {
+  const auto& recording = static_cast<const CudaRecording&>(recorded);
   const Queue to = queue();
+  for (const void* address : recording.read) {
+    if (CudaBlock* block = blocks_->find(address)) refresh_bf16(*block);
+  }
   launch("replay", to, {dim3(1), dim3(1)}, set_shift_kernel, shift_at(shifts_, kReplayShift),
          stream_shift);
-  COUNTENANCE_CUDA(cudaGraphLaunch(recording.exec_, to));
+  COUNTENANCE_CUDA(cudaGraphLaunch(recording.exec, to));
+  for (const void* address : recording.written) {
+    if (CudaBlock* block = blocks_->find(address)) block->bf16_fresh = false;
+  }
 }
 
 }  // namespace countenance::cuda

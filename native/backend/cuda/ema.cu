@@ -1,5 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/refused.h"
 
 namespace countenance::cuda {
 
@@ -8,10 +9,12 @@ namespace {
 struct EmaUpdate {
   float* average;
   const float* weights;
+  const float* gradient_scale;  // may be absent
   float rest;  // 1 - decay
 
   template <int N>
   __device__ void run(int64_t i) const {
+    if (gradient_scale && refused(*gradient_scale)) return;
     Floats<N> v = load<N>(average + i);
     const Floats<N> w = load<N>(weights + i);
 #pragma unroll
@@ -22,9 +25,10 @@ struct EmaUpdate {
 
 }  // namespace
 
-void CudaBackend::ema_update(Tensor average, Tensor weights, float decay) {
+void CudaBackend::ema_update(Tensor average, Tensor weights, Tensor gradient_scale,
+                             float decay) {
   run_elementwise("ema_update", queue(), weights.elements(),
-                  EmaUpdate{data<float>(average), data<float>(weights),
+                  EmaUpdate{data<float>(average), data<float>(weights), data<float>(gradient_scale),
                             static_cast<float>(1 - static_cast<double>(decay))});
   written(average);
 }

@@ -10,8 +10,10 @@ DeviceMemory make_device_memory(size_t bytes) {
     size_t free = 0;
     size_t total = 0;
     COUNTENANCE_CUDA(cudaMemGetInfo(&free, &total));
-    fail(code::kOutOfMemory, "cannot allocate ", bytes, " bytes (", bytes >> 20,
-         " MiB) on the GPU: ", free >> 20, " of its ", total >> 20, " MiB are free");
+    std::ostringstream message;
+    message << "cannot allocate " << bytes << " bytes (" << (bytes >> 20) << " MiB) on the GPU: "
+            << (free >> 20) << " of its " << (total >> 20) << " MiB are free";
+    throw OutOfMemory(bytes, free, message.str());
   }
   check(error, "cudaMalloc");
   return {data, bytes};

@@ -56,6 +56,12 @@ T* data(const Gradient& gradient) {
   return gradient.wanted() ? data<T>(gradient.tensor) : nullptr;
 }
 
+// A size that kernels keep in 32 bits.
+inline int to_int(int64_t size) {
+  ensure(size >= 0 && size <= INT32_MAX, "a size of ", size, " is too large for one operation");
+  return static_cast<int>(size);
+}
+
 template <class Integer>
 constexpr Integer divide_up(Integer a, Integer b) {
   return (a + b - 1) / b;

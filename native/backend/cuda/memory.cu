@@ -1,5 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/recording.h"
 
 namespace countenance::cuda {
 
@@ -27,7 +28,39 @@ struct Fill {
   }
 };
 
+// In pinned memory, behind an event.
+class CudaReadback final : public Readback {
+ public:
+  CudaReadback(int device, cudaStream_t compute, size_t bytes)
+      : device_(device), compute_(compute), pinned_(make_pinned_memory(bytes)),
+        copied_(make_event()) {}
+
+  void start(Tensor x) override {
+    ensure(x.bytes() <= pinned_.bytes(), "a readback of ", x.bytes(), " bytes");
+    COUNTENANCE_CUDA(cudaSetDevice(device_));
+    COUNTENANCE_CUDA(
+        cudaMemcpyAsync(pinned_.data(), x.data, x.bytes(), cudaMemcpyDeviceToHost, compute_));
+    COUNTENANCE_CUDA(cudaEventRecord(copied_, compute_));
+  }
+  const void* wait() override {
+    COUNTENANCE_CUDA(cudaSetDevice(device_));
+    COUNTENANCE_CUDA(cudaEventSynchronize(copied_));
+    return pinned_.data();
+  }
+
+ private:
+  int device_;
+  cudaStream_t compute_;
+  PinnedMemory pinned_;
+  Event copied_;
+};
+
 }  // namespace
+
+std::unique_ptr<Readback> CudaBackend::make_readback(size_t bytes) {
+  ensure(!recording_, "a readback cannot be recorded");
+  return std::make_unique<CudaReadback>(device_, queue(), bytes);
+}
 
 std::unique_ptr<DeviceBlock> CudaBackend::allocate(size_t bytes) {
   const Queue to = queue();
@@ -78,30 +111,47 @@ void CudaBackend::fill(Tensor x, float value) {
 const __nv_bfloat16* CudaBackend::bf16_copy(Tensor weight) {
   CudaBlock* block = blocks_->find(weight.data);
   ensure(block != nullptr, "a weight lies outside of this backend's memory");
-  const int64_t numbers = static_cast<int64_t>(block->bytes() / sizeof(float));
-  if (!block->bf16.data()) {
-    ensure(!recording_, "the bfloat16 copy of weights is made before a recording");
-    block->bf16 = make_device_memory(block->bytes() / 2);
-    block->bf16_fresh = false;
+  if (recording_) {
+    ensure(block->bf16.data() != nullptr,
+           "the bfloat16 copy of weights is made before a recording");
+    recording_->read.insert(block->data());
+  } else {
+    refresh_bf16(*block);
   }
-  __nv_bfloat16* copy = static_cast<__nv_bfloat16*>(block->bf16.data());
   const float* from = static_cast<const float*>(block->data());
-  if (!block->bf16_fresh) {
-    run_elementwise("bf16_copy", queue(), numbers, Convert<__nv_bfloat16, float>{copy, from});
-    block->bf16_fresh = true;
-  }
-  return copy + (data<float>(weight) - from);
+  return static_cast<const __nv_bfloat16*>(block->bf16.data()) + (data<float>(weight) - from);
+}
+
+void CudaBackend::refresh_bf16(CudaBlock& block) {
+  if (block.bf16_fresh) return;
+  if (!block.bf16.data()) block.bf16 = make_device_memory(block.bytes() / 2);
+  run_elementwise("bf16_copy", queue(), static_cast<int64_t>(block.bytes() / sizeof(float)),
+                  Convert<__nv_bfloat16, float>{static_cast<__nv_bfloat16*>(block.bf16.data()),
+                                                static_cast<const float*>(block.data())});
+  block.bf16_fresh = true;
 }
 
 __nv_bfloat16* CudaBackend::bf16_copy_to_update(Tensor weights) {
   CudaBlock* block = blocks_->find(weights.data);
-  if (!block || !block->bf16_fresh) return nullptr;
+  if (!block) return nullptr;
+  // Replays may find it up to date, which a recording cannot foresee.
+  const bool updates = recording_ ? block->bf16.data() != nullptr : block->bf16_fresh;
+  if (!updates) {
+    if (recording_) recording_->written.insert(block->data());
+    return nullptr;
+  }
   return static_cast<__nv_bfloat16*>(block->bf16.data()) +
          (data<float>(weights) - static_cast<const float*>(block->data()));
 }
 
 void CudaBackend::written(Tensor tensor) {
-  if (CudaBlock* block = blocks_->find(tensor.data)) block->bf16_fresh = false;
+  CudaBlock* block = blocks_->find(tensor.data);
+  if (!block) return;
+  if (recording_) {
+    recording_->written.insert(block->data());
+  } else {
+    block->bf16_fresh = false;
+  }
 }
 
 }  // namespace countenance::cuda

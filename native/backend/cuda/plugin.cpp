@@ -39,6 +39,8 @@ void get_status(CudaStatus* status) {
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (error != cudaSuccess || count == 0) {
+    status->nothing_there = status->driver_version == 0 || error == cudaSuccess ||
+                            error == cudaErrorNoDevice;
     say(status->reason, reason_of(error == cudaSuccess ? cudaErrorNoDevice : error, *status));
     return;
   }
@@ -71,12 +73,7 @@ int get_device(int index, CudaDevice* device, char reason[512]) {
         std::snprintf(device->name, sizeof device->name, "%s", properties.name);
         device->major = properties.major;
         device->minor = properties.minor;
-        size_t free = 0;
-        size_t total = 0;
-        COUNTENANCE_CUDA(cudaSetDevice(index));
-        COUNTENANCE_CUDA(cudaMemGetInfo(&free, &total));
-        device->total_bytes = total;
-        device->free_bytes = free;
+        device->total_bytes = properties.totalGlobalMem;
       },
       nullptr, words);
   std::memcpy(reason, words, sizeof words);

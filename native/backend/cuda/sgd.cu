@@ -1,5 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/refused.h"
 
 namespace countenance::cuda {
 
@@ -12,11 +13,14 @@ struct SgdStep {
   float* velocity;      // absent without momentum
   const float* gradients;
   const float* gradient_scale;  // may be absent
+  const float* rates;
   SgdAttributes attributes;
 
   template <int N>
   __device__ void run(int64_t i) const {
     const float scale = gradient_scale ? *gradient_scale : 1.0f;
+    if (refused(scale)) return;
+    const float rate = *rates;
     Floats<N> w = load<N>(weights + i);
     Floats<N> g = load<N>(gradients + i);
 #pragma unroll
@@ -31,7 +35,7 @@ struct SgdStep {
       store(velocity + i, v);
     }
 #pragma unroll
-    for (int k = 0; k < N; ++k) w[k] = fmaf(-attributes.learning_rate, g[k], w[k]);
+    for (int k = 0; k < N; ++k) w[k] = fmaf(-rate, g[k], w[k]);
     store(weights + i, w);
     if (copy) store(copy + i, w);
   }
@@ -40,10 +44,11 @@ struct SgdStep {
 }  // namespace
 
 void CudaBackend::sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                           const SgdAttributes& attributes) {
+                           Tensor rates, const SgdAttributes& attributes) {
   run_elementwise("sgd_step", queue(), weights.elements(),
                   SgdStep{data<float>(weights), bf16_copy_to_update(weights), data<float>(velocity),
-                          data<float>(gradients), data<float>(gradient_scale), attributes});
+                          data<float>(gradients), data<float>(gradient_scale), data<float>(rates),
+                          attributes});
 }
 
 }  // namespace countenance::cuda

@@ -10,32 +10,6 @@ namespace {
 }
 }  // namespace
 
-size_t CudaBackend::conv2d_workspace(const Shape&, const Shape&, const Conv2dAttributes&) const {
-  unwritten("conv2d_workspace");
-}
-void CudaBackend::conv2d_forward(Tensor, Tensor, Tensor, const Epilogue&, const Conv2dAttributes&,
-                                 Tensor) {
-  unwritten("conv2d_forward");
-}
-void CudaBackend::conv2d_backward_data(Gradient, Tensor, Tensor, const Conv2dAttributes&, Tensor) {
-  unwritten("conv2d_backward_data");
-}
-void CudaBackend::conv2d_backward_weight(Gradient, Gradient, Tensor, Tensor,
-                                         const Conv2dAttributes&, Tensor) {
-  unwritten("conv2d_backward_weight");
-}
-size_t CudaBackend::linear_workspace(const Shape&, const Shape&) const {
-  unwritten("linear_workspace");
-}
-void CudaBackend::linear_forward(Tensor, Tensor, Tensor, const Epilogue&, Tensor) {
-  unwritten("linear_forward");
-}
-void CudaBackend::linear_backward_data(Gradient, Tensor, Tensor, Tensor) {
-  unwritten("linear_backward_data");
-}
-void CudaBackend::linear_backward_weight(Gradient, Gradient, Tensor, Tensor, Tensor) {
-  unwritten("linear_backward_weight");
-}
 size_t CudaBackend::batch_norm_workspace(const Shape&) const { unwritten("batch_norm_workspace"); }
 void CudaBackend::batch_norm_forward(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
                                      Tensor, const BatchNormAttributes&, Tensor) {
@@ -69,18 +43,6 @@ void CudaBackend::global_average_pool_forward(Tensor, Tensor) {
 }
 void CudaBackend::global_average_pool_backward(Gradient, Tensor) {
   unwritten("global_average_pool_backward");
-}
-size_t CudaBackend::window_attention_workspace(const Shape&,
-                                               const WindowAttentionAttributes&) const {
-  unwritten("window_attention_workspace");
-}
-void CudaBackend::window_attention_forward(Tensor, Tensor, Tensor, Tensor,
-                                           const WindowAttentionAttributes&, Tensor) {
-  unwritten("window_attention_forward");
-}
-void CudaBackend::window_attention_backward(Gradient, Gradient, Tensor, Tensor, Tensor, Tensor,
-                                            Tensor, const WindowAttentionAttributes&, Tensor) {
-  unwritten("window_attention_backward");
 }
 void CudaBackend::patch_merge_forward(Tensor, Tensor) { unwritten("patch_merge_forward"); }
 void CudaBackend::patch_merge_backward(Gradient, Tensor) { unwritten("patch_merge_backward"); }

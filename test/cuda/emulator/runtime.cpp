@@ -8,7 +8,9 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,7 @@ struct EmulatedStream {
   uint64_t asked = 0;  // operations so far
   uint64_t done = 0;
   std::unique_ptr<EmulatedGraph> capture;
+  std::thread::id capturer;
 };
 
 // Reached when the stream has done `asked` operations.
@@ -36,6 +39,18 @@ struct EmulatedEvent {
 };
 
 namespace {
+
+// Several host threads may use the machine, one at a time; a kernel runs in the thread that waits.
+struct Lock {
+  Lock() { mutex().lock(); }
+  ~Lock() { mutex().unlock(); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+  static std::recursive_mutex& mutex() {
+    static auto* all = new std::recursive_mutex;
+    return *all;
+  }
+};
 
 constexpr size_t kTail = 64;  // bytes behind an allocation that must stay as they are
 constexpr uint8_t kTailByte = 0xB7;
@@ -117,16 +132,17 @@ void advance_all_quietly() {
   }
 }
 
+// By this thread: cudaStreamCaptureModeThreadLocal.
 bool capturing() {
   for (const auto& [stream, owner] : state().streams) {
-    if (stream->capture) return true;
+    if (stream->capture && stream->capturer == std::this_thread::get_id()) return true;
   }
   return false;
 }
 
 // An operation that the host waits for cannot be captured.
 cudaError_t wait_for(EmulatedStream& stream, uint64_t until) {
-  if (capturing()) return result(cudaErrorStreamCaptureUnsupported);
+  if (capturing() || stream.capture) return result(cudaErrorStreamCaptureUnsupported);
   if (state().failure) std::rethrow_exception(std::exchange(state().failure, nullptr));
   advance(stream, until);
   return cudaSuccess;
@@ -154,6 +170,7 @@ const Allocation* allocation_of(const void* pointer, bool device) {
 }
 
 cudaError_t allocate(void** memory, size_t bytes, bool device) {
+  const Lock lock;
   *memory = nullptr;
   if (capturing()) return result(cudaErrorStreamCaptureUnsupported);
   if (bytes == 0) return cudaSuccess;
@@ -188,6 +205,7 @@ void check_tail([[maybe_unused]] char* memory, [[maybe_unused]] size_t bytes) {
 }
 
 cudaError_t release(void* memory, bool device) {
+  const Lock lock;
   if (!memory) return cudaSuccess;
   State& s = state();
   const auto found = s.allocations.find(static_cast<char*>(memory));
@@ -212,49 +230,30 @@ cudaError_t release(void* memory, bool device) {
 
 }  // namespace
 
-const char* cudaGetErrorName(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "cudaSuccess";
-    case cudaErrorInvalidValue:
-      return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation:
-      return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidConfiguration:
-      return "cudaErrorInvalidConfiguration";
-    case cudaErrorInsufficientDriver:
-      return "cudaErrorInsufficientDriver";
-    case cudaErrorNoDevice:
-      return "cudaErrorNoDevice";
-    case cudaErrorInvalidDevice:
-      return "cudaErrorInvalidDevice";
-    case cudaErrorInvalidResourceHandle:
-      return "cudaErrorInvalidResourceHandle";
-    case cudaErrorStreamCaptureUnsupported:
-      return "cudaErrorStreamCaptureUnsupported";
-    case cudaErrorStreamCaptureInvalidated:
-      return "cudaErrorStreamCaptureInvalidated";
-  }
-  return "unknown error";
+cudaError_t cudaGetLastError() {
+  const Lock lock;
+  return std::exchange(state().last, cudaSuccess);
 }
-const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaGetLastError() { return std::exchange(state().last, cudaSuccess); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  const Lock lock;
   const emulator::Hardware& h = state().hardware;
   *count = h.error == cudaSuccess ? h.devices : 0;
   return result(h.error);
 }
 cudaError_t cudaSetDevice(int device) {
+  const Lock lock;
   if (device < 0 || device >= state().hardware.devices) return result(cudaErrorInvalidDevice);
   state().device = device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
+  const Lock lock;
   *device = state().device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  const Lock lock;
   if (device < 0 || device >= state().hardware.devices) return result(cudaErrorInvalidDevice);
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "Emulated GPU");
@@ -274,6 +273,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
+  const Lock lock;
   for (const auto& [stream, owner] : state().streams) {
     const cudaError_t error = wait_for(*stream, stream->asked);
     if (error != cudaSuccess) return error;
@@ -281,6 +281,7 @@ cudaError_t cudaDeviceSynchronize() {
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const Lock lock;
   *total = state().hardware.memory;
   *free = *total - std::min(*total, state().device_bytes);
   return cudaSuccess;
@@ -293,6 +294,7 @@ cudaError_t cudaFreeHost(void* memory) { return release(memory, false); }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  const Lock lock;
   if (bytes == 0) return cudaSuccess;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -319,6 +321,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int byte, size_t bytes, cudaStream_t stream) {
+  const Lock lock;
   if (bytes == 0) return cudaSuccess;
   if (!allocation_of(memory, true)) return result(cudaErrorInvalidValue);
   return ask(stream, [=] {
@@ -328,22 +331,26 @@ cudaError_t cudaMemsetAsync(void* memory, int byte, size_t bytes, cudaStream_t s
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const Lock lock;
   auto made = std::make_unique<EmulatedStream>();
   *stream = made.get();
   state().streams[*stream] = std::move(made);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Lock lock;
   if (!state().streams.count(stream)) return result(cudaErrorInvalidResourceHandle);
   advance_all_quietly();
   state().streams.erase(stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Lock lock;
   if (!state().streams.count(stream)) return result(cudaErrorInvalidResourceHandle);
   return wait_for(*stream, stream->asked);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const Lock lock;
   if (!event->stream) return cudaSuccess;  // never recorded
   const EmulatedEvent moment = *event;
   return ask(stream, [moment] {
@@ -352,42 +359,51 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  const Lock lock;
   *event = new EmulatedEvent;
   ++state().other_handles;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const Lock lock;
   delete event;
   --state().other_handles;
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Lock lock;
   if (!state().streams.count(stream)) return result(cudaErrorInvalidResourceHandle);
   if (stream->capture) return result(cudaErrorStreamCaptureUnsupported);
   *event = {stream, stream->asked};
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Lock lock;
   if (!event->stream || !state().streams.count(event->stream)) return cudaSuccess;
   return wait_for(*event->stream, event->asked);
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const Lock lock;
   if (!state().streams.count(stream)) return result(cudaErrorInvalidResourceHandle);
   stream->capture = std::make_unique<EmulatedGraph>();
+  stream->capturer = std::this_thread::get_id();
   ++state().other_handles;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const Lock lock;
   *graph = stream->capture.release();
   return *graph ? cudaSuccess : result(cudaErrorStreamCaptureInvalidated);
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  const Lock lock;
   *exec = new EmulatedGraph(*graph);
   ++state().other_handles;
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  const Lock lock;
   for (const Operation& operation : exec->operations) {
     const cudaError_t error = ask(stream, operation);
     if (error != cudaSuccess) return error;
@@ -395,6 +411,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const Lock lock;
   delete graph;
   --state().other_handles;
   return cudaSuccess;
@@ -404,6 +421,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return cudaGraphDestroy
 namespace emulator {
 
 cudaError_t enqueue(cudaStream_t stream, const Launch& launch, std::function<void()> body) {
+  const Lock lock;
   if (!valid(launch)) return result(cudaErrorInvalidConfiguration);
   return ask(stream, [launch, body = std::move(body)] {
     {
@@ -417,11 +435,13 @@ cudaError_t enqueue(cudaStream_t stream, const Launch& launch, std::function<voi
 Hardware& hardware() { return state().hardware; }
 
 Resources resources() {
+  const Lock lock;
   const State& s = state();
   return {s.device_bytes, s.allocations.size(), s.streams.size() + s.other_handles};
 }
 
 void check_allocations() {
+  const Lock lock;
   for (const auto& [memory, allocation] : state().allocations) {
     check_tail(memory, allocation.bytes);
   }

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "addon/node.h"
+#include "backend/cpu/cpu_backend.h"
+
+namespace countenance::addon {
+
+// `device` of lib/native.ts.
+struct Device {
+  enum class Kind : uint8_t { Auto, Cpu, Cuda } kind = Kind::Auto;
+  int index = 0;  // of a GPU
+};
+
+// 'auto', 'cpu', 'cuda' or 'cuda:N'.
+Device read_device(Napi::Value value);
+
+// The backend of a model, and how to make another one for its trainers.
+struct ModelBackend {
+  std::shared_ptr<Backend> backend;
+  bool is_cpu = true;
+  std::string fallback;  // why 'auto' could not take the GPU that is there, else empty
+};
+
+// Opens the CUDA plugin where the device may need it: not for the JavaScript thread.
+// ERR_DEVICE_UNAVAILABLE where the GPU that was asked for cannot be had. 'auto' then takes the CPU.
+ModelBackend make_backend(const Device& device, int threads, Isa isa);
+
+}  // namespace countenance::addon

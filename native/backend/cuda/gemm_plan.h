@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "core/dtype.h"
+
+// What a product's shape decides on the host.
+
+namespace countenance::cuda {
+
+enum class GemmTile { Fma64x64, Fma128x64, Tensor64x64, Tensor128x64, Tensor128x128 };
+
+template <auto Value>
+using Constant = std::integral_constant<decltype(Value), Value>;
+
+struct GemmSize {
+  int64_t rows, columns, depth;  // of the product; of all phases together
+  bool whole;                    // both operands come in chunks of 16 bytes
+};
+
+struct GemmPlan {
+  GemmTile tile;
+  int slices;  // of the depth
+  size_t workspace_bytes;  // for the slices' partial sums
+};
+
+// The cheapest way for operands of this type, by a simple model of the time it takes. It depends on
+// the sizes and on the number of multiprocessors only.
+GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors);
+
+// Enough for either type of operands; `whole` by type.
+size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, int multiprocessors);
+
+// Slices of the rows whose columns are added up (gemm_bias.h).
+int plan_column_sums(int64_t rows, int64_t columns, int multiprocessors);
+
+}  // namespace countenance::cuda

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+
+#include "backend/backend.h"
+
+namespace countenance {
+
+// Operations that are the same each time, on the same memory: they run one by one at first, are
+// recorded once, and replayed from then on where the backend can.
+class RepeatedRun {
+ public:
+  // weights: the memory that may lie elsewhere the next time (an average takes the weights' place);
+  // the operations are then recorded anew. stream: of the operations' random numbers, which are
+  // moved along with it.
+  void run(Backend& backend, const void* weights, uint64_t stream,
+           FunctionRef<void()> operations);
+
+ private:
+  std::unique_ptr<Recording> recording_;
+  uint64_t recorded_stream_ = 0;
+  const void* weights_ = nullptr;
+  bool ran_ = false;  // once, one by one, with these weights
+};
+
+}  // namespace countenance
