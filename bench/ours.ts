@@ -32,6 +32,7 @@ async function setUp(setup: Setup): Promise<Step> {
     classes,
     textEmbeddings: syntheticTextEmbeddings(classes),
     device,
+    precision,
     threads,
   });
   const images = noiseImages(batch, size);

@@ -55,7 +55,7 @@ class GoldenRun {
   }
 
   Prediction evaluate(int64_t step) {
-    return Evaluator(model_).run(batch(golden_images(golden_, step)), Normalization{});
+    return Evaluator(model_, precision_).run(batch(golden_images(golden_, step)), Normalization{});
   }
 
   // The larger error of norm and projection, of the norm.
