@@ -19,7 +19,9 @@ set_target_properties(countenance_cuda PROPERTIES
 target_link_libraries(countenance_cuda PRIVATE countenance_flags)
 target_include_directories(countenance_cuda SYSTEM PRIVATE
   ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
-# The standard by hand: CMake before 3.26 does not know how to ask nvcc for C++20.
+# The standard by hand: CMake before 3.26 does not know how to ask nvcc for C++20. Asked for none it
+# would ask for what it takes for nvcc's default.
+set(CMAKE_CUDA_STANDARD_DEFAULT "")
 set_property(TARGET countenance_cuda PROPERTY CXX_STANDARD)
 target_compile_options(countenance_cuda PRIVATE -std=c++20)
 # No -use_fast_math: float32 is exact. The host's warnings, then nvcc's own.

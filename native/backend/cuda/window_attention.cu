@@ -138,7 +138,7 @@ __device__ __forceinline__ void softmax_rows(Scores& scores, float (&log_sums)[2
   }
 }
 
-__global__ void __launch_bounds__(kTileThreads, 5)
+__global__ void __launch_bounds__(kTileThreads, 4)
     attention_tiles_forward(AttentionForward<Bf16> tensors, AttentionLayout layout,
                             AttentionSlices slices) {
   COUNTENANCE_SHARED(ForwardShared, shared, [1]);
