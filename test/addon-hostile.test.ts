@@ -163,7 +163,9 @@ describe('addon: hostile calls', function () {
     }
     await failsWith('ERR_DEVICE_UNAVAILABLE', () => makeModel({ device: 'cuda:9999' }));
     for (const device of ['gpu', 'CUDA', 'cuda:', 'cuda:-1', 'cuda:x', 'cuda:12345', '']) {
-      await failsWith('ERR_INVALID_ARGUMENT', () => call(addon, 'createModel', { ...modelOptions, device }));
+      await failsWith('ERR_INVALID_ARGUMENT', () =>
+        call(addon, 'createModel', { ...modelOptions, device }),
+      );
     }
     await failsWith('ERR_INVALID_ARGUMENT', () => makeModel({ inputSize: 31 }));
     await failsWith('ERR_INVALID_ARGUMENT', () => makeModel({ inputSize: 1e6 }));

@@ -69,7 +69,9 @@ const commands = {
   /** The plugin for GPUs, beside the addon. Arguments are CMake's: -DCUDA_ARCHITECTURES=90a-real */
   async 'build:cuda'(args) {
     if (spawnSync('nvcc', ['--version']).status !== 0) {
-      throw new StepError('The CUDA plugin is compiled by nvcc (CUDA 12.8 or later), which was not found');
+      throw new StepError(
+        'The CUDA plugin is compiled by nvcc (CUDA 12.8 or later), which was not found',
+      );
     }
     const options = ['-DCOUNTENANCE_CUDA=ON', ...args];
     const folder = await buildIn('build/cuda', options, 'countenance_cuda');

@@ -194,15 +194,17 @@ void optimizer_kernels(Bench& bench) {
   const Tensor w = bench.tensor(shape), g = bench.tensor(shape), first = bench.tensor(shape);
   const Tensor second = bench.ones(shape), scale = bench.ones({1}), norm = bench.ones({1});
   const Tensor space = bench.workspace(b.clip_workspace(n));
+  const Tensor rates = bench.tensor({kAdamWRates});
+  b.fill(rates, 1e-5f);
   bench.run("sgd 28.6M", 20 * elements, elements, [&] {
-    b.sgd_step(w, first, g, scale, {1e-4f, 0.9f, 5e-4f, false});
+    b.sgd_step(w, first, g, scale, rates, {0.9f, 5e-4f, false});
   });
   bench.run("adamw 28.6M", 28 * elements, elements, [&] {
-    b.adamw_step(w, first, second, g, scale, {1e-5f, 0.9f, 0.999f, 1e-8f, 0.01f, 10});
+    b.adamw_step(w, first, second, g, scale, rates, {0.9f, 0.999f, 1e-8f});
   });
-  bench.run("ema 28.6M", 12 * elements, elements, [&] { b.ema_update(first, w, 0.99f); });
+  bench.run("ema 28.6M", 12 * elements, elements, [&] { b.ema_update(first, w, scale, 0.99f); });
   bench.run("clip 28.6M", 4 * elements, elements,
-            [&] { b.clip_gradient(scale, norm, g, 1.0f, space); });
+            [&] { b.clip_gradient(scale, norm, g, {}, 1.0f, space); });
   bench.run("dropout 28.6M", 8 * elements, elements, [&] {
     b.dropout_forward(second, w, 0.1f, {1, 2});
   });

@@ -1,6 +1,12 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { dataFormats } from '../data/registry.js';
-import { isDevice, precisions, type Device, type Precision, type RunOptions } from '../model/config.js';
+import {
+  isDevice,
+  precisions,
+  type Device,
+  type Precision,
+  type RunOptions,
+} from '../model/config.js';
 
 /** Exit statuses of the command. */
 export const exitStatus = {

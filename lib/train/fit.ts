@@ -57,6 +57,8 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
   let images = 0;
   let learningRate = learningRateAt(schedule, Math.max(progress.step - 1, 0));
   const underWay: StepUnderWay[] = [];
+  const { native } = run;
+  const stepsAhead = callNative(() => native.stepsAhead);
   // Takes the oldest step into account; a failed one changed nothing, nor do those behind it.
   const finish = async (): Promise<StepEvent> => {
     const { batch, learningRate: rate, result: promise } = underWay.shift()!;
@@ -76,7 +78,7 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
       underWay.push(startStep(run, batch, learningRate));
       const every = fit.checkpoint?.everySteps;
       const saves = every !== undefined && (progress.step + underWay.length) % every === 0;
-      const mayRun = saves ? 0 : run.native.stepsAhead;
+      const mayRun = saves ? 0 : stepsAhead;
       while (underWay.length > mayRun) yield await finish();
       if (saves) {
         yield await checkpoint(run, 'steps');

@@ -170,9 +170,8 @@ Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
             }
           };
           or_cancel([&] { state->trainer->begin(job->batch(), &cancelled); });
-          return now_or_later(state->model->model->backend(), [=] {
-            or_cancel([&] { job->result = state->trainer->finish(); });
-          });
+          return now_or_later(state->model->model->backend(),
+                              [=] { or_cancel([&] { job->result = state->trainer->finish(); }); });
         },
         [=](Napi::Env job_env) { return to_js(job_env, job->result); });
   });

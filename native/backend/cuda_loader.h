@@ -18,7 +18,7 @@ struct CudaDeviceInfo {
 
 struct CudaInfo {
   std::vector<CudaDeviceInfo> devices;
-  std::string reason;       // why there is no device, else empty
+  std::string reason;  // why there is no device, else empty
   // The reason is that there is nothing to use: no plugin, no driver or no GPU. Otherwise something
   // that is there does not work.
   bool nothing_there = false;

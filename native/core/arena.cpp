@@ -23,8 +23,8 @@ HostBlock::HostBlock(size_t bytes) {
   if (size >= kCheckedBytes && size > available_memory()) {
     const size_t available = available_memory();
     std::ostringstream message;
-    message << "cannot allocate " << size << " bytes (" << (size >> 20) << " MiB): "
-            << (available >> 20) << " MiB are available";
+    message << "cannot allocate " << size << " bytes (" << (size >> 20)
+            << " MiB): " << (available >> 20) << " MiB are available";
     throw OutOfMemory(size, available, message.str());
   }
   void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

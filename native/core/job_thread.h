@@ -42,7 +42,8 @@ class Job {
 };
 
 // Runs jobs one after another, in order, on a thread that starts with the first one. Before a job
-// that works on by itself is finished, the next one is begun, if there is one: at most one is ahead.
+// that works on by itself is finished, the next one is begun, if there is one: at most one is
+// ahead.
 class JobThread {
  public:
   // finished: receives each job on the thread, after its run. It must not throw, nor destroy the

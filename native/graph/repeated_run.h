@@ -13,8 +13,7 @@ class RepeatedRun {
   // weights: the memory that may lie elsewhere the next time (an average takes the weights' place);
   // the operations are then recorded anew. stream: of the operations' random numbers, which are
   // moved along with it.
-  void run(Backend& backend, const void* weights, uint64_t stream,
-           FunctionRef<void()> operations);
+  void run(Backend& backend, const void* weights, uint64_t stream, FunctionRef<void()> operations);
 
  private:
   std::unique_ptr<Recording> recording_;

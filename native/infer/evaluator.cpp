@@ -28,15 +28,13 @@ std::unique_ptr<Evaluator::Entry> Evaluator::make_plan(int64_t batch, bool dry) 
   auto entry = std::make_unique<Entry>(
       Entry{Plan(std::move(graph), {.dry = dry}), input, text, logits, features, {}, {}, 0, {}});
   if (dry) return entry;
-  const size_t bytes =
-      static_cast<size_t>(result_elements(batch, config.classes)) * sizeof(float);
+  const size_t bytes = static_cast<size_t>(result_elements(batch, config.classes)) * sizeof(float);
   entry->results = backend.allocate(bytes);
   for (auto& readback : entry->readbacks) readback = backend.make_readback(bytes);
   return entry;
 }
 
-void Evaluator::forward(const Entry& entry, int64_t batch,
-                        const std::atomic<bool>* cancel) const {
+void Evaluator::forward(const Entry& entry, int64_t batch, const std::atomic<bool>* cancel) const {
   Backend& backend = model_.backend();
   backend.copy(entry.plan.tensor(entry.text), model_.text());
   entry.plan.forward({.parameters = &model_.parameters(), .cancel = cancel});

@@ -15,9 +15,9 @@ class AdamW final : public Optimizer {
         second_moment_(add_slot("secondMoment", table)) {}
 
   void update(ParameterArena& weights, const ParameterArena& gradients) override {
-    backend_.adamw_step(
-        weights.flat(), first_moment_, second_moment_, gradients.flat(), gradient_scale(), rates_,
-        {.beta1 = options_.beta1, .beta2 = options_.beta2, .eps = options_.eps});
+    backend_.adamw_step(weights.flat(), first_moment_, second_moment_, gradients.flat(),
+                        gradient_scale(), rates_,
+                        {.beta1 = options_.beta1, .beta2 = options_.beta2, .eps = options_.eps});
   }
 
  protected:

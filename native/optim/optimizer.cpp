@@ -60,8 +60,8 @@ void Optimizer::prepare(float lr, int64_t step) {
 }
 
 void Optimizer::measure(const ParameterArena& gradients, Tensor loss) {
-  backend_.clip_gradient(gradient_scale_, norm_, gradients.flat(), loss,
-                         options_.max_gradient_norm, workspace_);
+  backend_.clip_gradient(gradient_scale_, norm_, gradients.flat(), loss, options_.max_gradient_norm,
+                         workspace_);
 }
 
 std::unique_ptr<Optimizer> make_optimizer(Backend& backend, const ParameterTable& table,

@@ -85,8 +85,12 @@ std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch, bool dry) {
                        .contrast = options_.contrast});
   graph.output(objective.losses);
   return std::make_unique<Entry>(
-      Entry{Plan(std::move(graph), {.dry = dry, .guard = options_.guard}), input, text, targets,
-            objective, {}});
+      Entry{Plan(std::move(graph), {.dry = dry, .guard = options_.guard}),
+            input,
+            text,
+            targets,
+            objective,
+            {}});
 }
 
 void Trainer::validate_batch(const TrainBatch& batch) const {
@@ -195,8 +199,7 @@ StepResult Trainer::finish() {
   ensure(!begun_.empty(), "no step was begun");
   const Begun step = begun_.front();
   begun_.pop_front();
-  const float* results =
-      static_cast<const float*>(readbacks_[step.index % kBegun]->wait());
+  const float* results = static_cast<const float*>(readbacks_[step.index % kBegun]->wait());
   if (step.refused) {
     fail(code::kAborted, "step ", step.index + 1, " was not taken: the one before it failed");
   }

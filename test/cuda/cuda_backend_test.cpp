@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstring>
 
 #include "backend/cuda/backend_class.h"
@@ -102,6 +103,122 @@ TEST(a_replay_draws_the_random_numbers_of_its_step) {
     drop(step);
     CHECK(y.get(backend) == replayed, "step ", step);
   }
+}
+
+// y = x weight^T in bfloat16; its weight is read through the bfloat16 copy.
+class Product {
+ public:
+  explicit Product(CudaBackend& backend)
+      : backend_(backend),
+        weights_(backend.allocate(kSide * kSide * sizeof(float))),
+        x_(backend.allocate(kSide * kSide * 2)),
+        y_(backend.allocate(kSide * kSide * 2)),
+        workspace_(backend.allocate(backend.linear_workspace(kShape, kShape) + 4)) {
+    std::vector<uint16_t> ones(kSide * kSide, to_bf16(1.0f));
+    backend.copy_in(bf16(x_), ones.data());
+    set(0);
+  }
+  Tensor weight() const { return {weights_->data(), kShape, DType::F32}; }
+  Tensor flat() const { return {weights_->data(), Shape{kSide * kSide}, DType::F32}; }
+  // Every weight becomes this.
+  void set(float value) {
+    backend_.pack_parameter(weight(), std::vector<float>(kSide * kSide, value).data());
+  }
+  void run() {
+    const int64_t floats =
+        static_cast<int64_t>(backend_.linear_workspace(kShape, kShape) / sizeof(float));
+    backend_.linear_forward(bf16(y_), bf16(x_), weight(), {},
+                            tensor_of(static_cast<float*>(workspace_->data()), {floats}));
+  }
+  // What one weight must have been for the product that is there.
+  float seen_weight() {
+    std::vector<float> y(kSide * kSide);
+    const auto block = backend_.allocate(y.size() * sizeof(float));
+    const Tensor floats = tensor_of(static_cast<float*>(block->data()), kShape);
+    backend_.copy(floats, bf16(y_));
+    backend_.copy_out(y.data(), floats);
+    return y[7] / kSide;
+  }
+
+ private:
+  static constexpr int64_t kSide = 32;
+  inline static const Shape kShape{kSide, kSide};
+  static Tensor bf16(const std::unique_ptr<DeviceBlock>& block) {
+    return {block->data(), kShape, DType::BF16};
+  }
+
+  CudaBackend& backend_;
+  std::unique_ptr<DeviceBlock> weights_, x_, y_, workspace_;
+};
+
+TEST(a_replay_reads_the_weights_as_they_are_then) {
+  CudaBackend backend(0);
+  Product product(backend);
+  const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
+  const Numbers rate(backend, {1.0f});
+  const auto update = [&] {  // adds 1
+    backend.sgd_step(product.flat(), {}, gradient.tensor, {}, rate.tensor, {});
+  };
+  product.run();
+  const auto forward = backend.record([&] { product.run(); });
+  const auto both = backend.record([&] {
+    product.run();
+    update();
+  });
+  const auto seen = [&](const Recording& recording) {
+    backend.replay(recording, 0);
+    return product.seen_weight();
+  };
+  product.set(2);
+  CHECK(seen(*forward) == 2, "weights written after the recording");
+  CHECK(seen(*both) == 2 && seen(*both) == 3 && seen(*both) == 4, "kept up to date by the update");
+  CHECK(seen(*forward) == 5);
+  update();
+  CHECK(seen(*forward) == 6, "an update beside the recording");
+  product.set(1);
+  update();  // leaves the copy out of date
+  CHECK(seen(*both) == 2 && seen(*both) == 3);
+}
+
+TEST(a_copy_made_after_a_recorded_update_is_not_taken_for_fresh) {
+  CudaBackend backend(0);
+  Product product(backend);
+  const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
+  const Numbers rate(backend, {1.0f});
+  const auto update = backend.record(
+      [&] { backend.sgd_step(product.flat(), {}, gradient.tensor, {}, rate.tensor, {}); });
+  product.set(1);
+  product.run();
+  CHECK(product.seen_weight() == 1);
+  backend.replay(*update, 0);
+  product.run();
+  CHECK(product.seen_weight() == 2);
+}
+
+TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_refused) {
+  CudaBackend backend(0);
+  const Numbers weights(backend, {10.0f});
+  const Numbers gradient(backend, {1.0f});
+  const Numbers rate(backend, {1.0f});
+  const Numbers loss(backend, {1.0f});
+  const Numbers scale(backend, {1.0f});
+  const Numbers norm(backend, {0.0f});
+  const auto workspace = backend.allocate(backend.clip_workspace(1));
+  const auto step = backend.record([&] {
+    backend.clip_gradient(scale.tensor, norm.tensor, gradient.tensor, loss.tensor, 0,
+                          tensor_of(static_cast<float*>(workspace->data()), {2}));
+    backend.sgd_step(weights.tensor, {}, gradient.tensor, scale.tensor, rate.tensor, {});
+  });
+  const auto after = [&](float new_rate, float new_loss) {
+    backend.fill(rate.tensor, new_rate);
+    backend.fill(loss.tensor, new_loss);
+    backend.replay(*step, 0);
+    return weights.get(backend)[0];
+  };
+  CHECK(after(1, 1) == 9 && after(3, 1) == 6);
+  CHECK(after(1, NAN) == 6 && after(1, 1) == 6, "refused, and the step behind it");
+  backend.fill(scale.tensor, 1);
+  CHECK(after(1, 1) == 5);
 }
 
 TEST(what_cannot_be_recorded_is_an_error) {

@@ -13,6 +13,8 @@ constexpr bool kThorough = false;
 constexpr bool kThorough = true;
 #endif
 
+const bool kEmulated = true;
+
 #if defined(__SANITIZE_ADDRESS__)
 const size_t kGuardBytes = 0;  // every allocation of the emulator is out of bounds behind its end
 #else

@@ -156,9 +156,8 @@ TEST(job_thread_begins_one_job_ahead_and_finishes_in_order) {
   post('a', false);
   post('b', true);
   post('c', false);
-  thread.post(std::make_unique<FunctionJob>(nullptr, [&](const std::atomic<bool>&) {
-    order += '.';
-  }));
+  thread.post(
+      std::make_unique<FunctionJob>(nullptr, [&](const std::atomic<bool>&) { order += '.'; }));
   post('d', false);
   go.store(true);
   finished.wait_for(6);

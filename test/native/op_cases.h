@@ -163,6 +163,10 @@ const std::vector<TestedBackend>& all_tested_backends();
 // Those of precision FP32.
 const std::vector<TestedBackend>& tested_backends();
 
+// The device is emulated, a thousand times slower: cases that repeat at a larger size what smaller
+// ones show are made smaller.
+extern const bool kEmulated;
+
 // Bytes in front of and behind a GuardedBuffer's; 0 where the device guards its allocations itself.
 extern const size_t kGuardBytes;
 

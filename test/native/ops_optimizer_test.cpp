@@ -142,8 +142,7 @@ OP_CASES(adamw_step, "adamw_step") {
       const AdamWAttributes a{0.9f, 0.999f, 1e-8f};
       const double t = static_cast<double>(std::max<int64_t>(step, 1));
       std::vector<float> rates(kAdamWRates);
-      rates[kAdamWRate] =
-          static_cast<float>(lr / (1 - std::pow(static_cast<double>(a.beta1), t)));
+      rates[kAdamWRate] = static_cast<float>(lr / (1 - std::pow(static_cast<double>(a.beta1), t)));
       rates[kAdamWKeep] = static_cast<float>(1 - lr * decay);
       rates[kAdamWRootFactor] =
           static_cast<float>(1 / std::sqrt(1 - std::pow(static_cast<double>(a.beta2), t)));
@@ -156,9 +155,8 @@ OP_CASES(adamw_step, "adamw_step") {
       c.constant("rates", {kAdamWRates}, rates);
       for (const char* name : {"weights", "first", "second"}) c.output(name, {n});
       c.forward = [=](Backend& b, OpTensors& tensors) {
-        b.adamw_step(tensors["weights"], tensors["first"], tensors["second"],
-                     tensors["gradients"], step == 2 ? Tensor{} : tensors["gradient_scale"],
-                     tensors["rates"], a);
+        b.adamw_step(tensors["weights"], tensors["first"], tensors["second"], tensors["gradients"],
+                     step == 2 ? Tensor{} : tensors["gradient_scale"], tensors["rates"], a);
       };
       c.reference = [=](OpValues& v) {
         if (step == 0) return;

@@ -3,6 +3,7 @@
 
 namespace countenance::test {
 
+const bool kEmulated = false;
 const size_t kGuardBytes = 256;
 
 // The CPU with each of its instruction sets.

@@ -164,7 +164,7 @@ class CudaBackend final : public Backend {
   Stream compute_;
   std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
   std::unique_ptr<Staging> staging_;
-  DeviceMemory shifts_;  // two uint64: always 0; the replayed recording's
+  DeviceMemory shifts_;                 // two uint64: always 0; the replayed recording's
   CudaRecording* recording_ = nullptr;  // the one under way
 };
 

@@ -64,8 +64,8 @@ size_t CudaBackend::clip_workspace(int64_t n) const {
   return static_cast<size_t>(clip_blocks(n)) * sizeof(double);
 }
 
-void CudaBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients,
-                                Tensor loss, float max_norm, Tensor workspace) {
+void CudaBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
+                                float max_norm, Tensor workspace) {
   const int64_t n = gradients.elements();
   const int64_t blocks = clip_blocks(n);
   double* partial = reinterpret_cast<double*>(data<float>(workspace));

@@ -10,7 +10,7 @@ struct EmaUpdate {
   float* average;
   const float* weights;
   const float* gradient_scale;  // may be absent
-  float rest;  // 1 - decay
+  float rest;                   // 1 - decay
 
   template <int N>
   __device__ void run(int64_t i) const {
@@ -25,8 +25,7 @@ struct EmaUpdate {
 
 }  // namespace
 
-void CudaBackend::ema_update(Tensor average, Tensor weights, Tensor gradient_scale,
-                             float decay) {
+void CudaBackend::ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) {
   run_elementwise("ema_update", queue(), weights.elements(),
                   EmaUpdate{data<float>(average), data<float>(weights), data<float>(gradient_scale),
                             static_cast<float>(1 - static_cast<double>(decay))});

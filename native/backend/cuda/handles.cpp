@@ -11,8 +11,9 @@ DeviceMemory make_device_memory(size_t bytes) {
     size_t total = 0;
     COUNTENANCE_CUDA(cudaMemGetInfo(&free, &total));
     std::ostringstream message;
-    message << "cannot allocate " << bytes << " bytes (" << (bytes >> 20) << " MiB) on the GPU: "
-            << (free >> 20) << " of its " << (total >> 20) << " MiB are free";
+    message << "cannot allocate " << bytes << " bytes (" << (bytes >> 20)
+            << " MiB) on the GPU: " << (free >> 20) << " of its " << (total >> 20)
+            << " MiB are free";
     throw OutOfMemory(bytes, free, message.str());
   }
   check(error, "cudaMalloc");

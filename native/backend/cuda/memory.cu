@@ -32,7 +32,9 @@ struct Fill {
 class CudaReadback final : public Readback {
  public:
   CudaReadback(int device, cudaStream_t compute, size_t bytes)
-      : device_(device), compute_(compute), pinned_(make_pinned_memory(bytes)),
+      : device_(device),
+        compute_(compute),
+        pinned_(make_pinned_memory(bytes)),
         copied_(make_event()) {}
 
   void start(Tensor x) override {

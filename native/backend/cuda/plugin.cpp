@@ -39,8 +39,8 @@ void get_status(CudaStatus* status) {
   const cudaError_t error = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (error != cudaSuccess || count == 0) {
-    status->nothing_there = status->driver_version == 0 || error == cudaSuccess ||
-                            error == cudaErrorNoDevice;
+    status->nothing_there =
+        status->driver_version == 0 || error == cudaSuccess || error == cudaErrorNoDevice;
     say(status->reason, reason_of(error == cudaSuccess ? cudaErrorNoDevice : error, *status));
     return;
   }

@@ -45,10 +45,10 @@ struct SgdStep {
 
 void CudaBackend::sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
                            Tensor rates, const SgdAttributes& attributes) {
-  run_elementwise("sgd_step", queue(), weights.elements(),
-                  SgdStep{data<float>(weights), bf16_copy_to_update(weights), data<float>(velocity),
-                          data<float>(gradients), data<float>(gradient_scale), data<float>(rates),
-                          attributes});
+  run_elementwise(
+      "sgd_step", queue(), weights.elements(),
+      SgdStep{data<float>(weights), bf16_copy_to_update(weights), data<float>(velocity),
+              data<float>(gradients), data<float>(gradient_scale), data<float>(rates), attributes});
 }
 
 }  // namespace countenance::cuda
