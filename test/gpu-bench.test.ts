@@ -6,12 +6,11 @@ import { join } from 'node:path';
 import { Budget } from '../bench/gpu/budget.js';
 import { curveSettings, distance, judge, smooth, steps, type Curve } from '../bench/gpu/curves.js';
 import { Fragments, type Fragment } from '../bench/gpu/fragment.js';
-import { limitsOf } from '../bench/gpu/limits.js';
+import { limitsOf, rooflineShare } from '../bench/gpu/limits.js';
 import { sanitizedTests } from '../bench/gpu/parts/sanitizer.js';
 import { architectureOf, type Card, type Platform } from '../bench/gpu/platform.js';
 import { noGpuStatus, parseTests, runProgram } from '../bench/gpu/programs.js';
 import { collect, resultName } from '../bench/gpu/report.js';
-import { rooflineShare } from '../bench/gpu/roofline-share.js';
 import { markdown, notMeasured } from '../bench/gpu/tables.js';
 import { scenarios } from '../bench/scenarios.js';
 
@@ -166,14 +165,13 @@ describe('bench/gpu', () => {
 
     it('have limits where they are known', () => {
       assert.equal(limitsOf('NVIDIA H100 80GB HBM3')?.bytesPerSecond, 3.35e12);
-      assert.equal(limitsOf('NVIDIA H200')?.operationsPerSecond, 989.5e12);
+      assert.equal(limitsOf('NVIDIA H200')?.flopsPerSecond, 989.5e12);
       assert.equal(limitsOf('Some other card'), undefined);
-      const work = { operations: 312e9, bytes: 1e6 };
-      const share = rooflineShare(card.name, work, 0.004)!;
-      assert.ok(Math.abs(share.share - 0.25) < 1e-12);
-      assert.equal(share.boundBy, 'operations');
-      assert.equal(rooflineShare(card.name, { operations: 1, bytes: 1e9 }, 1)!.boundBy, 'bytes');
-      assert.equal(rooflineShare('Some other card', work, 1), undefined);
+      const [scenario] = scenarios.cuda;
+      const { share, leastSeconds, flops } = rooflineShare(card.name, scenario!, 0.01)!;
+      assert.ok(Math.abs(share * 0.01 - leastSeconds) < 1e-12);
+      assert.ok(leastSeconds > flops / 312e12 && leastSeconds < 0.01);
+      assert.equal(rooflineShare('Some other card', scenario!, 1), undefined);
     });
   });
 
@@ -289,7 +287,7 @@ describe('bench/gpu', () => {
         comparison: { against: 'PyTorch 2.13.0 graphed', ratio },
       };
       const pytorch = { torch: '2.13.0', python: '3.12', cuda: { cuda: '13.0', cudnn: 91300 } };
-      const roofline = { share: 0.31, boundBy: 'bytes' };
+      const roofline = { share: 0.31, boundBy: 'memory' };
       fragments.write(fragment(`bench/${id}`, { result: { measurement, pytorch, roofline } }));
       const page = markdown(collect(fragments, names, platform));
       assert.match(page, /\| float32 against the CPU \| 1\.2e-7 \(op_relu\) \|/);
@@ -298,7 +296,7 @@ describe('bench/gpu', () => {
       assert.ok(
         page.includes(
           `| ${id} | 4 [4, 4] | 16000 | 20 [20, 20] | 12 [12, 12] | 8 [8, 8] | ` +
-            'failed: not ready after 300 s | 2.00 [2.00, 2.00] | 1.5 | 2000 / 2000 | 31 % (bytes) |',
+            'failed: not ready after 300 s | 2.00 [2.00, 2.00] | 1.5 | 2000 / 2000 | 31 % (memory) |',
         ),
         page,
       );

@@ -1,10 +1,5 @@
-/** What a card can do at most, by its maker's data sheet. */
-export interface CardLimits {
-  /** bf16 operations a second of its tensor cores, float32 accumulation, without sparsity. */
-  readonly operationsPerSecond: number;
-  /** Bytes a second from and to its memory. */
-  readonly bytesPerSecond: number;
-}
+import { leastSeconds, workOf, type Machine } from '../roofline.js';
+import type { Scenario } from '../scenarios.js';
 
 const tera = 1e12;
 
@@ -23,8 +18,36 @@ const table: readonly (readonly [name: RegExp, teraOperations: number, teraBytes
   [/\bA10\b/, 125, 0.6],
 ];
 
-/** Undefined for a card that is not in the table: no share is computed then. */
-export function limitsOf(cardName: string): CardLimits | undefined {
+/** Of bf16 on its tensor cores and of its memory; undefined for a card that is not in the table. */
+export function limitsOf(cardName: string): Machine | undefined {
   const row = table.find(([name]) => name.test(cardName));
-  return row && { operationsPerSecond: row[1] * tera, bytesPerSecond: row[2] * tera };
+  return row && { flopsPerSecond: row[1] * tera, bytesPerSecond: row[2] * tera };
+}
+
+/** A measured time beside the least that a card would need for it. */
+export interface RooflineShare {
+  readonly flops: number;
+  readonly bytes: number;
+  /** The least seconds, operation by operation. */
+  readonly leastSeconds: number;
+  /** Least time through measured time. */
+  readonly share: number;
+  /** What takes longer over all operations. */
+  readonly boundBy: 'arithmetic' | 'memory';
+}
+
+/** Undefined for a card whose limits are not known. */
+export function rooflineShare(
+  cardName: string,
+  scenario: Scenario,
+  seconds: number,
+): RooflineShare | undefined {
+  const limits = limitsOf(cardName);
+  if (!limits) return undefined;
+  const work = workOf(scenario);
+  const least = leastSeconds(work, limits);
+  const { flops, bytes } = work;
+  const computing = flops / limits.flopsPerSecond;
+  const boundBy = computing >= bytes / limits.bytesPerSecond ? 'arithmetic' : 'memory';
+  return { flops, bytes, leastSeconds: least, share: least / seconds, boundBy };
 }

@@ -6,9 +6,9 @@ import { ourContestant, torchContestants } from '../../contestants.js';
 import { findPythons, type TorchDescription, type TorchPython } from '../../find-python.js';
 import { measure, type Measurement } from '../../measure.js';
 import { scenarios, type Scenario } from '../../scenarios.js';
+import { rooflineShare, type RooflineShare } from '../limits.js';
 import { releaseFolder, type Context, type Outcome, type Part } from '../part.js';
 import { memoryInUse } from '../platform.js';
-import type { RooflineShare } from '../roofline-share.js';
 
 export interface BenchResult {
   readonly measurement: Measurement;
@@ -73,8 +73,14 @@ async function bench(
     memoryInUse,
     progress: context.say,
   });
-  const result = { measurement, pytorch: without(torch.description, 'location') };
   const [ours] = measurement.results;
+  const { card } = context.platform;
+  const roofline = ours?.seconds && rooflineShare(card.name, scenario, ours.seconds.median);
+  const result = {
+    measurement,
+    pytorch: without(torch.description, 'location'),
+    ...(roofline && { roofline }),
+  };
   if (ours?.error !== undefined) {
     return { status: 'failed', reason: `countenance: ${ours.error}`, result };
   }
