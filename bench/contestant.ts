@@ -1,6 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Scenario } from './scenarios.js';
+import type { Precision, Scenario } from './scenarios.js';
 
 /** One side of a comparison: a program that answers JSON lines, and how it shall run. */
 export interface Contestant {
@@ -10,8 +10,9 @@ export interface Contestant {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   /** How the program shall run the network; `eager` is its plain way. */
-  readonly variant: 'eager' | 'traced' | 'compiled' | 'bf16';
-  /** Of another precision: shown, never compared with. */
+  readonly variant: 'eager' | 'traced' | 'compiled' | 'graphed';
+  readonly precision: Precision;
+  /** Of another precision than the scenario's: shown, never compared with. */
   readonly informational: boolean;
 }
 
@@ -23,6 +24,14 @@ export interface Turn {
   readonly cpuSeconds: number;
   /** The loss of the last step, or the mean magnitude of its logits: shows that work was done. */
   readonly value: number;
+}
+
+/** The most memory that a contestant's process held, in bytes. */
+export interface PeakMemory {
+  /** Its resident set. */
+  readonly peakBytes: number;
+  /** What it allocated for tensors on the GPU, where it uses one and can tell. */
+  readonly deviceBytes?: number;
 }
 
 type Answer = Readonly<Record<string, unknown>>;
@@ -50,9 +59,11 @@ export class Runner {
   }
 
   /** Builds the network and runs it once. Rejects with the reason why it cannot. */
-  async setUp(scenario: Scenario, variant: string, threads: number): Promise<void> {
-    const { task, backbone, size, batch } = scenario;
-    await this.#ask({ cmd: 'setup', task, backbone, size, batch, threads, variant });
+  async setUp(scenario: Scenario, contestant: Contestant, threads: number): Promise<void> {
+    const { task, backbone, size, batch, device } = scenario;
+    const { variant, precision } = contestant;
+    const network = { task, backbone, size, batch, device, precision };
+    await this.#ask({ cmd: 'setup', ...network, threads, variant });
   }
 
   async run(count: number): Promise<Turn> {
@@ -70,9 +81,10 @@ export class Runner {
     return { seconds, cpuSeconds, value };
   }
 
-  /** Peak resident set size of the process, in bytes. */
-  async peakBytes(): Promise<number> {
-    return Number((await this.#ask({ cmd: 'memory' }))['peakBytes']);
+  async memory(): Promise<PeakMemory> {
+    const { peakBytes, deviceBytes } = await this.#ask({ cmd: 'memory' });
+    const device = typeof deviceBytes === 'number' ? { deviceBytes } : {};
+    return { peakBytes: Number(peakBytes), ...device };
   }
 
   /** Ends the process and waits until its memory is free again. */
@@ -80,9 +92,14 @@ export class Runner {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null || this.#failure) return;
     const ended = new Promise((resolve) => this.#child.once('close', resolve));
     this.#child.stdin.end();
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);
+    const timer = setTimeout(() => this.kill(), 10_000);
     await ended;
     clearTimeout(timer);
+  }
+
+  /** Ends the process at once; whatever it is asked rejects. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
   }
 
   async #ask(request: Answer): Promise<Answer> {

@@ -1,16 +1,19 @@
 import { join } from 'node:path';
 import type { Contestant } from './contestant.js';
 import { twin, type TorchPython } from './find-python.js';
+import { nodeProgram, root } from './paths.js';
+import type { Precision, Scenario } from './scenarios.js';
 
 /** countenance through its public API, in a process of its own. */
-export function ourContestant(): Contestant {
+export function ourContestant(scenario: Scenario, precision = scenario.precision): Contestant {
+  const informational = precision !== scenario.precision;
   return {
-    name: 'countenance',
+    name: informational ? `countenance ${precision}` : 'countenance',
     command: process.execPath,
-    args: ['-r', 'ts-node/register/transpile-only', join(__dirname, 'ours.ts')],
-    env: { TS_NODE_PROJECT: join(__dirname, '..', 'tsconfig.json') },
+    ...nodeProgram('ours'),
     variant: 'eager',
-    informational: false,
+    precision,
+    informational,
   };
 }
 
@@ -19,28 +22,52 @@ export function nameOfTorch({ description }: TorchPython): string {
   return `PyTorch ${description.torch.replace(/[+].*$/, '')}`;
 }
 
+/** The ways in which a PyTorch can do a task on a device, and those of another precision. */
+function waysOf(
+  { description }: TorchPython,
+  { task, device, precision }: Scenario,
+  quick: boolean,
+): { variant: Contestant['variant']; precision: Precision }[] {
+  const variants: Contestant['variant'][] = ['eager'];
+  if (device === 'cuda') variants.push('graphed');
+  if (!quick) {
+    if (device === 'cpu' && task === 'infer') variants.push('traced');
+    if (description.compile) variants.push('compiled');
+  }
+  const ways = variants.map((variant) => ({ variant, precision }));
+  // On a GPU float32 is a question of TF32 or not; it is left out there.
+  if (quick || device === 'cuda') return ways;
+  return [...ways, { variant: 'eager', precision: 'bf16' }];
+}
+
+/** What PyTorch's compiler tunes once is kept for the next run. */
+const compilerCache = join(root, 'build', 'inductor');
+
 /**
- * Every way in which PyTorch can do a task: plainly, compiled or traced where that is possible, and with
- * bf16 autocast, which is another precision and only shown.
+ * Every way in which PyTorch can do a scenario's task: plainly, compiled, traced or as a CUDA graph where
+ * that is possible, and with bf16 autocast where the scenario's precision is another: only shown.
  */
 export function torchContestants(
   python: TorchPython,
-  task: 'train' | 'infer',
+  scenario: Scenario,
   threads: number,
   quick: boolean,
 ): Contestant[] {
-  const variants: Contestant['variant'][] = ['eager'];
-  if (!quick) {
-    if (task === 'infer') variants.push('traced');
-    if (python.description.compile) variants.push('compiled');
-    variants.push('bf16');
-  }
-  return variants.map((variant) => ({
-    name: nameOfTorch(python) + (variant === 'eager' ? '' : ` ${variant}`),
-    command: python.path,
-    args: [twin],
-    env: { ...python.env, OMP_NUM_THREADS: String(threads) },
-    variant,
-    informational: variant === 'bf16',
-  }));
+  return waysOf(python, scenario, quick).map(({ variant, precision }) => {
+    const informational = precision !== scenario.precision;
+    const notes = [variant === 'eager' ? '' : variant, informational ? precision : ''];
+    return {
+      name: [nameOfTorch(python), ...notes].filter(Boolean).join(' '),
+      command: python.path,
+      args: [twin],
+      env: {
+        ...python.env,
+        OMP_NUM_THREADS: String(threads),
+        TORCHINDUCTOR_CACHE_DIR: compilerCache,
+      },
+      variant,
+      precision,
+      informational,
+    };
+  });
 }

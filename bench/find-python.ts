@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { root } from './paths.js';
 
 /** A Python that has PyTorch, and what that PyTorch is made of. */
 export interface TorchPython {
@@ -27,10 +28,17 @@ export interface TorchDescription {
   readonly allocator: string;
   /** Whether it has torch.compile. */
   readonly compile: boolean;
+  /** The first GPU as it sees it; null without one. */
+  readonly cuda: {
+    readonly name: string;
+    /** Version of CUDA it was built with. */
+    readonly cuda: string;
+    readonly cudnn: number;
+  } | null;
 }
 
 /** PyTorch's side of the benchmark. */
-export const twin = join(__dirname, 'pytorch', 'twin.py');
+export const twin = join(root, 'bench', 'pytorch', 'twin.py');
 
 const run = promisify(execFile);
 const executable = process.platform === 'win32' ? 'python.exe' : 'python3';

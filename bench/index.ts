@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../lib/errors.js';
 import { info } from '../lib/index.js';
 import { without } from '../lib/model/config.js';
@@ -10,7 +10,7 @@ import { findPythons } from './find-python.js';
 import { describeMachine, watchNoise } from './machine.js';
 import { measure, type Measurement } from './measure.js';
 import { headerLines, markdown, measurementTable, noiseLine, type Report } from './report.js';
-import { selectScenarios } from './scenarios.js';
+import { devices, selectScenarios, type Device } from './scenarios.js';
 
 // npm run bench: training steps and forward passes of countenance and PyTorch in one run, in turns.
 // README.md beside this file tells how to read what it prints.
@@ -18,6 +18,7 @@ import { selectScenarios } from './scenarios.js';
 interface Options {
   readonly quick?: boolean;
   readonly only?: string;
+  readonly device: Device;
   readonly threads: number;
   readonly rounds?: number;
   readonly json?: string;
@@ -39,6 +40,11 @@ function parseOptions(): Options {
     )
     .option('--quick', 'one warm-up and two short rounds, plain variants: a look, not a result')
     .option('--only <text>', 'scenarios whose name holds one of these comma-separated texts')
+    .addOption(
+      new Option('--device <name>', 'where to run: float32 on the CPU, bf16 on a GPU')
+        .choices(devices)
+        .default('cpu'),
+    )
     .option('--threads <n>', 'CPU threads of each side', positiveInteger, availableParallelism())
     .option('--rounds <n>', 'rounds that count (default: 7, quick: 2)', positiveInteger)
     .option('--json <file>', 'write the figures to this file too')
@@ -66,7 +72,7 @@ function keep(report: Report): string {
 async function main(): Promise<void> {
   const options = parseOptions();
   const { quick = false, threads } = options;
-  const scenarios = selectScenarios(options.only);
+  const scenarios = selectScenarios(options.only, options.device);
   const stopWatching = watchNoise();
   progress('looking for PyTorch');
   const pythons = options.pytorch ? await findPythons() : [];
@@ -80,6 +86,7 @@ async function main(): Promise<void> {
     machine: describeMachine(),
     countenance: info(),
     pytorch: pythons.map(({ description }) => without(description, 'location')),
+    device: options.device,
     threads,
     rounds: options.rounds ?? (quick ? 2 : 7),
     warmUpRounds: 1,
@@ -90,14 +97,15 @@ async function main(): Promise<void> {
   const measurements: Measurement[] = [];
   for (const scenario of scenarios) {
     const contestants = [
-      ourContestant(),
-      ...pythons.flatMap((python) => torchContestants(python, scenario.task, threads, quick)),
+      ourContestant(scenario),
+      ...pythons.flatMap((python) => torchContestants(python, scenario, threads, quick)),
     ];
     const measurement = await measure(scenario, contestants, {
       rounds: head.rounds,
       warmUp: head.warmUpRounds,
       threads,
       count: quick ? Math.ceil(scenario.count / 4) : scenario.count,
+      ...(scenario.device === 'cuda' && { turnSeconds: quick ? 0.1 : 0.3 }),
       progress,
     });
     progress('');
@@ -109,7 +117,8 @@ async function main(): Promise<void> {
   if (options.json !== undefined) {
     writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
   }
-  const whole = !quick && options.only === undefined && options.pytorch;
+  // A GPU's results are kept by bench/gpu, with its card and driver.
+  const whole = !quick && options.only === undefined && options.pytorch && options.device === 'cpu';
   if (whole) console.log(`kept in ${keep(report)}`);
   if (measurements.some(({ results }) => results[0]?.error !== undefined)) process.exitCode = 1;
 }

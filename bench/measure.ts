@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/errors.js';
-import { Runner, type Contestant, type Turn } from './contestant.js';
+import { Runner, type Contestant, type PeakMemory, type Turn } from './contestant.js';
 import type { Scenario } from './scenarios.js';
 import { spreadOf, type Spread } from './statistics.js';
 
@@ -16,6 +16,10 @@ export interface Result {
   readonly imagesPerSecond?: number;
   /** Peak resident set size of its process, which ran nothing else. */
   readonly peakBytes?: number;
+  /** What it allocated for tensors on the GPU at most, by its own account. */
+  readonly deviceBytes?: number;
+  /** What its process took of the GPU's memory until it had run once, context and libraries included. */
+  readonly cardBytes?: number;
   /** The median wall time of a step or pass in each round. */
   readonly rounds?: readonly number[];
 }
@@ -42,6 +46,12 @@ export interface MeasureOptions {
   readonly threads: number;
   /** Steps or passes of a turn. */
   readonly count: number;
+  /** Instead of `count`: how long a turn shall take, in seconds; each contestant finds its count. */
+  readonly turnSeconds?: number;
+  /** How long building a network and running it once may take, in seconds; default: any time. */
+  readonly setUpSeconds?: number;
+  /** The GPU's memory in use, in bytes; undefined where it cannot be told. */
+  readonly memoryInUse?: () => Promise<number | undefined>;
   readonly progress: (text: string) => void;
 }
 
@@ -50,7 +60,9 @@ interface Entry {
   readonly turns: Turn[];
   runner?: Runner;
   error?: string;
-  peakBytes?: number;
+  count: number;
+  cardBytes?: number;
+  memory?: PeakMemory;
 }
 
 /** Runs an action of an entry; whatever fails ends this entry only. */
@@ -63,20 +75,62 @@ async function attempt(entry: Entry, action: (runner: Runner) => Promise<void>):
   }
 }
 
+/** Rejects, and ends the contestant, when a promise of its takes longer than `seconds`. */
+async function within<T>(
+  seconds: number | undefined,
+  runner: Runner,
+  work: Promise<T>,
+): Promise<T> {
+  if (seconds === undefined) return work;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`not ready after ${Math.round(seconds)} s`));
+      runner.kill();
+    }, seconds * 1e3);
+  });
+  work.catch(() => undefined); // it may fail after it was given up
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Steps that fill a turn, at least 3, by the median of a few. */
+async function countFor(runner: Runner, turnSeconds: number): Promise<number> {
+  const { seconds } = await runner.run(5);
+  return Math.max(3, Math.min(1000, Math.round(turnSeconds / spreadOf(seconds).median)));
+}
+
+/** Builds a contestant's network and runs it once. */
+async function prepare(entry: Entry, scenario: Scenario, options: MeasureOptions): Promise<void> {
+  options.progress(`${scenario.id}: preparing ${entry.contestant.name}`);
+  const before = await options.memoryInUse?.();
+  entry.runner = new Runner(entry.contestant);
+  await attempt(entry, async (runner) => {
+    const ready = runner.setUp(scenario, entry.contestant, options.threads);
+    await within(options.setUpSeconds, runner, ready);
+    if (options.turnSeconds !== undefined)
+      entry.count = await countFor(runner, options.turnSeconds);
+    const after = await options.memoryInUse?.();
+    if (before !== undefined && after !== undefined) entry.cardBytes = after - before;
+  });
+}
+
 /** Runs contestants in turns: A B C, B C A, C A B, ... so that a drift of the machine hits all. */
 async function interleave(
   contestants: readonly Contestant[],
   scenario: Scenario,
   options: MeasureOptions,
 ): Promise<Entry[]> {
-  const entries: Entry[] = contestants.map((contestant) => ({ contestant, turns: [] }));
+  const entries: Entry[] = contestants.map((contestant) => ({
+    contestant,
+    turns: [],
+    count: options.count,
+  }));
   try {
-    for (const entry of entries) {
-      options.progress(`${scenario.id}: preparing ${entry.contestant.name}`);
-      entry.runner = new Runner(entry.contestant);
-      const { variant } = entry.contestant;
-      await attempt(entry, (runner) => runner.setUp(scenario, variant, options.threads));
-    }
+    for (const entry of entries) await prepare(entry, scenario, options);
     const rounds = options.warmUp + options.rounds;
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < entries.length; i++) {
@@ -85,14 +139,14 @@ async function interleave(
           `${scenario.id}: round ${round + 1} of ${rounds}, ${entry.contestant.name}`,
         );
         await attempt(entry, async (runner) => {
-          const turn = await runner.run(options.count);
+          const turn = await runner.run(entry.count);
           if (round >= options.warmUp) entry.turns.push(turn);
         });
       }
     }
     for (const entry of entries) {
       await attempt(entry, async (runner) => {
-        entry.peakBytes = await runner.peakBytes();
+        entry.memory = await runner.memory();
       });
     }
   } finally {
@@ -101,7 +155,8 @@ async function interleave(
   return entries;
 }
 
-function toResult({ contestant, turns, error, peakBytes }: Entry, batch: number): Result {
+function toResult(entry: Entry, batch: number): Result {
+  const { contestant, turns, error, memory, cardBytes } = entry;
   const base = { contestant: contestant.name, informational: contestant.informational };
   if (error !== undefined) return { ...base, error };
   const rounds = turns.map((turn) => spreadOf(turn.seconds).median);
@@ -112,7 +167,9 @@ function toResult({ contestant, turns, error, peakBytes }: Entry, batch: number)
     seconds,
     cpuSeconds: spreadOf(cpu).median,
     imagesPerSecond: batch / seconds.median,
-    peakBytes: peakBytes ?? 0,
+    peakBytes: 0,
+    ...memory,
+    ...(cardBytes !== undefined && { cardBytes }),
     rounds,
   };
 }

@@ -1,12 +1,18 @@
 import { createInterface } from 'node:readline';
 import { messageOf } from '../lib/errors.js';
 import { Model, Trainer, rafdbClasses, syntheticTextEmbeddings } from '../lib/index.js';
-import type { Scenario } from './scenarios.js';
+import type { Precision, Scenario } from './scenarios.js';
 
 // Our side of the benchmark, in a process of its own: the commands of pytorch/twin.py, answered by
 // the public API.
 
 type Step = () => Promise<number>;
+
+/** What the driver asks for. */
+interface Setup extends Scenario {
+  readonly threads: number;
+  readonly precision: Precision;
+}
 
 /** uint8 images (batch, size, size, 3) from a small congruential generator. */
 function noiseImages(batch: number, size: number): Uint8Array {
@@ -17,14 +23,16 @@ function noiseImages(batch: number, size: number): Uint8Array {
   });
 }
 
-async function setUp(scenario: Scenario & { readonly threads: number }): Promise<Step> {
-  const { task, backbone, size, batch, threads } = scenario;
+async function setUp(setup: Setup): Promise<Step> {
+  const { task, backbone, size, batch, device, precision, threads } = setup;
   const classes = rafdbClasses;
   const model = await Model.create({
     backbone,
     inputSize: size,
     classes,
     textEmbeddings: syntheticTextEmbeddings(classes),
+    device,
+    precision,
     threads,
   });
   const images = noiseImages(batch, size);
@@ -40,6 +48,7 @@ async function setUp(scenario: Scenario & { readonly threads: number }): Promise
     momentum: 0.9,
     weightDecay: 5e-4,
     maxGradientNorm: 0,
+    precision,
   });
   const labels = Array.from({ length: batch }, (_, i) => i % classes.length);
   return async () => (await trainer.step({ images, labels })).loss;
@@ -61,9 +70,7 @@ async function timed(step: Step, count: number): Promise<object> {
 async function main(): Promise<void> {
   let step: Step | undefined;
   for await (const line of createInterface({ input: process.stdin })) {
-    const request = JSON.parse(line) as { cmd: string; count: number } & Scenario & {
-        readonly threads: number;
-      };
+    const request = JSON.parse(line) as Setup & { readonly cmd: string };
     let answer: object;
     try {
       if (request.cmd === 'setup') {

@@ -1,5 +1,6 @@
 import type { Info } from '../lib/index.js';
 import type { TorchDescription } from './find-python.js';
+import type { Device } from './scenarios.js';
 import type { Machine, Noise } from './machine.js';
 import type { Comparison, Measurement, Result } from './measure.js';
 import type { Spread } from './statistics.js';
@@ -14,6 +15,7 @@ export interface Report {
   readonly countenance: Info;
   /** Empty where no Python with PyTorch was found. */
   readonly pytorch: readonly Omit<TorchDescription, 'location'>[];
+  readonly device: Device;
   readonly threads: number;
   readonly rounds: number;
   readonly warmUpRounds: number;
@@ -76,7 +78,7 @@ export function headerLines(report: Omit<Report, 'measurements' | 'noise'>): str
     ...(pytorch.length === 0
       ? ['PyTorch: no Python that has it was found, so only our side is measured']
       : pytorch.map(describeTorch)),
-    `${report.threads} threads, fp32, ${report.rounds} rounds after ${report.warmUpRounds} to warm up`,
+    `${report.threads} threads, ${report.device === 'cpu' ? 'fp32' : 'bf16 on the GPU'}, ${report.rounds} rounds after ${report.warmUpRounds} to warm up`,
     `command: ${report.command}`,
   ];
 }

@@ -1,3 +1,11 @@
+/** Where a scenario runs. */
+export const devices = ['cpu', 'cuda'] as const;
+/** One of {@link devices}. */
+export type Device = (typeof devices)[number];
+
+/** What a network computes with. */
+export type Precision = 'fp32' | 'bf16';
+
 /** What is measured: one network, one batch size, training steps or forward passes. */
 export interface Scenario {
   /** Such as `train resnet18@112 b64`. */
@@ -7,7 +15,10 @@ export interface Scenario {
   /** Side of the square input in pixels. */
   readonly size: number;
   readonly batch: number;
-  /** Steps or passes of one turn: about a second's worth. */
+  readonly device: Device;
+  /** Of the contestants that are compared. */
+  readonly precision: Precision;
+  /** Steps or passes of one turn: about a second's worth on the CPU; on a GPU it is found out. */
   readonly count: number;
 }
 
@@ -18,11 +29,11 @@ function scenario(
   batch: number,
   count: number,
 ): Scenario {
-  return { id: `${task} ${backbone}@${size} b${batch}`, task, backbone, size, batch, count };
+  const id = `${task} ${backbone}@${size} b${batch}`;
+  return { id, task, backbone, size, batch, device: 'cpu', precision: 'fp32', count };
 }
 
-/** Every scenario, in the order of the table. */
-export const scenarios: readonly Scenario[] = [
+const cpuScenarios: readonly Scenario[] = [
   scenario('train', 'resnet18', 112, 64, 3),
   scenario('train', 'resnet18', 48, 64, 8),
   scenario('train', 'swin-t', 112, 64, 1),
@@ -34,19 +45,49 @@ export const scenarios: readonly Scenario[] = [
   scenario('infer', 'swin-t', 112, 1, 30),
 ];
 
+/** On a GPU: the networks and sizes, those first that matter most. */
+const gpuNetworks = [
+  ['resnet18', 112],
+  ['swin-t', 112],
+  ['resnet18', 224],
+] as const;
+const gpuBatches = [
+  ['train', 64],
+  ['infer', 1],
+  ['train', 256],
+  ['infer', 64],
+  ['infer', 256],
+] as const;
+
+/** Every scenario of a device, in the order of measurement and of the table. */
+export const scenarios: Readonly<Record<Device, readonly Scenario[]>> = {
+  cpu: cpuScenarios,
+  cuda: gpuBatches.flatMap(([task, batch]) =>
+    gpuNetworks.map(([backbone, size]) => ({
+      ...scenario(task, backbone, size, batch, 1),
+      device: 'cuda' as const,
+      precision: 'bf16' as const,
+    })),
+  ),
+};
+
 /**
- * The scenarios whose id holds one of the comma-separated texts; all of them for no text.
+ * The scenarios of a device whose id holds one of the comma-separated texts; all of them for no text.
  *
  * @throws RangeError where a text fits none
  */
-export function selectScenarios(only: string | undefined): readonly Scenario[] {
-  if (only === undefined) return scenarios;
+export function selectScenarios(
+  only: string | undefined,
+  device: Device = 'cpu',
+): readonly Scenario[] {
+  const all = scenarios[device];
+  if (only === undefined) return all;
   const wanted = only.split(',').map((text) => text.trim().toLowerCase());
   for (const text of wanted) {
-    if (text === '' || !scenarios.some(({ id }) => id.includes(text))) {
-      const ids = scenarios.map(({ id }) => `'${id}'`).join(', ');
+    if (text === '' || !all.some(({ id }) => id.includes(text))) {
+      const ids = all.map(({ id }) => `'${id}'`).join(', ');
       throw new RangeError(`Expected a part of one of ${ids} but received '${text}'`);
     }
   }
-  return scenarios.filter(({ id }) => wanted.some((text) => id.includes(text)));
+  return all.filter(({ id }) => wanted.some((text) => id.includes(text)));
 }

@@ -1,5 +1,6 @@
 // Tests the CUDA kernels without a GPU: their sources run on the emulator of test/cuda, plain and
-// under sanitizers, and, where nvcc is, compile for every architecture of the plugin.
+// under sanitizers, and, where nvcc is, compile for every architecture of the plugin, with the test
+// programs for a real GPU, which run where there is one.
 // Usage: node tools/start.mjs test:cuda [plain|node|asan|tsan|nvcc...] [-- PART_OF_A_TEST_NAME...]
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -24,6 +25,15 @@ const sharedMemoryCases = [
   'objective',
   'soft_cross_entropy',
 ];
+
+/** Programs for a machine with a GPU; elsewhere they say so and end with this status. */
+const gpuPrograms = ['cuda_gpu_tests', 'cuda_gpu_op_tests', 'cuda_gpu_golden_tests'];
+const noGpuStatus = 77;
+
+async function runOnGpu(program, names) {
+  const status = await runInteractive(program, names);
+  return status === noGpuStatus ? 0 : status;
+}
 
 const variants = {
   async plain(names) {
@@ -67,13 +77,20 @@ const variants = {
       () => runUnderTsan(join(folder, 'cuda_op_tests'), cases),
     ]);
   },
-  async nvcc() {
+  async nvcc(names) {
     if (spawnSync('nvcc', ['--version']).status !== 0) {
       console.log('SKIPPED: nvcc was not found, so that no kernel was compiled for a GPU');
       return 0;
     }
-    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], 'countenance_cuda');
-    return runInteractive(process.execPath, [join(root, 'test/cuda/check-ptxas.mjs'), folder]);
+    const folder = await buildIn(
+      'build/cuda',
+      ['-DCOUNTENANCE_CUDA=ON'],
+      ...['countenance_cuda', 'cuda_gpu_programs'],
+    );
+    return runAll([
+      () => runInteractive(process.execPath, [join(root, 'test/cuda/check-ptxas.mjs'), folder]),
+      ...gpuPrograms.map((name) => () => runOnGpu(join(folder, 'Release', name), names)),
+    ]);
   },
 };
 

@@ -303,17 +303,20 @@ def unit(v):
 
 
 def objective(logits, expression, neutral, labels, text, neutral_class, contrast="pairwise"):
-    """(loss, L_s, L_t, L_c), every lambda 1; L_t and L_c run over the non-neutral samples."""
+    """(loss, L_s, L_t, L_c), every lambda 1; L_t and L_c run over the non-neutral samples.
+
+    The others are masked, not selected: every shape is known in advance, so that nothing waits for
+    the device and a CUDA graph can hold it.
+    """
     supervised = F.cross_entropy(logits, labels)
-    keep = labels != neutral_class
-    if not bool(keep.any()):
-        zero = supervised.new_zeros(())
-        return supervised, supervised, zero, zero
-    e, n, own = expression[keep], neutral[keep], text[labels[keep]]
-    transformation = (1 - F.cosine_similarity(e - n, own - text[neutral_class], eps=1e-8)).mean()
-    a, e, n = unit(own), unit(e), unit(n)
+    kept = (labels != neutral_class).to(expression.dtype)
+    share = kept / kept.sum().clamp(min=1)  # (B): 1 / |I| for the samples of I
+    own = text[labels]
+    cosine = F.cosine_similarity(expression - neutral, own - text[neutral_class], dim=-1, eps=1e-8)
+    transformation = (share * (1 - cosine)).sum()
+    a, e, n = unit(own), unit(expression), unit(neutral)
     if contrast == "pairwise":  # the mean over all pairs, in O(B D)
-        contrast_loss = 2 + a.mean(0) @ (n.mean(0) - e.mean(0))
+        contrast_loss = 2 * share.sum() + (share @ a) @ (share @ n - share @ e)
     else:
-        contrast_loss = (a * (n - e)).sum(1).mean() + 2
+        contrast_loss = (share * ((a * (n - e)).sum(1) + 2)).sum()
     return supervised + transformation + contrast_loss, supervised, transformation, contrast_loss

@@ -6,14 +6,16 @@
     twin.py                      commands on standard input, answers on standard output, JSON lines:
 
     {"cmd": "setup", "task": "train" | "infer", "backbone": "resnet18" | "swin-t", "size": 112,
-     "batch": 64, "threads": 2, "variant": "eager" | "traced" | "compiled" | "bf16"}
+     "batch": 64, "threads": 2, "variant": "eager" | "traced" | "compiled" | "graphed",
+     "device": "cpu" | "cuda", "precision": "fp32" | "bf16"}
                                  -> {"ready": true} or {"error": "why this variant is not possible"}
     {"cmd": "run", "count": 3}   -> {"seconds": [wall time of each], "cpuSeconds": in all, "value": number}
-    {"cmd": "memory"}            -> {"peakBytes": number}     peak resident set size of this process
+    {"cmd": "memory"}            -> {"peakBytes": number}     peak resident set size of this process,
+                                    "deviceBytes" too on a GPU: the most that tensors held there
 
-Images are uint8 NHWC, as ours are; normalising them is part of the time. A training step reads its
-losses and its accuracy back, as ours does. The layout is channels_last, the precision float32; bf16
-is autocast and is marked as another precision by whoever shows it.
+Images are uint8 NHWC in the host's memory, as ours are; copying and normalising them is part of the
+time. A training step reads its losses and its accuracy back, as ours does, a prediction everything it
+computed. The layout is channels_last; bf16 is autocast. The variants live in variants.py.
 """
 
 import argparse
@@ -25,86 +27,18 @@ import time
 
 import torch
 
-from networks import Network, objective
-
-CLASSES, NEUTRAL = 7, 6
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from variants import Job
 
 
-def sgd(parameters):
-    """SGD of the method; fused where this PyTorch has it for the CPU (the fastest one it offers)."""
-    settings = {"lr": 0.002, "momentum": 0.9, "weight_decay": 5e-4}
-    parameters = list(parameters)
-    try:
-        return torch.optim.SGD(parameters, fused=True, **settings)
-    except (TypeError, RuntimeError):
-        return torch.optim.SGD(parameters, **settings)
-
-
-class Job:
-    """One network with one batch of images, ready to be stepped."""
-
-    def __init__(self, task, backbone, size, batch, variant, channels_last=True):
-        torch.manual_seed(0)
-        self.task, self.variant = task, variant
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.mean = torch.tensor(MEAN).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(STD).view(1, 3, 1, 1) * 255
-        self.text = torch.randn(CLASSES, 512)
-        self.images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
-        self.labels = torch.arange(batch) % CLASSES
-        self.network = Network(backbone, size, self.text).to(memory_format=self.format)
-        self.network.train(task == "train")
-        if task == "train":
-            self.optimizer = sgd(self.network.parameters())
-            self.run = self.network
-            if variant == "compiled":
-                self.run = torch.compile(self.network)
-            elif variant == "traced":
-                raise ValueError("traced: for inference only")
-            return
-        if variant == "traced":
-            with torch.no_grad():
-                traced = torch.jit.trace(self.network, self.normalized())
-                self.run = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
-        else:
-            self.run = torch.compile(self.network) if variant == "compiled" else self.network
-
-    def normalized(self):
-        images = self.images.permute(0, 3, 1, 2).to(torch.float32, memory_format=self.format)
-        return images.sub_(self.mean).div_(self.std)
-
-    def autocast(self):
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.variant == "bf16")
-
-    def train_step(self):
-        with self.autocast():
-            output = self.run(self.normalized())
-        output = [value.float() for value in output]
-        losses = objective(*output, self.labels, self.text, NEUTRAL)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses[0].backward()
-        self.optimizer.step()
-        correct = int((output[0].argmax(1) == self.labels).sum())
-        return [float(value) for value in losses] + [correct]
-
-    def predict(self):
-        with torch.inference_mode(), self.autocast():
-            return [value.float() for value in self.run(self.normalized())]
-
-    def step(self):
-        return self.train_step() if self.task == "train" else self.predict()
-
-    def timed(self, count):
-        seconds, result = [], None
-        cpu = time.process_time()
-        for _ in range(count):
-            start = time.perf_counter()
-            result = self.step()
-            seconds.append(time.perf_counter() - start)
-        cpu = time.process_time() - cpu
-        value = result[0] if self.task == "train" else float(result[0].abs().mean())
-        return {"seconds": seconds, "cpuSeconds": cpu, "value": value}
+def cuda():
+    """What this PyTorch sees of the first GPU; null where it has none."""
+    if not torch.cuda.is_available():
+        return None
+    return {
+        "name": torch.cuda.get_device_name(0),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
 
 
 def describe():
@@ -138,6 +72,7 @@ def describe():
         "isa": find("CPU capability"),
         "allocator": library("tcmalloc", "jemalloc", "mimalloc") or "libc",
         "compile": hasattr(torch, "compile"),
+        "cuda": cuda(),
         "threads": torch.get_num_threads(),
     }
 
@@ -147,7 +82,7 @@ def profile(backbone, size, batch, threads):
     from torch.profiler import ProfilerActivity, profile as profiler
 
     torch.set_num_threads(threads)
-    job = Job("train", backbone, size, batch, "eager")
+    job = Job("train", backbone, size, batch)
     for _ in range(2):
         job.step()
     steps = 3
@@ -168,6 +103,13 @@ def peak_bytes():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def device_bytes():
+    """The most that tensors held on the GPU at once, for a process that uses one."""
+    if not torch.cuda.is_initialized():
+        return {}
+    return {"deviceBytes": torch.cuda.max_memory_allocated()}
+
+
 def serve():
     # Whatever a library prints must not end up among the answers.
     answers = os.fdopen(os.dup(1), "w")
@@ -185,7 +127,7 @@ def serve():
             elif command == "run":
                 answer = job.timed(request["count"])
             elif command == "memory":
-                answer = {"peakBytes": peak_bytes()}
+                answer = {"peakBytes": peak_bytes(), **device_bytes()}
             else:
                 raise ValueError(f"unknown command '{command}'")
         except Exception as error:  # told to the driver, which shows it

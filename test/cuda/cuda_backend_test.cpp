@@ -3,63 +3,13 @@
 
 #include "backend/cuda/backend_class.h"
 #include "harness.h"
+#include "numbers.h"
 
 // What the op cases do not show of the backend itself: its memory, its streams, its recordings.
 
 namespace countenance::test {
 
 using cuda::CudaBackend;
-
-namespace {
-
-struct Numbers {
-  Numbers(Backend& backend, std::vector<float> values)
-      : block(backend.allocate(values.size() * sizeof(float))),
-        tensor(
-            tensor_of(static_cast<float*>(block->data()), {static_cast<int64_t>(values.size())})) {
-    backend.copy_in(tensor, values.data());
-  }
-
-  std::vector<float> get(Backend& backend) const {
-    std::vector<float> values(static_cast<size_t>(tensor.elements()));
-    backend.copy_out(values.data(), tensor);
-    return values;
-  }
-
-  std::unique_ptr<DeviceBlock> block;
-  Tensor tensor;
-};
-
-std::vector<float> counted(size_t n, float first = 0) {
-  std::vector<float> values;
-  for (size_t i = 0; i < n; ++i) values.push_back(first + static_cast<float>(i));
-  return values;
-}
-
-// The emulated machine as it was, whatever the test does to it.
-struct SavedHardware {
-  emulator::Hardware saved = emulator::hardware();
-  ~SavedHardware() { emulator::hardware() = saved; }
-};
-
-}  // namespace
-
-TEST(closing_gives_everything_back) {
-  const emulator::Resources before = emulator::resources();
-  {
-    CudaBackend backend(0);
-    const Numbers x(backend, counted(100000));
-    const Numbers y(backend, counted(100000));
-    backend.copy(x.tensor, y.tensor);
-    CHECK(x.get(backend) == counted(100000));
-    const auto recording = backend.record([&] { backend.fill(x.tensor, 1); });
-    backend.replay(*recording, 0);
-  }
-  const emulator::Resources after = emulator::resources();
-  CHECK(after.device_bytes == before.device_bytes && after.blocks == before.blocks &&
-            after.handles == before.handles,
-        after.device_bytes, " bytes, ", after.blocks, " blocks, ", after.handles, " handles");
-}
 
 TEST(memory_may_outlive_its_backend) {
   auto backend = std::make_unique<CudaBackend>(0);
@@ -116,44 +66,6 @@ TEST(copies_convert_between_float32_and_bfloat16) {
   backend.copy(back.tensor, half);
   CHECK(back.get(backend) == std::vector<float>({1.0f, 1.0f, -3.140625f, 1.00026e30f, 0.0f}) ||
         back.get(backend)[2] == -3.140625f);
-}
-
-TEST(out_of_memory_tells_what_was_wanted_and_what_is_free) {
-  const SavedHardware saved;
-  CudaBackend backend(0);
-  emulator::hardware().memory = size_t{100} << 20;
-  const auto first = backend.allocate(size_t{60} << 20);
-  std::string message;
-  CHECK(error_code([&] {
-          try {
-            backend.allocate(size_t{70} << 20);
-          } catch (const Error& error) {
-            message = error.what();
-            throw;
-          }
-        }) == code::kOutOfMemory);
-  CHECK(message.find("(70 MiB)") != std::string::npos &&
-            message.find("of its 100 MiB are free") != std::string::npos,
-        message);
-  // Nothing is broken by it.
-  const Numbers x(backend, counted(5));
-  CHECK(x.get(backend) == counted(5));
-}
-
-TEST(devices_are_counted_and_told_apart) {
-  const SavedHardware saved;
-  emulator::hardware().devices = 2;
-  CudaBackend first(0), second(1);
-  CHECK(first.description() == "cuda:0 (Emulated GPU)" &&
-        second.description() == "cuda:1 (Emulated GPU)");
-  const Numbers x(first, counted(7));
-  const Numbers y(second, counted(7, 100));
-  first.fill(x.tensor, 1);
-  CHECK(y.get(second) == counted(7, 100) && x.get(first) == std::vector<float>(7, 1.0f));
-  CHECK(error_code([] { CudaBackend(2); }) == code::kDeviceUnavailable);
-  CHECK(error_code([] { CudaBackend(-1); }) == code::kDeviceUnavailable);
-  emulator::hardware().error = cudaErrorInsufficientDriver;
-  CHECK(error_code([] { CudaBackend(0); }) == code::kDeviceUnavailable);
 }
 
 // ---- Recordings ----

@@ -4,12 +4,24 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <map>
 
 namespace countenance::test {
 
 namespace {
 int failures_of_case = 0;
 std::string skip_reason;
+std::map<std::string, double> largest_errors;  // of the running case
+
+void print_errors() {
+  const char* separator = "     largest error: ";
+  for (const auto& [what, error] : largest_errors) {
+    std::printf("%s%s %.3g", separator, what.c_str(), error);
+    separator = ", ";
+  }
+  if (!largest_errors.empty()) std::printf("\n");
+}
+
 }  // namespace
 
 std::vector<Case>& cases() {
@@ -27,6 +39,12 @@ void report_failure(const char* file, int line, const std::string& message) {
 }
 
 void skip(const std::string& reason) { skip_reason = reason; }
+
+void record_error(const std::string& what, double error) {
+  const auto [place, first] = largest_errors.emplace(what, error);
+  // A NaN stays: nothing is larger than it.
+  if (!first && !(error <= place->second)) place->second = error;
+}
 
 std::string error_code(const std::function<void()>& f) {
   try {
@@ -49,22 +67,25 @@ double normalised_error(const float* a, const float* b, int64_t n) {
   return reference == 0 ? std::sqrt(difference) : std::sqrt(difference / reference);
 }
 
-}  // namespace countenance::test
-
-int main(int argc, char** argv) {
-  using namespace countenance::test;
+int run_tests(int argc, char** argv, bool errors) {
+  if (argc == 2 && std::strcmp(argv[1], "--list") == 0) {
+    for (const Case& c : cases()) std::printf("%s\n", c.name);
+    return 0;
+  }
   int passed = 0;
   int failed = 0;
   int skipped = 0;
   const auto wanted = [&](const char* name) {
     return argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* part) {
-             return std::strstr(name, part) != nullptr;
+             return part[0] == '=' ? std::strcmp(name, part + 1) == 0
+                                   : std::strstr(name, part) != nullptr;
            });
   };
   for (const Case& c : cases()) {
     if (!wanted(c.name)) continue;
     failures_of_case = 0;
     skip_reason.clear();
+    largest_errors.clear();
     try {
       c.run();
     } catch (const std::exception& error) {
@@ -80,8 +101,11 @@ int main(int argc, char** argv) {
       ++passed;
       std::printf("  ok %s\n", c.name);
     }
+    if (errors) print_errors();
     std::fflush(stdout);
   }
   std::printf("native tests: %d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return failed == 0 && passed + skipped > 0 ? 0 : 1;
 }
+
+}  // namespace countenance::test

@@ -8,8 +8,8 @@
 
 #include "core/error.h"
 
-// A small test harness: TEST(name) { CHECK(...); } in any file of test/native; main in harness.cpp
-// runs all of them, or those whose name contains one of the arguments.
+// A small test harness: TEST(name) { CHECK(...); } in any file of a test program; its main calls
+// run_tests.
 
 namespace countenance::test {
 
@@ -22,6 +22,11 @@ struct Case {
 std::vector<Case>& cases();
 bool add_case(const char* name, const char* file, void (*run)());
 
+// Runs all cases, or those whose name contains one of the arguments (or, for =NAME, is it), or with
+// --list prints their names; a status for main to return.
+// errors: also tell the largest error that each case recorded.
+int run_tests(int argc, char** argv, bool errors = false);
+
 // Records a failure of the running case and goes on.
 void report_failure(const char* file, int line, const std::string& message);
 // Says why the running case did nothing.
@@ -33,6 +38,9 @@ std::string text(const Parts&... parts) {
   (out << ... << parts);
   return out.str();
 }
+
+// An error that the running case found of a backend or a quantity.
+void record_error(const std::string& what, double error);
 
 // The code of the Error that f throws, "" when it throws none.
 std::string error_code(const std::function<void()>& f);

@@ -154,6 +154,10 @@ struct TestedBackend {
   std::function<void(int threads)> use = nullptr;  // called before a cached backend is used again
   // Otherwise no derivatives, orders and single modes: enough for a sanitizer to see every access.
   bool thorough = true;
+  // Another backend, with float32, that run_case() compares the results with, and how far they may
+  // be from its: a normalised error.
+  std::function<Backend&()> reference = nullptr;
+  double parity = 0;
 };
 const std::vector<TestedBackend>& all_tested_backends();
 // Those of precision FP32.

@@ -9,6 +9,7 @@
 #include "bf16.h"
 #include "core/philox.h"
 #include "op_expected.h"
+#include "op_parity.h"
 
 namespace countenance::test {
 
@@ -16,7 +17,7 @@ namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr uint8_t kGuardByte = 0xAB;
-using Values = std::map<std::string, std::vector<float>>;
+using Values = Results;
 using Modes = std::map<std::string, GradientMode>;
 
 // ---- bfloat16: activations are 16 bits wide, everything else stays float ----
@@ -335,6 +336,10 @@ void run_on(const OpCase& c, const TestedBackend& tested, const Expected& expect
   for (const std::string& problem : one.problems) CHECK(false, where, ": ", problem);
   check_outputs(c, expected, one, where);
   check_gradients(c, expected, one, where);
+  if (tested.reference) {
+    CaseRun reference(c, expected, tested.reference(), Precision::FP32);
+    check_parity(c, tested, one.values, reference.run({}, {}).values);
+  }
   if (!tested.thorough) {
     if (c.backward)
       check_accumulation(c, expected, cached_backend(tested, 2), precision, one, where);

@@ -1,9 +1,10 @@
 // Records on a GPU what the functions of ptx_functions.h give, for the emulator's tests:
-//   nvcc -std=c++20 -arch=native -Inative -Itest/cuda test/cuda/golden/record.cu
-//     native/backend/cuda/check.cpp -o record && ./record > test/cuda/golden/ptx.txt
+//   build/gpu/Release/record_ptx > test/cuda/golden/ptx.txt
+// bench/gpu/run.sh does this in its part `parity`.
 #include <cstdio>
 #include <vector>
 
+#include "gpu/no_gpu.h"
 #include "ptx_functions.h"
 
 namespace {
@@ -28,6 +29,11 @@ void record(const char* name, int count, Kernel kernel, Arguments... arguments) 
 
 int main() {
   using namespace countenance::test;
+  const std::string reason = why_no_gpu();
+  if (!reason.empty()) {
+    std::fprintf(stderr, "no GPU: %s\n", reason.c_str());
+    return kNoGpuStatus;
+  }
   try {
     cudaDeviceProp properties;
     COUNTENANCE_CUDA(cudaGetDeviceProperties(&properties, 0));

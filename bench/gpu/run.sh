@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Verifies and measures countenance on an NVIDIA GPU; README.md beside this file tells how.
+# Usage: bench/gpu/run.sh [PART...] [OPTION...], see --help.
+#
+# Only finds Node and the benchmark's modules, from the folder that pack.sh made or from node_modules;
+# the rest is index.ts.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+# shellcheck source=bench/gpu/sources.sh
+. "$here/sources.sh"
+
+pack=${COUNTENANCE_GPU_PACK:-$root/.gpu}
+tools=$root/build/gpu/tools
+
+die() {
+  echo "bench/gpu/run.sh: $*" >&2
+  exit 2
+}
+
+# decompress FILE: xz where it is installed, else Python, which the benchmark needs anyway.
+decompress() {
+  if command -v xz >/dev/null; then
+    xz -dc "$1"
+  else
+    python3 -c 'import lzma, shutil, sys
+shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$1"
+  fi
+}
+
+unpack() {
+  if cmp -s "$pack/pack.json" "$tools/pack.json"; then return; fi
+  echo "unpacking $pack"
+  rm -rf "$tools"
+  mkdir -p "$tools"
+  decompress "$pack/node.xz" >"$tools/node"
+  chmod +x "$tools/node"
+  decompress "$pack/modules.tar.xz" | tar -x -C "$tools"
+  # Last: what was interrupted before it starts anew.
+  cp "$pack/pack.json" "$tools/pack.json"
+}
+
+if [ -f "$pack/pack.json" ]; then
+  if ! grep -qF "\"sources\": \"$(sources_hash "$root")\"" "$pack/pack.json"; then
+    die "$pack was made from other sources: run bench/gpu/pack.sh again"
+  fi
+  unpack
+  exec "$tools/node" "$tools/js/bench/gpu/index.js" "$@"
+fi
+command -v node >/dev/null ||
+  die "neither $pack (made by bench/gpu/pack.sh on a machine with npm) nor node was found"
+[ -d "$root/node_modules" ] || die "node_modules is missing: run npm ci, or pack.sh on a machine with npm"
+export TS_NODE_PROJECT=$root/tsconfig.json
+exec node -r "$root/node_modules/ts-node/register/transpile-only" "$here/index.ts" "$@"

@@ -1,0 +1,25 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** The package's folder: the benchmark runs from bench/ and, compiled, from below build/. */
+export const root = findRoot(__dirname);
+
+function findRoot(folder: string): string {
+  const file = join(folder, 'package.json');
+  if (existsSync(file)) {
+    const { name } = JSON.parse(readFileSync(file, 'utf8')) as { name?: string };
+    if (name === 'countenance') return folder;
+  }
+  const above = dirname(folder);
+  if (above === folder) throw new Error(`Found no package 'countenance' above ${__dirname}`);
+  return findRoot(above);
+}
+
+/** How Node runs a module of bench/ in a process of its own: `node <args>` with these variables. */
+export function nodeProgram(module: string): { args: string[]; env: Record<string, string> } {
+  if (__filename.endsWith('.js')) return { args: [join(__dirname, `${module}.js`)], env: {} };
+  return {
+    args: ['-r', 'ts-node/register/transpile-only', join(__dirname, `${module}.ts`)],
+    env: { TS_NODE_PROJECT: join(root, 'tsconfig.json') },
+  };
+}
