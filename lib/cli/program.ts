@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.js';
 import { addEvaluateCommand } from './evaluate.js';
+import { addExportCommand } from './export.js';
 import { addInfoCommand } from './info.js';
 import { examples, exitStatus } from './options.js';
 import { errorLine, type Context, type Streams } from './output.js';
@@ -63,6 +64,7 @@ function createProgram(context: Context): Command {
   addTrainCommand(program, context);
   addEvaluateCommand(program, context);
   addPredictCommand(program, context);
+  addExportCommand(program, context);
   addInfoCommand(program, context);
   return program;
 }
