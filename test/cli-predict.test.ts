@@ -304,7 +304,7 @@ describe('command line: evaluate and predict', function () {
       await fails(train('synthetic:14', '--init', init), 'ERR_SAFETENSORS', init);
       const theirs = join(directory, 'text_embeddings.safetensors');
       await fails(train('synthetic:14', '--init', theirs), 'ERR_SHAPE_MISMATCH', theirs);
-      await fails(train('synthetic:14', '--init', 'w.pth'), 'ERR_UNSUPPORTED', 'w.pth');
+      await fails(train('synthetic:14', '--init', 'w.pth'), 'ERR_FILE_NOT_FOUND', 'w.pth');
     });
 
     it('of a device or a precision that is not there', async function () {

@@ -109,11 +109,15 @@ describe('command line: training', function () {
 
   it('starts from other weights', async () => {
     const rest = ['--epochs', '1', '--limit', '14', '--out', temporary.path('warm')];
-    const { status, stderr } = await command(
+    const { status, stdout, stderr } = await command(
       ...['train', ...settings, ...rest, '--init', temporary.path('whole'), '--json'],
     );
     assert.equal(status, 0, stderr);
-    assert.match(stderr, /whole: \d+ tensors taken, 0 not in it/);
+    assert.match(stderr, /whole: countenance, or the whole model of the authors\n {2}matched +104 /);
+    const [init] = jsonLines(stdout);
+    assert.equal(init!['event'], 'init');
+    assert.equal((init!['matched'] as string[]).length, 104);
+    assert.deepEqual(init!['missing'], []);
   });
 
   it('uses the settings of the preset, and what is said over it', async () => {

@@ -51,7 +51,6 @@ describe('command line: usage', function () {
       [[...embed, '--classes', 'joy,joy'], 'distinct'],
       [[...embed, '--classes', 'joy=,neutral'], 'name=words'],
       [[...embed, '--classes', 'joy,neutral', '--template', 'a face'], '{class}'],
-      [['export', '--model', 'm', '--out', 'x'], '--format'],
       [['export', '--model', 'm', '--format', 'caffe', '--out', 'x'], 'caffe', 'onnx'],
       [['export', '--model', 'm', '--format', 'onnx'], '--out'],
       [['train', '--text', 'synthetic', '--out', 'x'], '--data'],

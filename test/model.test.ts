@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 
 import {
   Model,
@@ -327,7 +328,7 @@ describe('1 Model', function () {
       await rejectsWith(model.initialize('nowhere.safetensors'), 'ERR_FILE_NOT_FOUND', 'nowhere');
       const pickle = directory.path('weights.pth');
       await writeFile(pickle, 'cos\nsystem\n.');
-      await rejectsWith(model.initialize(pickle), 'ERR_SAFETENSORS', 'weights.pth');
+      await rejectsWith(model.initialize(pickle), 'ERR_UNSAFE_PICKLE', 'weights.pth', 'os.system');
     });
   });
 

@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { CountenanceError } from '../errors.js';
 import { kindOf } from '../files.js';
 import { recoverDirectory } from './directory.js';
@@ -59,7 +59,10 @@ async function findInDirectory(directory: string): Promise<string> {
   );
 }
 
-/** By the first bytes: a ZIP file or a pickle, a JSON text, else safetensors. */
+/** Names that PyTorch's files usually have: what decides where the content does not. */
+const pytorchExtensions = ['.pth', '.pt', '.bin', '.ckpt', '.pkl', '.tar'];
+
+/** By the first bytes: a ZIP file or a pickle, a JSON text, safetensors. */
 async function detectForm(file: string): Promise<'json' | 'pytorch' | 'safetensors'> {
   const reader = await FileReader.open(file, 'Weights file');
   let start: Uint8Array;
@@ -68,10 +71,11 @@ async function detectForm(file: string): Promise<'json' | 'pytorch' | 'safetenso
   } finally {
     await reader.close();
   }
-  const isZip = start[0] === 0x50 && start[1] === 0x4b && start[2] === 3 && start[3] === 4;
-  // A pickle names its protocol, 1 to 5; safetensors has the length of its header, then '{'.
-  const isPickle = start[0] === 0x80 && start[1]! <= 5 && start[8] !== 0x7b;
+  const brace = 0x7b;
+  if (start[8] === brace) return 'safetensors'; // after the 8 bytes of its header's length
+  const isZip = start[0] === 0x50 && start[1] === 0x4b;
+  const isPickle = start[0] === 0x80 && start[1]! <= 5;
   if (isZip || isPickle) return 'pytorch';
-  const isJson = start[0] === 0x7b && start[8] !== 0x7b;
-  return isJson || basename(file).endsWith('.index.json') ? 'json' : 'safetensors';
+  if (start[0] === brace || basename(file).endsWith('.index.json')) return 'json';
+  return pytorchExtensions.includes(extname(file).toLowerCase()) ? 'pytorch' : 'safetensors';
 }

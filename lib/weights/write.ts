@@ -47,6 +47,6 @@ export function formatOf(file: string): WeightFileFormat {
   if (Object.hasOwn(formatOfExtension, extension)) return formatOfExtension[extension]!;
   throw new CountenanceError(
     'ERR_INVALID_ARGUMENT',
-    `The name '${file}' tells no format: end it with .safetensors or .pth, or give a format`,
+    `The name '${file}' tells no format: end it with .onnx, .safetensors or .pth, or give a format`,
   );
 }

@@ -48,7 +48,6 @@ async function readPickles(reader: FileReader, fail: Fail): Promise<Pickles> {
 }
 
 async function parsePickles(bytes: Uint8Array, path: string, fail: Fail): Promise<Pickles> {
-  if (bytes[0] !== 0x80) throw fail('it starts like no file of torch.save');
   const run = (start: number, table = new StorageTable()) =>
     new Unpickler(bytes, start, table).run();
   const first = await run(0);
