@@ -90,7 +90,7 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     .option('--init-prefix <text>', 'take only names that start with this, and take it off')
     .optionsGroup('Training:')
     .addOption(
-      new Option('--preset <name>', "all settings of the authors' script, where not given").choices(
+      new Option('--preset <name>', 'settings for all that is not given, listed below').choices(
         Object.keys(presets),
       ),
     )
@@ -125,6 +125,7 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     .optionsGroup('Options:');
   addJsonOption(addDeviceOptions(command))
     .addHelpText('after', specHelp())
+    .addHelpText('after', presetHelp())
     .addHelpText(
       'after',
       examples(
@@ -140,6 +141,14 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     checkUsage(command, options);
     finish(await train(options, new Output(streams, options.json ?? false)));
   });
+}
+
+function presetHelp(): string {
+  const width = Math.max(...Object.keys(presets).map((name) => name.length));
+  const lines = Object.entries(presets).map(
+    ([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`,
+  );
+  return `\nPresets:\n${lines.join('\n')}`;
 }
 
 /** What commander cannot say: which options need each other. */
