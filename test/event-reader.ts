@@ -11,7 +11,10 @@ export interface ReadEvent {
   readonly version?: string;
   readonly sessionStatus?: number;
   readonly scalars: Record<string, number>;
-  readonly images: Record<string, { height: number; width: number; colorspace: number; png: Buffer }>;
+  readonly images: Record<
+    string,
+    { height: number; width: number; colorspace: number; png: Buffer }
+  >;
 }
 
 /** CRC-32C bit by bit, from its definition. */
@@ -89,7 +92,9 @@ export function readEvents(file: string): ReadEvent[] {
       Number(message.get(field)?.[0] ?? 0);
     const scalars: ReadEvent['scalars'] = {};
     const images: ReadEvent['images'] = {};
-    for (const value of all(event, 5).flatMap((summary) => all(parse(summary), 1)).map(parse)) {
+    for (const value of all(event, 5)
+      .flatMap((summary) => all(parse(summary), 1))
+      .map(parse)) {
       const tag = all(value, 1)[0]!.toString('utf8');
       const [scalar] = all(value, 2);
       if (scalar) scalars[tag] = scalar.readFloatLE();

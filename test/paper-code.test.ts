@@ -132,7 +132,10 @@ describe('the recipe of the paper', function () {
     await writeSafetensors(weights, model.stateDict());
     const batches = await augmentedBatches();
     const pixels = directory.path('batches.f32');
-    await writeFile(pixels, Buffer.concat(batches.map((batch) => new Uint8Array(batch.images.buffer))));
+    await writeFile(
+      pixels,
+      Buffer.concat(batches.map((batch) => new Uint8Array(batch.images.buffer))),
+    );
     const stepsPerEpoch = batches.length / epochs;
     const { config } = model;
     const job = {
@@ -205,19 +208,31 @@ describe('the recipe of the paper', function () {
     share(crops.length, theirs.cropped, 'cropped');
     share(ours.filter(({ flip }) => flip).length, theirs.flipped, 'flipped');
     share(boxes.length, theirs.erased, 'erased');
-    const theirBoxes = theirs.boxes.map(
-      ([top, left, height, width]): Box => ({ top, left, height, width }),
-    );
+    const theirBoxes = theirs.boxes.map(([top, left, height, width]): Box => ({
+      top,
+      left,
+      height,
+      width,
+    }));
     const quantities: Record<string, (box: Box) => number> = {
       area: ({ height, width }) => (height * width) / drawSize ** 2,
       aspect: ({ height, width }) => Math.log(height / width),
       top: ({ top, height }) => top / (drawSize - height),
       left: ({ left, width }) => left / (drawSize - width),
     };
-    for (const [name, of] of Object.entries(quantities)) sameDistribution(boxes.map(of), theirBoxes.map(of), name);
+    for (const [name, of] of Object.entries(quantities))
+      sameDistribution(boxes.map(of), theirBoxes.map(of), name);
     const [ys, xs] = [theirs.offsets.map(([y]) => y - 4), theirs.offsets.map(([, x]) => x - 4)];
-    sameDistribution(crops.map(({ y }) => y), ys, 'y');
-    sameDistribution(crops.map(({ x }) => x), xs, 'x');
+    sameDistribution(
+      crops.map(({ y }) => y),
+      ys,
+      'y',
+    );
+    sameDistribution(
+      crops.map(({ x }) => x),
+      xs,
+      'x',
+    );
   }
 
   /** The two-sample test of Kolmogorov and Smirnov; its limit is passed by chance once in 10,000. */

@@ -58,7 +58,7 @@ describe('logs of a training', function () {
       const fields = line.split(',');
       assert.equal(fields.length, logColumns.length);
       const entries = logColumns.map((name, i) => [name, fields[i]!] as const);
-      return Object.fromEntries(
+      return Object.fromEntries<unknown>(
         entries
           .filter(([, value]) => value !== '')
           .map(([name, value]) => {
@@ -159,7 +159,10 @@ describe('logs of a training', function () {
     it('are TFRecords of events with their CRCs', async () => {
       assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283, 'the check value of CRC-32C');
       assert.equal(crc32c(new Uint8Array(32)), 0x8a9136aa, 'RFC 3720, B.4');
-      assert.equal(maskedCrc32c(Buffer.from('123456789')), ((0xe3069283 >>> 15) | (0xe3069283 << 17)) + 0xa282ead8 >>> 0);
+      assert.equal(
+        maskedCrc32c(Buffer.from('123456789')),
+        (((0xe3069283 >>> 15) | (0xe3069283 << 17)) + 0xa282ead8) >>> 0,
+      );
       assert.deepEqual(varint(300), [0xac, 0x02]);
       assert.deepEqual(varint(0), [0]);
       const file = await EventFile.create(directory.path('plain'), 7);
@@ -193,7 +196,12 @@ describe('logs of a training', function () {
       steps.forEach(({ step, loss, learningRate, gradientNorm, accuracy }, i) => {
         assert.equal(read[i]!.step, step);
         const { scalars } = read[i]!;
-        const expected = { loss, accuracy, learning_rate: learningRate, gradient_norm: gradientNorm };
+        const expected = {
+          loss,
+          accuracy,
+          learning_rate: learningRate,
+          gradient_norm: gradientNorm,
+        };
         for (const [tag, value] of Object.entries(expected)) {
           assert.equal(scalars[`train/${tag}`], Math.fround(value), tag);
         }
@@ -204,10 +212,7 @@ describe('logs of a training', function () {
       assert.equal(images.length, 2);
       for (const [i, { validation, step }] of epochs.entries()) {
         assert.equal(figures[i]!.step, step);
-        assert.equal(
-          figures[i]!.scalars['validation/accuracy'],
-          Math.fround(validation!.accuracy),
-        );
+        assert.equal(figures[i]!.scalars['validation/accuracy'], Math.fround(validation!.accuracy));
         const image = images[i]!.images['validation/confusion']!;
         const { width, height, format } = await sharp(image.png).metadata();
         assert.deepEqual([format, width, height], ['png', image.width, image.height]);

@@ -5,7 +5,14 @@
 import { philox4x32 } from '../../lib/philox.js';
 
 /** Probabilities and ranges of METHOD's recipe. */
-const recipe = { crop: 0.5, padding: 4, flip: 0.5, erase: 0.5, area: [0.02, 0.25], aspect: [0.3, 3.3] };
+const recipe = {
+  crop: 0.5,
+  padding: 4,
+  flip: 0.5,
+  erase: 0.5,
+  area: [0.02, 0.25],
+  aspect: [0.3, 3.3],
+};
 
 /** What happens to one image. */
 export interface Drawn {

@@ -107,7 +107,7 @@ def train(job, dtype):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     with open(sys.argv[1], encoding="utf-8") as file:
         job = json.load(file)
     print(json.dumps({
