@@ -55,6 +55,9 @@ export { schedules, type ScheduleName } from './train/schedule.js';
 export { presets, type Preset, type PresetName } from './train/presets.js';
 export type { EarlyStopping } from './train/early-stopping.js';
 export type { CheckpointOptions, FitOptions } from './train/fit-options.js';
+export { FileLog, logFormats } from './train/logs/file-log.js';
+export type { TrainingLog } from './train/logs/log.js';
+export { TensorBoardLog } from './train/logs/tensorboard-log.js';
 export type { Labels } from './train/targets.js';
 export type {
   BestEpoch,

@@ -22,8 +22,7 @@ describe('AffectNet', () => {
   const contents = (dataset: Dataset, root: string): string[] =>
     Array.from(
       { length: dataset.size },
-      (_, i) =>
-        `${relative(root, dataset.describe(i))} ${dataset.classes[dataset.label(i)]!}`,
+      (_, i) => `${relative(root, dataset.describe(i))} ${dataset.classes[dataset.label(i)]!}`,
     );
 
   describe('by its lists', () => {

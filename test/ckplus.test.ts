@@ -132,7 +132,10 @@ describe('CK+', () => {
       problems.map(({ code }) => code),
       ['ERR_LABEL_RANGE', 'ERR_FILE_NOT_FOUND', 'ERR_LABEL_RANGE', 'ERR_FILE_NOT_FOUND'],
     );
-    assert.match(problems[0]!.message, /S001_002_00000003_emotion\.txt'.*'9\.0000000e\+00'.*0\.\.7/);
+    assert.match(
+      problems[0]!.message,
+      /S001_002_00000003_emotion\.txt'.*'9\.0000000e\+00'.*0\.\.7/,
+    );
     assert.match(problems[3]!.message, /S002/);
     await rejectsWith(openDataset(`ckplus:${bad}`), 'ERR_LABEL_RANGE', 'S001_002');
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { escapeHtml, reportHtml } from '../lib/cli/report.js';
+import { reportHtml } from '../lib/cli/report.js';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
 import { info } from '../lib/load-native.js';
 import { ConfusionMatrix } from '../lib/metrics.js';
@@ -10,6 +10,7 @@ import { Model } from '../lib/model.js';
 import { evaluate } from '../lib/model/evaluate.js';
 import { Predictor } from '../lib/predictor.js';
 import { syntheticTextEmbeddings } from '../lib/text/synthetic.js';
+import { escapeHtml } from '../lib/train/logs/escape.js';
 import { command, jsonLines, startChild } from './cli-support.js';
 import { temporaryDirectory } from './data-support.js';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describeMapping, shareClasses } from '../lib/data/shared-classes.js';
-import { evaluate, Model, Predictor, subset, type Dataset } from '../lib/index.js';
+import type { Model } from '../lib/index.js';
+import { evaluate, Predictor, subset, type Dataset } from '../lib/index.js';
 import { mirrorImages } from '../lib/model/mirror.js';
 import { resizeImage } from '../lib/model/resize.js';
 import { faces, makeModel, noise, side } from './api-support.js';
@@ -82,7 +83,12 @@ describe('evaluation on other data sets', function () {
       const label = classes.indexOf(shareName(dataset.classes[dataset.label(i)]!));
       if (label < 0) continue;
       confusion[columns.indexOf(label)]![columns.indexOf(best(row, columns))]! += 1;
-      all[label]![best(row, classes.map((_, k) => k))]! += 1;
+      all[label]![
+        best(
+          row,
+          classes.map((_, k) => k),
+        )
+      ]! += 1;
     }
     assert.deepEqual(metrics.confusion, confusion);
 

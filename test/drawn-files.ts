@@ -37,6 +37,6 @@ export function npyScalar(descr: string, data: Uint8Array, shape = '()'): Uint8A
 /** What `np.save(file, '3')` writes: text of one character, in UCS-4. */
 export function npyText(text: string): Uint8Array {
   const data = new Uint8Array(4 * text.length);
-  [...text].forEach((character, i) => (data[4 * i] = character.charCodeAt(0)));
+  for (let i = 0; i < text.length; i++) data[4 * i] = text.charCodeAt(i);
   return npyScalar(`<U${text.length}`, data);
 }

@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import {
-  Trainer,
-  type FitOptions,
-  type TrainerOptions,
-  type TrainingEvent,
-} from '../lib/index.js';
+import { Trainer, type FitOptions, type TrainerOptions, type TrainingEvent } from '../lib/index.js';
 import { observeEpoch, stoppingStart } from '../lib/train/early-stopping.js';
 import { digestFile, faces, finish, makeModel, only } from './api-support.js';
 import { command, jsonLines } from './cli-support.js';
@@ -90,7 +85,10 @@ describe('early stopping and sampling in a run', function () {
     assert.equal(only(nothing, 'end')[0]!.stoppedAfter, 3);
     const refuses = (fit: FitOptions, ...parts: string[]): Promise<unknown> =>
       rejectsWith(run({ ...fit, resume: whole }), 'ERR_CHECKPOINT', ...parts);
-    await refuses({ earlyStopping: { patience: 3, minDelta: 0.99 } }, 'earlyStopping.patience 2 (now 3)');
+    await refuses(
+      { earlyStopping: { patience: 3, minDelta: 0.99 } },
+      'earlyStopping.patience 2 (now 3)',
+    );
     await refuses({ earlyStopping: null }, 'earlyStopping.patience 2 (now not set)');
     await refuses({ sampling: 'shuffle' }, 'sampling "balanced" (now "shuffle")');
     await refuses({ classWeights: { fear: 2 } }, 'classWeights.1 3 (now 2)');

@@ -35,7 +35,7 @@ describe('sampling', () => {
       indices.forEach((index, i) => assert.equal(draws[i]! % 100, index));
       const byImage = counted(indices, 100);
       for (const part of [byImage.slice(0, 90), byImage.slice(90, 99)]) {
-        assert.ok(Math.max(...part) - Math.min(...part) <= 1, `${part.join()}`);
+        assert.ok(Math.max(...part) - Math.min(...part) <= 1, part.join());
       }
       const byClass = counted(
         [...indices].map((index) => dataset.label(index)),

@@ -67,7 +67,9 @@ export function numberPairs(text: string): Record<string, number> {
   if (pairs.every(([name, value]) => name !== '' && Number.isFinite(value) && value > 0)) {
     return Object.fromEntries(pairs);
   }
-  throw new InvalidArgumentError('Expected name=number pairs separated by commas, numbers above 0.');
+  throw new InvalidArgumentError(
+    'Expected name=number pairs separated by commas, numbers above 0.',
+  );
 }
 
 /** Options of every command that runs a model. */

@@ -2,6 +2,7 @@ import { describeMapping } from '../data/shared-classes.js';
 import type { Metrics } from '../metrics.js';
 import type { Evaluation } from '../model/evaluate.js';
 import type { ModelConfig } from '../model/config.js';
+import { escapeHtml } from '../train/logs/escape.js';
 import { version } from '../version.js';
 import { figure } from './table.js';
 
@@ -13,16 +14,6 @@ export interface ReportContent {
   readonly config: ModelConfig;
   /** Name of the data set. */
   readonly data: string;
-}
-
-/** Text inside HTML, also inside an attribute in double quotes. */
-export function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&#39;');
 }
 
 const style = `

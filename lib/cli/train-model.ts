@@ -66,18 +66,18 @@ export async function createModel(
   signal: AbortSignal,
   output: Output,
 ): Promise<Model> {
-  const { preset, backbone, size, patchSize, dropPath, logitScale, seed, init } = options;
+  const { backbone, size, patchSize, dropPath, logitScale, seed, init } = options;
   const neutral = options.neutral ?? dataset.neutral ?? undefined;
   const textEmbeddings = await readText(options.text!, dataset.classes);
   output.note(`text embeddings: ${textEmbeddings.source}`);
-  const presetSeed = presetOf(options).trainer?.seed;
+  const preset = presetOf(options);
   const model = await Model.create({
-    ...presetOf(options).model,
-    backbone: backbone ?? (preset === undefined ? 'resnet18' : 'swin-t'),
+    ...preset.model,
+    backbone: backbone ?? preset.model?.backbone ?? 'resnet18',
     classes: dataset.classes,
     textEmbeddings,
     ...defined({ neutral, inputSize: size, patchSize, dropPath, logitScale }),
-    ...defined({ seed: seed ?? presetSeed }),
+    ...defined({ seed: seed ?? preset.trainer?.seed }),
     ...runOptions(options),
   });
   if (init === undefined) return model;

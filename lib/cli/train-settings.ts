@@ -33,6 +33,8 @@ export interface RunArguments {
   readonly erase?: number;
   readonly seed?: number;
   readonly checkpointSteps?: number;
+  readonly log?: string;
+  readonly tensorboard?: string;
 }
 
 /** All options of `countenance train`. */
@@ -78,6 +80,8 @@ const runArgumentNames = [
   'erase',
   'seed',
   'checkpointSteps',
+  'log',
+  'tensorboard',
 ] as const satisfies readonly (keyof RunArguments)[];
 
 /** Share split off for validation where nothing is said. */

@@ -4,6 +4,9 @@ import { CountenanceError } from '../errors.js';
 import { samplings } from '../data/sampling.js';
 import { backbones, precisions } from '../model/config.js';
 import { contrasts, optimizers } from '../train/options.js';
+import { FileLog } from '../train/logs/file-log.js';
+import type { TrainingLog } from '../train/logs/log.js';
+import { TensorBoardLog } from '../train/logs/tensorboard-log.js';
 import { presets } from '../train/presets.js';
 import { schedules } from '../train/schedule.js';
 import { Trainer } from '../trainer.js';
@@ -37,7 +40,7 @@ import {
   trainerOptions,
   type TrainArguments,
 } from './train-settings.js';
-import { checkWritableDirectory } from './writable.js';
+import { checkWritableDirectory, checkWritableFile } from './writable.js';
 
 const positive = realNumber('a number above 0', (value) => value > 0);
 const notNegative = realNumber('a number of at least 0', (value) => value >= 0);
@@ -70,6 +73,8 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     .option('--out <dir>', 'directory for the model; its folder "last" holds the newest checkpoint')
     .option('--resume <dir>', 'continue an interrupted run; its options need not be repeated')
     .option('--checkpoint-steps <n>', 'steps between checkpoints (default: 500)', wholeNumber(1))
+    .option('--log <file>', 'write steps and epochs to a file, .csv or .jsonl')
+    .option('--tensorboard <dir>', 'write event files for TensorBoard')
     .optionsGroup('Model:')
     .addOption(new Option('--backbone <name>', 'encoder (default: resnet18)').choices(backbones))
     .option('--size <n>', 'side of the input in pixels (default: 112)', wholeNumber(32, 4096))
@@ -86,7 +91,7 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     .option('--init-partial', 'leave tensors of another shape out instead of refusing the weights')
     .optionsGroup('Training:')
     .addOption(
-      new Option('--preset <name>', "all settings of the authors' script, where not given").choices(
+      new Option('--preset <name>', 'settings for all that is not given, listed below').choices(
         Object.keys(presets),
       ),
     )
@@ -123,6 +128,7 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     .optionsGroup('Options:');
   addJsonOption(addDeviceOptions(command))
     .addHelpText('after', specHelp())
+    .addHelpText('after', presetHelp())
     .addHelpText(
       'after',
       examples(
@@ -138,6 +144,14 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
     checkUsage(command, options);
     finish(await train(options, new Output(streams, options.json ?? false)));
   });
+}
+
+function presetHelp(): string {
+  const width = Math.max(...Object.keys(presets).map((name) => name.length));
+  const lines = Object.entries(presets).map(
+    ([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`,
+  );
+  return `\nPresets:\n${lines.join('\n')}`;
 }
 
 /** What commander cannot say: which options need each other. */
@@ -180,6 +194,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
     const data = await openLimited(specs, options, signal, 'training');
     const validation = await openValidation(options, signal, output);
     await checkWritableDirectory(out);
+    const logs = await openLogs(options);
     await using model = resumed
       ? await loadCheckpointModel({ ...given, ...precisionOf(options) }, resumed.checkpoint)
       : await createModel(options, data, signal, output);
@@ -197,7 +212,14 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
       },
       ...(resumed && { resume: resumed.checkpoint }),
     });
-    for await (const event of events) log.report(event);
+    try {
+      for await (const event of events) {
+        log.report(event);
+        for (const each of logs) await each.report(event);
+      }
+    } finally {
+      for (const each of logs) await each.close();
+    }
     return exitStatus.done;
   } catch (error) {
     const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
@@ -210,6 +232,20 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
 /** A resumed run evaluates as it did before. */
 function precisionOf({ precision }: TrainArguments): TrainArguments {
   return precision === undefined ? {} : { precision };
+}
+
+/** The logs asked for; what cannot be written is refused before any work. */
+async function openLogs({ log, tensorboard }: TrainArguments): Promise<TrainingLog[]> {
+  const logs: TrainingLog[] = [];
+  if (log !== undefined) {
+    logs.push(FileLog.at(log));
+    await checkWritableFile(log);
+  }
+  if (tensorboard !== undefined) {
+    await checkWritableDirectory(tensorboard);
+    logs.push(TensorBoardLog.at(tensorboard));
+  }
+  return logs;
 }
 
 async function openValidation(

@@ -1,11 +1,6 @@
 import { createHash } from 'node:crypto';
-import {
-  checkInteger,
-  CountenanceError,
-  throwIfAborted,
-  toCountenanceError,
-  type ErrorCode,
-} from '../errors.js';
+import type { CountenanceError } from '../errors.js';
+import { checkInteger, throwIfAborted, toCountenanceError, type ErrorCode } from '../errors.js';
 import { countClasses, type Dataset } from './dataset.js';
 import { openDataset, splitsOf } from './registry.js';
 import { SizeCounter, type ImageSizes } from './sizes.js';

@@ -54,7 +54,11 @@ export async function drawEpoch(
   const { size } = dataset;
   const members: number[][] = shares.map(() => []);
   for (let i = 0; i < size; i++) members[dataset.label(i)]!.push(i);
-  const counts = roundCounts(shares, size, new Random(seed, randomDomain.sampling, epoch).uniform());
+  const counts = roundCounts(
+    shares,
+    size,
+    new Random(seed, randomDomain.sampling, epoch).uniform(),
+  );
   const indices = new Uint32Array(size);
   const draws = new Uint32Array(size);
   const places = await permutation(size, seed, randomDomain.shuffle, epoch);

@@ -32,9 +32,7 @@ export class SizeCounter {
   /** What has been counted so far, or null for nothing. */
   result(): ImageSizes | null {
     const area = ({ width, height }: ImageSize): number => width * height;
-    const sorted = [...this.counts.values()].sort(
-      (a, b) => area(a) - area(b) || a.width - b.width,
-    );
+    const sorted = [...this.counts.values()].sort((a, b) => area(a) - area(b) || a.width - b.width);
     const size = ({ width, height }: ImageSize): ImageSize => ({ width, height });
     const [smallest] = sorted;
     if (!smallest) return null;

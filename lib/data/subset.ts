@@ -79,7 +79,11 @@ export function alignClasses(dataset: Dataset, classes: readonly string[]): Data
 }
 
 /** `to[old label]` is the new label, or -1 for images that go. */
-export function relabel(dataset: Dataset, classes: readonly string[], to: readonly number[]): Dataset {
+export function relabel(
+  dataset: Dataset,
+  classes: readonly string[],
+  to: readonly number[],
+): Dataset {
   const kept: number[] = [];
   for (let i = 0; i < dataset.size; i++) if (to[dataset.label(i)]! >= 0) kept.push(i);
   const inner = subset(dataset, kept);

@@ -211,8 +211,9 @@ export async function restoreCheckpoint(
     callNative(() => (native.stepCount = state.stepCount));
   });
   // Checkpoints of runs before there was early stopping tell nothing of it.
-  const { totals, stopping = stoppingStart } = state.progress;
-  return { ...state.progress, totals: { ...totals }, stopping };
+  const progress: Readonly<Omit<Progress, 'stopping'> & Partial<Progress>> = state.progress;
+  const { totals, stopping = stoppingStart } = progress;
+  return { ...progress, totals: { ...totals }, stopping };
 }
 
 /** `batchSize 64 (now 32)` for each setting that is not the same. */

@@ -47,6 +47,8 @@ export interface StartEvent {
   readonly train: DatasetSummary;
   /** Null without a validation set: then the last epoch counts as the best. */
   readonly validation: DatasetSummary | null;
+  /** Epochs of the run done before; 0 for a new one. */
+  readonly epochsDone: number;
   /** The checkpoint that is continued, and the steps done before. */
   readonly resumed: { readonly directory: string; readonly step: number } | null;
 }

@@ -214,6 +214,7 @@ function startEvent(run: Run, from: string | null): StartEvent {
     learningRate: options.learningRate,
     train: summarise(run.train.dataset),
     validation: run.validation ? summarise(run.validation.dataset) : null,
+    epochsDone: progress.epoch,
     resumed: from === null ? null : { directory: from, step: progress.step },
   };
 }

@@ -92,7 +92,14 @@ export async function prepareRun(
       data: fingerprint(data.train),
       validation: data.validation ? fingerprint(data.validation) : null,
     },
-    progress: { epoch: 0, position: 0, step: 0, totals: noTotals(), best: null, stopping: stoppingStart },
+    progress: {
+      epoch: 0,
+      position: 0,
+      step: 0,
+      totals: noTotals(),
+      best: null,
+      stopping: stoppingStart,
+    },
   };
 }
 

@@ -1,0 +1,101 @@
+import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { CountenanceError, writeError } from '../../errors.js';
+import { maskedCrc32c } from './crc32c.js';
+import { bytesField, doubleField, floatField, varintField } from './protobuf.js';
+
+/** An image of an event, encoded as PNG. */
+export interface EventImage {
+  readonly png: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Makes the names of several files of one second differ. */
+let fileCount = 0;
+
+/**
+ * TensorBoard's event file: TFRecords of Event messages (tensorflow/core/util/event.proto and
+ * framework/summary.proto; the numbers below are their fields).
+ */
+export class EventFile {
+  private constructor(
+    readonly path: string,
+    private handle: FileHandle | undefined,
+  ) {}
+
+  /**
+   * Makes a new file in a directory, which is made where it is not there.
+   *
+   * @param purgeStep what earlier files of the directory say of this step and later ones is void: for a
+   *   run that goes on from a checkpoint
+   * @throws CountenanceError ERR_WRITE
+   */
+  static async create(directory: string, purgeStep?: number): Promise<EventFile> {
+    const seconds = Math.floor(Date.now() / 1000);
+    const host = hostname().replace(/[^\w.-]/g, '_');
+    const name = `events.out.tfevents.${seconds}.${host}.${process.pid}.${fileCount++}`;
+    const path = join(directory, name);
+    try {
+      await mkdir(directory, { recursive: true });
+      const file = new EventFile(path, await open(path, 'wx'));
+      await file.write(0, bytesField(3, 'brain.Event:2')); // file_version
+      if (purgeStep !== undefined) {
+        const sessionLog = [varintField(1, 1)]; // status: START
+        await file.write(purgeStep, bytesField(7, sessionLog));
+      }
+      return file;
+    } catch (error) {
+      throw writeError(path, error);
+    }
+  }
+
+  /** Numbers of a step by their tags. */
+  async scalars(step: number, values: Readonly<Record<string, number>>): Promise<void> {
+    const fields = Object.entries(values).map(([tag, value]) =>
+      bytesField(1, [bytesField(1, tag), floatField(2, value)]),
+    );
+    await this.write(step, bytesField(5, fields));
+  }
+
+  /** An image of a step. */
+  async image(step: number, tag: string, { png, width, height }: EventImage): Promise<void> {
+    const rgb = 3;
+    const image = [
+      varintField(1, height),
+      varintField(2, width),
+      varintField(3, rgb),
+      bytesField(4, png),
+    ];
+    const value = [bytesField(1, tag), bytesField(4, image)];
+    await this.write(step, bytesField(5, [bytesField(1, value)]));
+  }
+
+  /** May be called again. */
+  async close(): Promise<void> {
+    const { handle } = this;
+    this.handle = undefined;
+    await handle?.close();
+  }
+
+  private async write(step: number, what: Uint8Array): Promise<void> {
+    if (!this.handle) throw new CountenanceError('ERR_CLOSED', 'The log was used after close()');
+    const event = [doubleField(1, Date.now() / 1000), varintField(2, step), what];
+    try {
+      await this.handle.appendFile(encodeRecord(Buffer.concat(event)));
+    } catch (error) {
+      throw writeError(this.path, error);
+    }
+  }
+}
+
+/** A TFRecord: length (uint64), CRC of the length, data, CRC of the data; little-endian. */
+export function encodeRecord(data: Uint8Array): Uint8Array {
+  const record = Buffer.alloc(data.length + 16);
+  record.writeBigUInt64LE(BigInt(data.length));
+  record.writeUInt32LE(maskedCrc32c(record.subarray(0, 8)), 8);
+  record.set(data, 12);
+  record.writeUInt32LE(maskedCrc32c(data), 12 + data.length);
+  return record;
+}

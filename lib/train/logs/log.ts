@@ -1,0 +1,15 @@
+import type { TrainingEvent } from '../events.js';
+
+/**
+ * Keeps what happens in a training. Give it each event of {@link Trainer.fit}, and close it at the end.
+ *
+ * @example
+ * await using log = TensorBoardLog.at('runs/first');
+ * for await (const event of trainer.fit(data, options)) await log.report(event);
+ */
+export interface TrainingLog extends AsyncDisposable {
+  /** @throws CountenanceError ERR_WRITE, ERR_CLOSED */
+  report(event: TrainingEvent): Promise<void>;
+  /** Closes the file. May be called again. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,49 @@
+import type { EpochEvent, StepEvent } from '../events.js';
+
+/** Columns of a log; a row leaves out what its event does not have. */
+export const logColumns = [
+  'event',
+  'time',
+  'epoch',
+  'step',
+  'learningRate',
+  'loss',
+  'supervised',
+  'transformation',
+  'contrast',
+  'accuracy',
+  'gradientNorm',
+  'validationAccuracy',
+  'validationMeanClassAccuracy',
+  'validationMacroF1',
+  'best',
+  'imagesPerSecond',
+  'seconds',
+] as const;
+
+/** One row of a log, a step or an epoch. */
+export type LogRow = Readonly<
+  Partial<Record<(typeof logColumns)[number], string | number | boolean>>
+>;
+
+/** The row of an event; its losses are those of the step, or means over the epoch. */
+export function rowOf(event: StepEvent | EpochEvent): LogRow {
+  const { type, epoch, step, learningRate, loss, supervised, transformation, contrast } = event;
+  const common = {
+    ...{ event: type, time: new Date().toISOString(), epoch, step, learningRate },
+    ...{ loss, supervised, transformation, contrast, accuracy: event.accuracy },
+    imagesPerSecond: event.imagesPerSecond,
+  };
+  if (event.type === 'step') return { ...common, gradientNorm: event.gradientNorm };
+  const { validation, best, seconds } = event;
+  return {
+    ...common,
+    ...(validation && {
+      validationAccuracy: validation.accuracy,
+      validationMeanClassAccuracy: validation.meanClassAccuracy,
+      validationMacroF1: validation.macroF1,
+    }),
+    best,
+    seconds,
+  };
+}
