@@ -72,7 +72,7 @@ export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
 
 export { decodeImage } from './images/decode.js';
-export type { ImageInput, PixelData, TensorLike } from './images/input.js';
+export type { BlobLike, ByteStream, ImageInput, PixelData, TensorLike } from './images/input.js';
 
 export { ferplusClasses, rafdbClasses } from './data/classes.js';
 export { countClasses, summariseDataset, type Dataset, type TargetKind } from './data/dataset.js';
