@@ -22,7 +22,7 @@ function crop(picture: tf.Tensor3D, { top, left, bottom, right }: Box): tf.Tenso
   const y = Math.floor(top * height);
   const x = Math.floor(left * width);
   const size = [Math.ceil(bottom * height) - y, Math.ceil(right * width) - x, 3];
-  return tf.slice(picture, [y, x, 0], size as [number, number, number]);
+  return tf.slice(picture, [y, x, 0], size);
 }
 
 async function main([directory, file]: readonly string[]): Promise<void> {

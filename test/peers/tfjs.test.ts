@@ -11,7 +11,7 @@ describe('tensors of @tensorflow/tfjs', function () {
   const bytes = noise(2);
 
   before(async () => {
-    tf = peer<typeof tfjs>('@tensorflow/tfjs');
+    tf = peer('@tensorflow/tfjs') as typeof tfjs;
     await tf.setBackend('cpu');
     model = await makeModel();
   });
@@ -53,7 +53,7 @@ describe('tensors of @tensorflow/tfjs', function () {
     // (x / 255 - mean) / std done by TensorFlow.js gives what our own preparation gives.
     const { imageMean, imageStd } = model.config;
     const scaled = tf.div(tf.cast(images, 'float32'), 255);
-    const normalised = tf.div(tf.sub(scaled, [...imageMean]), [...imageStd]) as tfjs.Tensor4D;
+    const normalised = tf.div<tfjs.Tensor4D>(tf.sub(scaled, [...imageMean]), [...imageStd]);
     const outputs = await model.forward({ images: normalised });
     outputs.logits.data.forEach((value, i) => {
       assert.ok(Math.abs(value - logits.data[i]!) < 1e-3, `logit ${i}`);
