@@ -49,6 +49,7 @@ export default tseslint.config(
         process: 'readonly',
         require: 'readonly',
         exports: 'writable',
+        __dirname: 'readonly',
       },
     },
   },

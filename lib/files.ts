@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { CountenanceError, readError } from './errors.js';
 
-/** Largest file read as one piece: 1 GiB. */
-const readLimit = 2 ** 30;
+/** Largest file or stream read as one piece: 1 GiB. */
+export const readLimit = 2 ** 30;
 
 /**
  * Reads a regular file whole. Opened without blocking, so that a named pipe cannot hang the caller.

@@ -92,7 +92,7 @@ export type { FaceBox, FivePoints, Point } from './faces/points.js';
 
 export { ImageCache } from './images/cache.js';
 export { decodeImage } from './images/decode.js';
-export type { ImageInput, PixelData, TensorLike } from './images/input.js';
+export type { BlobLike, ByteStream, ImageInput, PixelData, TensorLike } from './images/input.js';
 
 export {
   affectnetClasses,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CountenanceError, checkInteger, throwIfAborted } from './errors.js';
+import type { TensorLike } from './images/input.js';
 import { awaitNative, callNative, nativeAddon } from './load-native.js';
 import type { NativeModel } from './native.js';
 import { modelCard, type CardDetails } from './model/card.js';
@@ -20,7 +21,7 @@ import {
 } from './model/directory.js';
 import { renameState, type SaveWeightsOptions } from './model/export.js';
 import { Gate } from './model/gate.js';
-import { toBatch, type ImageBatch } from './model/images.js';
+import { isTensor, readTensor, toBatch, type ImageBatch } from './model/images.js';
 import { pickWeights, type InitializeOptions, type InitializeReport } from './model/initialize.js';
 import * as state from './model/state.js';
 import {
@@ -176,16 +177,20 @@ export class Model {
    * Runs the network in evaluation mode, off the main thread.
    *
    * @param input images: uint8 RGB (B, S, S, 3), normalised here; or float32 already normalised, in the
-   *   same order or as `{ data, layout: 'NCHW' }`. They are copied before this returns.
+   *   same order or as `{ data, layout: 'NCHW' }`: copied before this returns. Or a TensorFlow.js tensor
+   *   (B, S, S, 3), int32 of 0..255 or float32 normalised: read before the promise is settled.
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE,
    *   ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size that would fit), ERR_CLOSED
    * @example
    * const { logits, expression, neutral } = await model.forward({ images });
    * logits.shape; // [B, 7]
+   * const tensor = tf.tensor(logits.data, [...logits.shape]);
    */
-  async forward(input: { readonly images: ImageBatch }): Promise<ModelOutputs> {
+  async forward(input: { readonly images: ImageBatch | TensorLike }): Promise<ModelOutputs> {
     this.#requireOpen();
-    const { images, size } = toBatch(input.images, this.config.inputSize);
+    const { inputSize } = this.config;
+    const given = isTensor(input.images) ? await readTensor(input.images, inputSize) : input.images;
+    const { images, size } = toBatch(given, inputSize);
     // Copied now: the job may have to wait for its turn.
     const copy = this.#gate.busy ? images.slice() : images;
     const outputs = await this.#gate.beside(() => {

@@ -16,7 +16,7 @@ export type PeerName = '@huggingface/transformers';
  * @param purpose what needs it, for the message: "Embedding text"
  * @throws CountenanceError ERR_PEER_MISSING that says how to install it, ERR_PEER_LOAD
  */
-export async function loadPeer(name: PeerName, purpose: string): Promise<unknown> {
+export function loadPeer(name: PeerName, purpose: string): unknown {
   const override = process.env['COUNTENANCE_PEERS'];
   const origins = [
     ...(override ? [join(resolve(override), 'package.json')] : []),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
-import { exportOnnx, Model } from '../lib/index.js';
+import { exportOnnx, type Model } from '../lib/index.js';
 import { Message } from '../lib/export/onnx/protobuf.js';
 import { OnnxGraph } from '../lib/export/onnx/graph.js';
 import {
@@ -104,7 +104,12 @@ describe('ONNX graph', () => {
 
 describe('places of tokens', () => {
   it('are permutations that their inverse undoes', () => {
-    for (const order of [windowOrder(14, 0), windowOrder(14, 3), windowOrder(7, 0), mergeOrder(6)]) {
+    for (const order of [
+      windowOrder(14, 0),
+      windowOrder(14, 3),
+      windowOrder(7, 0),
+      mergeOrder(6),
+    ]) {
       const inverse = inverseOrder(order);
       order.forEach((place, i) => assert.equal(inverse[place], i));
       assert.deepEqual(
@@ -115,7 +120,10 @@ describe('places of tokens', () => {
     assert.deepEqual(windowOrder(14, 0).slice(5, 9), [5, 6, 14, 15]);
     // Window 3 of the rolled picture begins at (10, 10) and comes round both edges.
     const last = windowOrder(14, 3).slice(3 * 49);
-    assert.deepEqual([last[0], last[3], last[4], last[48]], [10 * 14 + 10, 153, 10 * 14, 2 * 14 + 2]);
+    assert.deepEqual(
+      [last[0], last[3], last[4], last[48]],
+      [10 * 14 + 10, 153, 10 * 14, 2 * 14 + 2],
+    );
     assert.deepEqual(mergeOrder(4).slice(0, 8), [0, 4, 1, 5, 2, 6, 3, 7]);
   });
 
@@ -173,7 +181,11 @@ describe('ONNX export', function () {
   it('refuses what it cannot write, and leaves nothing behind', async () => {
     const file = temporary.path('never.onnx');
     const model = await makeModel();
-    await rejectsWith(exportOnnx({} as Model, file), 'ERR_INVALID_ARGUMENT', 'Model');
+    await rejectsWith(
+      exportOnnx(new Map() as unknown as Model, file),
+      'ERR_INVALID_ARGUMENT',
+      'Model',
+    );
     const input = { input: 'photo' as 'pixels' };
     await rejectsWith(exportOnnx(model, file, input), 'ERR_INVALID_ARGUMENT', 'pixel_values');
     const signal = AbortSignal.abort();

@@ -9,8 +9,9 @@ import {
 } from '../errors.js';
 import { readRegularFile } from '../files.js';
 import type { RawImage } from '../types.js';
-import { isPixelData, isSharp, isTensorLike, type ImageInput } from './input.js';
+import { isBlob, isPixelData, isSharp, isStream, isTensorLike, type ImageInput } from './input.js';
 import { checkDimensions, fromPixels, fromTensor, pixelLimit, toRgb } from './pixels.js';
+import { readBlob, readDataUrl, readStream } from './read.js';
 
 /**
  * Decodes any {@link ImageInput} to 8-bit RGB, off the main thread.
@@ -30,6 +31,9 @@ export async function decodeImage(
   options: { name?: string | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<RawImage> {
   throwIfAborted(options.signal, 'Decoding');
+  if (input instanceof URL && input.protocol === 'data:') {
+    return decodeBytes(readDataUrl(input), `Image '${shortened(input.href)}'`);
+  }
   if (typeof input === 'string' || input instanceof URL) {
     const path = typeof input === 'string' ? input : urlPath(input);
     const bytes = await readRegularFile(path, 'Image');
@@ -43,9 +47,11 @@ export async function decodeImage(
     if (isSharp(input)) return runPipeline(input.clone(), name);
     if (isTensorLike(input)) return fromTensor(input, name);
     if (isPixelData(input)) return fromPixels(input, name);
+    if (isBlob(input)) return decodeBytes(await readBlob(input, name), name);
+    if (isStream(input)) return decodeBytes(await readStream(input, name, options.signal), name);
   }
   throw invalidArgument(
-    'a path, file URL, Buffer, sharp instance, { data, width, height } or tensor',
+    'a path, file URL, Buffer, Blob, stream, sharp instance, { data, width, height } or tensor',
     'an image',
     input,
   );
@@ -54,15 +60,21 @@ export async function decodeImage(
 /** What messages call an image: its path, or what it is. */
 export function describeImage(input: ImageInput): string {
   if (typeof input === 'string') return input;
-  if (input instanceof URL) return input.href;
+  if (input instanceof URL) return shortened(input.href);
   return describeValue(input);
+}
+
+/** A data: URL holds the whole picture. */
+function shortened(href: string): string {
+  return href.length > 60 ? `${href.slice(0, 57)}...` : href;
 }
 
 function urlPath(url: URL): string {
   if (url.protocol !== 'file:') {
     throw new CountenanceError(
       'ERR_INVALID_ARGUMENT',
-      `Expected a file: URL for an image but received '${url.href}'; fetch it and pass the bytes`,
+      `Expected a file: or data: URL for an image but received '${url.href}'; ` +
+        'fetch it and pass its body',
     );
   }
   return fileURLToPath(url);

@@ -18,12 +18,22 @@ export interface TensorLike {
   data(): Promise<ArrayLike<number>>;
 }
 
+/** What is needed of a Blob or File, such as an upload of a web form. */
+export interface BlobLike {
+  readonly size: number;
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
+/** The bytes of one encoded file in pieces: a Node or web stream, such as the body of a request. */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
 /**
- * Everything an image can be given as: a path, a `file:` URL, the bytes of an encoded file (JPEG, PNG,
- * WebP, GIF, TIFF, AVIF, SVG), a sharp instance, pixels in memory (also the DOM's ImageData), or a
- * TensorFlow.js tensor.
+ * Everything an image can be given as: a path, a `file:` or `data:` URL, an encoded file (JPEG, PNG,
+ * WebP, GIF, TIFF, AVIF, SVG) as bytes, Blob or stream, a sharp instance, pixels in memory (also the
+ * DOM's ImageData), or a TensorFlow.js tensor.
  */
-export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Sharp | PixelData | TensorLike;
+export type ImageInput =
+  string | URL | Uint8Array | ArrayBuffer | BlobLike | ByteStream | Sharp | PixelData | TensorLike;
 
 /** True for a sharp pipeline, of whichever installed copy of sharp. */
 export function isSharp(value: object): value is Sharp {
@@ -48,4 +58,15 @@ export function isTensorLike(value: object): value is TensorLike {
 /** True for `{ data, width, height }`. */
 export function isPixelData(value: object): value is PixelData {
   return 'data' in value && 'width' in value && 'height' in value && ArrayBuffer.isView(value.data);
+}
+
+/** True for a Blob or File, of whichever implementation. */
+export function isBlob(value: object): value is BlobLike {
+  const candidate = value as Partial<BlobLike>;
+  return typeof candidate.size === 'number' && typeof candidate.arrayBuffer === 'function';
+}
+
+/** True for a stream. Ask after {@link isSharp}: a sharp instance is one too. */
+export function isStream(value: object): value is ByteStream {
+  return Symbol.asyncIterator in value;
 }

@@ -1,4 +1,6 @@
 import { CountenanceError, describeValue } from '../errors.js';
+import { isTensorLike, type TensorLike } from '../images/input.js';
+import { quantise } from '../images/pixels.js';
 
 /** Images in NCHW order: (B, 3, S, S), already normalised. */
 export interface PlanarImages {
@@ -41,6 +43,39 @@ export function toBatch(
   }
   if (isPlanar(images)) return { images: interleave(images.data, size, inputSize), size };
   return { images: isBytes ? bytesOf(values) : values, size };
+}
+
+/** True for a TensorFlow.js tensor. */
+export function isTensor(images: unknown): images is TensorLike {
+  return typeof images === 'object' && images !== null && isTensorLike(images);
+}
+
+/**
+ * A tensor (B, S, S, 3) as an array: int32 holds 0..255, float32 is normalised already, as with arrays.
+ * The tensor is not disposed.
+ *
+ * @throws CountenanceError ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT
+ */
+export async function readTensor(
+  tensor: TensorLike,
+  inputSize: number,
+): Promise<Uint8Array | Float32Array> {
+  const { shape, dtype } = tensor;
+  if (shape.length !== 4 || shape.slice(1).join() !== `${inputSize},${inputSize},3`) {
+    throw new CountenanceError(
+      'ERR_SHAPE_MISMATCH',
+      `Expected a tensor of shape [B, ${inputSize}, ${inputSize}, 3] for images ` +
+        `but received [${shape.join(', ')}]`,
+    );
+  }
+  if (dtype !== 'int32' && dtype !== 'float32') {
+    throw new CountenanceError(
+      'ERR_INVALID_ARGUMENT',
+      `Expected a tensor of int32 (0..255) or float32 (normalised) for images but received ${dtype}`,
+    );
+  }
+  const values = await tensor.data();
+  return dtype === 'int32' ? quantise(values, 'The tensor of images') : Float32Array.from(values);
 }
 
 function isPlanar(images: ImageBatch): images is PlanarImages {

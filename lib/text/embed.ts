@@ -39,8 +39,8 @@ export async function embedText(
   options: EmbedTextOptions = {},
 ): Promise<TextEmbeddings & { readonly classes: readonly string[] }> {
   const words = classWords(classes);
-  const templates = options.templates ?? [defaultTemplate];
-  if (!Array.isArray(templates) || templates.length === 0) {
+  const { templates = [defaultTemplate] } = options;
+  if (!isList(templates) || templates.length === 0) {
     throw invalidArgument('a list of one or more templates', 'templates', templates);
   }
   const prompts = words.map(([, text]) =>
@@ -97,6 +97,11 @@ export function ensembleMeans(data: Float32Array, width: number, templates: numb
     sums.forEach((sum, i) => (means[start / templates + i] = sum / templates));
   }
   return means;
+}
+
+/** Array.isArray would make the elements of a readonly list `any`. */
+function isList(value: readonly string[]): boolean {
+  return Array.isArray(value);
 }
 
 function classWords(classes: ClassWords): (readonly [string, string])[] {

@@ -93,7 +93,7 @@ export class ClipTextEncoder {
     throwIfAborted(signal, 'Loading the text encoder');
     const place = await findEncoder(model, dtype);
     const logitScale = await readLogitScale(place);
-    const transformers = await loadTransformers();
+    const transformers = loadTransformers();
     throwIfAborted(signal, 'Loading the text encoder');
     const settings = {
       dtype,
@@ -193,15 +193,12 @@ export class ClipTextEncoder {
   }
 }
 
-async function loadTransformers(): Promise<Transformers> {
-  const module = (await loadPeer(
-    '@huggingface/transformers',
-    'Embedding text',
-  )) as Partial<Transformers>;
+function loadTransformers(): Transformers {
+  const module = loadPeer('@huggingface/transformers', 'Embedding text') as Partial<Transformers>;
   if (module.AutoTokenizer && module.CLIPTextModelWithProjection) return module as Transformers;
   throw new CountenanceError(
     'ERR_PEER_LOAD',
-    'Embedding text needs @huggingface/transformers 3 or later; the one installed has no ' +
+    'Embedding text needs @huggingface/transformers 4 or later; the one installed has no ' +
       'CLIPTextModelWithProjection',
   );
 }

@@ -13,7 +13,8 @@ const layers = 2;
 const positions = 77;
 const projection = 512;
 
-const [startToken, endToken] = ['<|startoftext|>', '<|endoftext|>'];
+const startToken = '<|startoftext|>';
+const endToken = '<|endoftext|>';
 
 /** Pairs the tokenizer joins, in order. */
 const merges = ['t h', 'th e</w>', 'f a', 'fa c', 'fac e</w>', 'n e', 'ne u', 'o y</w>'];
@@ -35,8 +36,8 @@ export function vocabulary(): Map<string, number> {
     ...bytes,
     ...bytes.map((name) => `${name}</w>`),
     ...merges.map((pair) => pair.replace(' ', '')),
-    startToken!,
-    endToken!,
+    startToken,
+    endToken,
   ];
   return new Map(tokens.map((token, id) => [token, id]));
 }
@@ -56,7 +57,7 @@ function tokenizerJson(): object {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: [special(startToken!), special(endToken!)],
+    added_tokens: [special(startToken), special(endToken)],
     normalizer: {
       type: 'Sequence',
       normalizers: [
@@ -79,8 +80,8 @@ function tokenizerJson(): object {
     },
     post_processor: {
       type: 'RobertaProcessing',
-      sep: [endToken, vocab.get(endToken!)],
-      cls: [startToken, vocab.get(startToken!)],
+      sep: [endToken, vocab.get(endToken)],
+      cls: [startToken, vocab.get(startToken)],
       trim_offsets: false,
       add_prefix_space: false,
     },

@@ -1,0 +1,98 @@
+// A prediction server without a framework: POST a picture, get JSON.
+//
+//   node -r ts-node/register examples/server.ts MODEL [PORT]
+//   curl --data-binary @face.jpg http://127.0.0.1:8080/predict
+//
+// In your project import from 'countenance'. docs/predict.md has the same for express, fastify and Next.js.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { CountenanceError, Predictor, type ErrorCode } from '../lib/index.js';
+
+/** Largest picture that is taken, in bytes. */
+const maxBytes = 10 * 1024 * 1024;
+
+class TooLarge extends Error {}
+
+/** Errors that are the client's doing, and the HTTP status that says so; everything else is ours. */
+const statuses: Partial<Record<ErrorCode, number>> = {
+  ERR_IMAGE_DECODE: 415,
+  ERR_IMAGE_SIZE: 422,
+  ERR_IMAGE_CHANNELS: 422,
+};
+
+/** A server that answers with what `predictor` says. One predictor serves any number of requests. */
+export function createPredictionServer(predictor: Predictor): Server {
+  return createServer((request, response) => {
+    void answer(predictor, request, response);
+  });
+}
+
+async function answer(
+  predictor: Predictor,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+  if (request.method === 'GET' && path === '/health') {
+    reply(response, 200, { status: 'ok', classes: predictor.classes });
+    return;
+  }
+  if (request.method !== 'POST' || path !== '/predict') {
+    reply(response, 404, { error: 'POST a picture to /predict, or GET /health' });
+    return;
+  }
+  // A client that goes away stops the work on its picture.
+  const gone = new AbortController();
+  response.on('close', () => gone.abort());
+  try {
+    const prediction = await predictor.predict(limited(request), { signal: gone.signal });
+    reply(response, 200, prediction);
+  } catch (error) {
+    const code = error instanceof CountenanceError ? error.code : 'ERR_INTERNAL';
+    const tooLarge = error instanceof Error && error.cause instanceof TooLarge;
+    const status = tooLarge ? 413 : (statuses[code] ?? 500);
+    if (status === 500 && code !== 'ERR_ABORTED') console.error(error);
+    const message = error instanceof Error && status < 500 ? error.message : 'Prediction failed';
+    reply(response, status, { error: message, code });
+  }
+}
+
+/** The body of a request, up to the limit. */
+async function* limited(request: IncomingMessage): AsyncGenerator<Uint8Array> {
+  let length = 0;
+  for await (const piece of request as AsyncIterable<Uint8Array>) {
+    length += piece.length;
+    if (length > maxBytes) throw new TooLarge(`more than ${maxBytes} bytes`);
+    yield piece;
+  }
+}
+
+function reply(response: ServerResponse, status: number, body: object): void {
+  if (response.destroyed) return;
+  // The rest of a body that was refused is not read: the connection cannot be used again.
+  const headers = status === 413 ? { connection: 'close' } : {};
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+async function main([directory, port = '8080']: readonly string[]): Promise<void> {
+  if (directory === undefined) throw new Error('usage: server.ts MODEL [PORT]');
+  const predictor = await Predictor.load(directory);
+  const server = createPredictionServer(predictor);
+  server.listen(Number(port), '127.0.0.1', () => {
+    console.log('listening on', server.address());
+  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      // Requests under way are answered first.
+      server.close(() => predictor.close());
+      server.closeIdleConnections();
+    });
+  }
+}
+
+if (require.main === module) {
+  main(process.argv.slice(2)).catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  });
+}
