@@ -26,9 +26,10 @@ export function addExportCommand(program: Command, { streams, finish }: Context)
     .requiredOption('--model <dir>', 'model directory written by training')
     .requiredOption('--out <file>', 'file to write')
     .addOption(
-      new Option('--format <name>', "(default: by the file's ending, .safetensors or .pth)").choices(
-        weightFormats,
-      ),
+      new Option(
+        '--format <name>',
+        "(default: by the file's ending, .safetensors or .pth)",
+      ).choices(weightFormats),
     )
     .addOption(
       new Option(
