@@ -113,7 +113,10 @@ describe('command line: training', function () {
       ...['train', ...settings, ...rest, '--init', temporary.path('whole'), '--json'],
     );
     assert.equal(status, 0, stderr);
-    assert.match(stderr, /whole: countenance, or the whole model of the authors\n {2}matched +104 /);
+    assert.match(
+      stderr,
+      /whole: countenance, or the whole model of the authors\n {2}matched +104 /,
+    );
     const [init] = jsonLines(stdout);
     assert.equal(init!['event'], 'init');
     assert.equal((init!['matched'] as string[]).length, 104);

@@ -245,6 +245,11 @@ describe('bench/gpu', () => {
       assert.ok(cells.every((line) => !/\d\.\d{2}|images\/s \| \d/.test(line)));
     });
 
+    it('of the documentation hold every scenario', () => {
+      const page = readFileSync(join(root, 'docs/PERFORMANCE.md'), 'utf8');
+      for (const { id } of scenarios.cuda) assert.ok(page.includes(`\n| ${id} | `), id);
+    });
+
     it('show what was measured', () => {
       const fragments = new Fragments(folder);
       const passed = parseTests(testOutput);

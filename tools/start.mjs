@@ -20,9 +20,12 @@ import { testCuda } from './test-cuda.mjs';
 import { testNode } from './test-node.mjs';
 import { installPeers } from './test-peers.mjs';
 
+/** The tests that need nothing but the library. */
+const ordinaryTests = ['test/*.test.ts', 'test/weights/*.test.ts'];
+
 /** Mocha's command line for the test files among the arguments, or for `all`. */
-function mochaArguments(args, all = 'test/*.test.ts') {
-  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : [all];
+function mochaArguments(args, all = ordinaryTests) {
+  const files = args.some((argument) => argument.endsWith('.ts')) ? [] : all;
   return [join(root, 'node_modules/mocha/bin/mocha.js'), ...files, ...args];
 }
 
@@ -57,7 +60,7 @@ const commands = {
   async 'test:peers'(args) {
     const env = await installPeers();
     await buildNative('countenance');
-    return mocha(args, 'test/peers/*.test.ts', env);
+    return mocha(args, ['test/peers/*.test.ts'], env);
   },
   async 'test:asan'(args) {
     const program = await buildSanitized('asan', 'address+undefined');

@@ -19,7 +19,10 @@ export function initReport(file: string, report: InitializeReport): string {
   ];
   const lines = kinds
     .filter(([kind, names]) => kind === 'matched' || names.length > 0)
-    .map(([kind, names]) => `  ${kind.padEnd(11)}${String(names.length).padStart(5)}  ${sample(names)}`);
+    .map(
+      ([kind, names]) =>
+        `  ${kind.padEnd(11)}${String(names.length).padStart(5)}  ${sample(names)}`,
+    );
   return [`${file}: ${source}${prefix && `, under '${prefix}'`}`, ...lines].join('\n');
 }
 

@@ -18,7 +18,10 @@ export interface SaveWeightsOptions {
 }
 
 /** The same tensors under the names asked for. */
-export function renameState(state: StateDict, names: SaveWeightsOptions['names'] = 'model'): StateDict {
+export function renameState(
+  state: StateDict,
+  names: SaveWeightsOptions['names'] = 'model',
+): StateDict {
   const rename = renaming(names);
   const renamed: StateDict = new Map();
   for (const [name, tensor] of state) {

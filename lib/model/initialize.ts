@@ -1,7 +1,12 @@
 import { CountenanceError } from '../errors.js';
 import type { NativeTensorInfo } from '../native.js';
 import type { TensorData } from '../types.js';
-import { matchNames, type Assignment, type Match, type ShapeMismatch } from '../weights/names/match.js';
+import {
+  matchNames,
+  type Assignment,
+  type Match,
+  type ShapeMismatch,
+} from '../weights/names/match.js';
 import { openWeights } from '../weights/open.js';
 import type { WeightsFormat, WeightTensor } from '../weights/weights-file.js';
 import { checkState, checkTensors, inTurns, listShapes } from './state.js';

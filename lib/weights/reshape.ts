@@ -25,7 +25,8 @@ function biasTable(from: readonly number[], to: readonly number[]): Reshape | un
   const [rows = 0, heads = 0] = from;
   const [source, target] = [Math.sqrt(rows), Math.sqrt(to[0] ?? 0)];
   const fits = from.length === 2 && to.length === 2 && heads === to[1];
-  if (!fits || source < 1 || !Number.isInteger(source) || !Number.isInteger(target)) return undefined;
+  if (!fits || source < 1 || !Number.isInteger(source) || !Number.isInteger(target))
+    return undefined;
   return {
     how: 'bicubic',
     apply: (values) => resizeBicubic(values, source, target, heads),

@@ -144,8 +144,24 @@ describe('hostile weights files', function () {
     });
 
     it('that use what is not there', async () => {
-      for (const bad of ['0', '1', 't', 'R', 'a', 'N(e', 'q\x01', 'h\x05', '2', '\x87', '(NNd', 's']) {
-        await survives(() => read(makePyTorch(pickle.of(bad))), ['ERR_PYTORCH', 'ERR_UNSAFE_PICKLE']);
+      for (const bad of [
+        '0',
+        '1',
+        't',
+        'R',
+        'a',
+        'N(e',
+        'q\x01',
+        'h\x05',
+        '2',
+        '\x87',
+        '(NNd',
+        's',
+      ]) {
+        await survives(
+          () => read(makePyTorch(pickle.of(bad))),
+          ['ERR_PYTORCH', 'ERR_UNSAFE_PICKLE'],
+        );
       }
       await refuses(makePyTorch(pickle.of('h\x05')), 'remembered value 5');
       await refuses(makePyTorch(pickle.of('N]NNs')), 'no dictionary');
@@ -159,7 +175,10 @@ describe('hostile weights files', function () {
       for (const opcode of ['\x8d', '\x8e', '\x96', 'X', 'B', 'T', '\x8b']) {
         await refuses(makePyTorch(pickle.of(opcode, huge)));
       }
-      await refuses(makePyTorch(pickle.of('\x8b', Buffer.from([0xff, 0xff, 0xff, 0x7f]))), 'integer');
+      await refuses(
+        makePyTorch(pickle.of('\x8b', Buffer.from([0xff, 0xff, 0xff, 0x7f]))),
+        'integer',
+      );
     });
 
     it('with cycles, and containers met again and again', async () => {
@@ -183,14 +202,27 @@ describe('hostile weights files', function () {
       const long = pickle.text('x'.repeat(1_000_000));
       const encode = `h\x00(h\x01h\x02tR`;
       const bomb = pickle.of(
-        ...[pickle.global('_codecs', 'encode'), 'q\x00', long, 'q\x01', pickle.text('latin1'), 'q\x02'],
+        ...[
+          pickle.global('_codecs', 'encode'),
+          'q\x00',
+          long,
+          'q\x01',
+          pickle.text('latin1'),
+          'q\x02',
+        ],
         encode.repeat(5000),
       );
       await refuses(makePyTorch(bomb), 'copied bytes');
       // One list of pairs, made into a dictionary each time.
       const pairs = `](${'h\x02'.repeat(20_000)}eq\x03`;
       const dictionaries = pickle.of(
-        ...[pickle.global('collections', 'OrderedDict'), 'q\x00', 'NN\x86q\x02', pairs, '\x85q\x04'],
+        ...[
+          pickle.global('collections', 'OrderedDict'),
+          'q\x00',
+          'NN\x86q\x02',
+          pairs,
+          '\x85q\x04',
+        ],
         'h\x00h\x04R'.repeat(5000),
       );
       await refuses(makePyTorch(dictionaries), 'copied bytes');
@@ -212,7 +244,10 @@ describe('hostile weights files', function () {
       await refuses(one('0', 3, [3], [1, 1]), 'sizes and strides');
       await refuses(one('0', 3, [-3], [1]), 'shape');
       await refuses(one('0', -3, [3], [1]), 'storage size');
-      await refuses(one('0', 3, new Array<number>(40).fill(1), new Array<number>(40).fill(1)), 'shape');
+      await refuses(
+        one('0', 3, new Array<number>(40).fill(1), new Array<number>(40).fill(1)),
+        'shape',
+      );
     });
 
     it('that repeat one value without end', async () => {
@@ -241,7 +276,16 @@ describe('hostile weights files', function () {
     const storage = { name: 'x/data/0', content: new Uint8Array(12) };
 
     it('with names that leave their folder', async () => {
-      for (const name of ['../x', '/etc/passwd', 'a/../../b', 'a\\b', 'x/./y', 'a//b', 'a\0b', '']) {
+      for (const name of [
+        '../x',
+        '/etc/passwd',
+        'a/../../b',
+        'a\\b',
+        'x/./y',
+        'a//b',
+        'a\0b',
+        '',
+      ]) {
         await refuses(makeZip([data, storage, { name, content: new Uint8Array(1) }]), 'named');
       }
     });
@@ -306,14 +350,17 @@ describe('hostile weights files', function () {
     it('that are no index', async () => {
       const whole = '{"metadata":{"total_size":4},"weight_map":{"a":"1.safetensors"}}';
       for (let length = 0; length < whole.length; length++) {
-        const code = await survives(() => read(Buffer.from(whole.slice(0, length)), index), refusals);
+        const code = await survives(
+          () => read(Buffer.from(whole.slice(0, length)), index),
+          refusals,
+        );
         assert.ok(code, `cut at ${length}`);
       }
       await refusesIndex('[]', 'weight_map');
       await refusesIndex('null', 'weight_map');
       await refusesIndex('{"weight_map":[]}', 'weight_map');
       await refusesIndex('{"weight_map":{"a":"x","a":"y"}}', "'a' twice");
-      await refusesIndex(`${'['.repeat(1e5)}`, 'JSON');
+      await refusesIndex('['.repeat(1e5), 'JSON');
     });
 
     it('that leave their folder', async () => {
@@ -323,8 +370,8 @@ describe('hostile weights files', function () {
     });
 
     it('that name too many files, none, or themselves', async () => {
-      const names = Array.from({ length: 300 }, (_, i) => [`t${i}`, `${i}.safetensors`]);
-      await refusesIndex(JSON.stringify({ weight_map: Object.fromEntries(names) }), '300 files');
+      const names = Array.from({ length: 300 }, (_, i) => `"t${i}":"${i}.safetensors"`);
+      await refusesIndex(`{"weight_map":{${names.join()}}}`, '300 files');
       const missing = read(Buffer.from('{"weight_map":{"a":"gone.safetensors"}}'), index);
       await rejectsWith(missing, 'ERR_FILE_NOT_FOUND', 'gone.safetensors');
       const own = read(Buffer.from(`{"weight_map":{"a":"${index}"}}`), index);

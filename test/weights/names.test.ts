@@ -68,7 +68,7 @@ describe('names of weights', function () {
   }
 
   /** Everything of the encoder but `lacks` is found, and every name of the file has its place. */
-  function isWhole(found: Match, backbone: string, lacks: RegExp = /^$/): void {
+  function isWhole(found: Match, backbone: string, lacks = /^$/): void {
     const wanted = known[backbone]!.map(({ name }) => name).filter((name) =>
       name.startsWith('encoder.'),
     );
@@ -113,7 +113,10 @@ describe('names of weights', function () {
     });
 
     it('of MS-Celeb-1M as SCN and RAN ship it, with a face feature layer', async () => {
-      const shapes = renamed(shapesOf('torchvision resnet18'), (name) => `state_dict.module.${name}`);
+      const shapes = renamed(
+        shapesOf('torchvision resnet18'),
+        (name) => `state_dict.module.${name}`,
+      );
       shapes.set('state_dict.module.feature.weight', [256, 512]);
       const found = await match(shapes, 'resnet18');
       isWhole(found, 'resnet18');
@@ -121,7 +124,14 @@ describe('names of weights', function () {
     });
 
     it('as a Sequential of its layers', async () => {
-      const places: Record<string, number> = { conv1: 0, bn1: 1, layer1: 4, layer2: 5, layer3: 6, layer4: 7 };
+      const places: Record<string, number> = {
+        conv1: 0,
+        bn1: 1,
+        layer1: 4,
+        layer2: 5,
+        layer3: 6,
+        layer4: 7,
+      };
       const shapes = renamed(shapesOf('torchvision resnet18'), (name) => {
         const [first = '', ...rest] = name.split('.');
         return first in places ? ['features', places[first], ...rest].join('.') : undefined;
@@ -141,7 +151,10 @@ describe('names of weights', function () {
     it('of the authors: encoder and transformation', async () => {
       const own = new Map(known['resnet18']!.map(({ name, shape }) => [name, shape]));
       for (const prefix of ['', 'module.', 'state_dict.module.']) {
-        const found = await match(renamed(own, (name) => prefix + name), 'resnet18');
+        const found = await match(
+          renamed(own, (name) => prefix + name),
+          'resnet18',
+        );
         assert.equal(found.assignments.length, own.size);
         assert.equal(found.prefix, prefix);
         assert.deepEqual([found.missing, found.unexpected, found.ignored], [[], [], []]);
@@ -184,7 +197,10 @@ describe('names of weights', function () {
     };
 
     it('of Microsoft: patches of 4 become patches of 2', async () => {
-      const found = await match(renamed(microsoft(), (name) => `model.${name}`), 'swin-t');
+      const found = await match(
+        renamed(microsoft(), (name) => `model.${name}`),
+        'swin-t',
+      );
       isWhole(found, 'swin-t', feature);
       assert.equal(found.prefix, 'model.');
       const reshaped = found.assignments.filter(({ reshape }) => reshape);
@@ -259,7 +275,9 @@ describe('names of weights', function () {
       const state = models['swin-t']!.stateDict();
       for (const kind of ['weight', 'bias']) {
         const there = 'swin.encoder.layers.2.blocks.5.attention.self';
-        const parts = ['query', 'key', 'value'].map((part) => tensors.get(`${there}.${part}.${kind}`)!);
+        const parts = ['query', 'key', 'value'].map((part) =>
+          tensors.get(`${there}.${part}.${kind}`)!,
+        );
         const joined = Buffer.concat(parts.map(({ data }) => Buffer.from(data.buffer)));
         const here = state.get(`encoder.layers.2.blocks.5.attn.qkv.${kind}`)!;
         assert.ok(joined.equals(Buffer.from(here.data.buffer)), kind);
@@ -275,10 +293,10 @@ describe('names of weights', function () {
     shapes.delete(key);
     const found = await match(shapes, 'swin-t');
     assert.ok(found.missing.includes('encoder.layers.0.blocks.0.attn.qkv.weight'));
-    assert.deepEqual(found.unexpected, [
-      key.replace('key', 'query'),
-      key.replace('key', 'value'),
-    ].toSorted());
+    assert.deepEqual(
+      found.unexpected,
+      [key.replace('key', 'query'), key.replace('key', 'value')].toSorted(),
+    );
   });
 
   it('refuses other shapes by name, or leaves them out without strict', async () => {

@@ -59,13 +59,19 @@ describe('PyTorch files', function () {
   });
 
   it('goes by the content, not by the name', async () => {
-    await using file = await openWeights(await store(pytorchFixture('zip, types'), 'x.safetensors'));
+    await using file = await openWeights(
+      await store(pytorchFixture('zip, types'), 'x.safetensors'),
+    );
     assert.equal(file.format, 'pytorch');
   });
 
   it('is found in a directory under its usual name', async () => {
     await mkdir(directory.path('hub'));
-    await rejectsWith(openWeights(directory.path('hub')), 'ERR_FILE_NOT_FOUND', 'model.safetensors');
+    await rejectsWith(
+      openWeights(directory.path('hub')),
+      'ERR_FILE_NOT_FOUND',
+      'model.safetensors',
+    );
     await store(pytorchFixture('zip, types'), 'hub/pytorch_model.bin');
     await using file = await openWeights(directory.path('hub'));
     assert.equal(file.path, directory.path('hub', 'pytorch_model.bin'));

@@ -48,7 +48,8 @@ export async function survives(
   } catch (error) {
     if (!(error instanceof CountenanceError)) throw error;
     if (!codes.includes(error.code)) throw error;
-    if (error.message.includes('\n')) throw new Error('a message of several lines');
+    if (error.message.includes('\n'))
+      throw new Error('a message of several lines', { cause: error });
     code = error.code;
   }
   const took = performance.now() - started;
@@ -59,7 +60,9 @@ export async function survives(
 /** Pythons that may have PyTorch: `COUNTENANCE_BENCH_PYTHON`, `PYTHON`, the system's. */
 function pythons(): string[] {
   const { COUNTENANCE_BENCH_PYTHON: list = '', PYTHON: one = '' } = process.env;
-  const all = [...list.split(':'), one, '/usr/bin/python3', 'python3'].filter((path) => path !== '');
+  const all = [...list.split(':'), one, '/usr/bin/python3', 'python3'].filter(
+    (path) => path !== '',
+  );
   return [...new Set(all)];
 }
 

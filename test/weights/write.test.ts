@@ -144,7 +144,7 @@ print(network.conv1.weight.double().sum().item())`;
     const given = ['export', '--model', directory.path('saved'), '--out', out];
     const { status, stdout, stderr } = await command(...given, '--names', 'encoder');
     assert.equal(status, 0, stderr);
-    assert.match(stdout, /written to .*command\.pth/);
+    assert.match(stdout, /command\.pth: pytorch/);
     await using opened = await openWeights(out);
     assert.ok(opened.tensors.has('conv1.weight') && !opened.tensors.has('MLP.fc1.weight'));
 

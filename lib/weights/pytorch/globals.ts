@@ -6,7 +6,15 @@
  */
 import { NumpyArray, numpyScalar, NumpyType } from './numpy.js';
 import { storageTypes, torchTypes, untyped, viewOf, type TorchType } from './tensors.js';
-import { Attributes, Global, PickleProblem, toSizes, Tuple, type Build, type Charge } from './values.js';
+import {
+  Attributes,
+  Global,
+  PickleProblem,
+  toSizes,
+  Tuple,
+  type Build,
+  type Charge,
+} from './values.js';
 
 /** Bytes that an entry of a new dictionary is counted as. */
 const bytesOfEntry = 64;
@@ -151,7 +159,10 @@ function pathParts(parts: readonly unknown[]): Tuple {
 /** A tensor of a subclass, or with attributes: (function, type, arguments, state). */
 function rebuildFromType([rebuild, , args]: readonly unknown[], charge: Charge): unknown {
   if (!(rebuild instanceof Global) || !rebuild.name.startsWith('torch._utils.') || !rebuild.build) {
-    throw new PickleProblem('a tensor is rebuilt by something that is no function for it', 'unsafe');
+    throw new PickleProblem(
+      'a tensor is rebuilt by something that is no function for it',
+      'unsafe',
+    );
   }
   return rebuild.build(toList(args), charge);
 }

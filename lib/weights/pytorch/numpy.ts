@@ -1,18 +1,24 @@
 import { elementCount } from '../../types.js';
-import type { StoredType } from '../dtype.js';
+import { storedBytes, type StoredType } from '../dtype.js';
 import { decodeSmallFloat } from '../small-floats.js';
 import { PickleProblem, quote, toSizes, Tuple } from './values.js';
 
-const numericTypes: Readonly<Record<string, { dtype: StoredType; bytes: number }>> = {
-  f8: { dtype: 'F64', bytes: 8 },
-  f4: { dtype: 'F32', bytes: 4 },
-  f2: { dtype: 'F16', bytes: 2 },
-  i8: { dtype: 'I64', bytes: 8 },
-  i4: { dtype: 'I32', bytes: 4 },
-  i2: { dtype: 'I16', bytes: 2 },
-  i1: { dtype: 'I8', bytes: 1 },
-  u1: { dtype: 'U8', bytes: 1 },
-  b1: { dtype: 'BOOL', bytes: 1 },
+/** A type of numbers: its name here, and how a scalar of it is read. */
+interface NumericType {
+  readonly dtype: StoredType;
+  readonly read: (view: DataView) => number | boolean;
+}
+
+const numericTypes: Readonly<Record<string, NumericType>> = {
+  f8: { dtype: 'F64', read: (view) => view.getFloat64(0, true) },
+  f4: { dtype: 'F32', read: (view) => view.getFloat32(0, true) },
+  f2: { dtype: 'F16', read: (view) => decodeSmallFloat(view.getUint16(0, true), 'F16') },
+  i8: { dtype: 'I64', read: (view) => Number(view.getBigInt64(0, true)) },
+  i4: { dtype: 'I32', read: (view) => view.getInt32(0, true) },
+  i2: { dtype: 'I16', read: (view) => view.getInt16(0, true) },
+  i1: { dtype: 'I8', read: (view) => view.getInt8(0) },
+  u1: { dtype: 'U8', read: (view) => view.getUint8(0) },
+  b1: { dtype: 'BOOL', read: (view) => view.getUint8(0) !== 0 },
 };
 
 /** numpy.dtype: `f8`, with `<` set by its state. */
@@ -27,7 +33,7 @@ export class NumpyType {
   }
 
   /** The numeric type, or undefined for texts, records, objects and big-endian numbers. */
-  get numeric(): { dtype: StoredType; bytes: number } | undefined {
+  get numeric(): NumericType | undefined {
     const name = this.name.replace(/^[<|=]/, '');
     return this.bigEndian || !Object.hasOwn(numericTypes, name) ? undefined : numericTypes[name];
   }
@@ -54,7 +60,7 @@ export class NumpyArray {
     this.fortranOrder = fortranOrder;
     if (!type.numeric) return this; // texts and objects: of no use here, and never decoded
     if (!isBytes(content)) throw new PickleProblem('a NumPy array has no bytes');
-    const needed = elementCount(shape) * type.numeric.bytes;
+    const needed = elementCount(shape) * storedBytes[type.numeric.dtype];
     if (content.length !== needed) {
       throw new PickleProblem(
         `a NumPy array needs ${needed} bytes but has ${content.length} of ${quote(type.name)}`,
@@ -82,31 +88,10 @@ export class NumpyArray {
 export function numpyScalar(type: unknown, content: unknown): unknown {
   const numeric = type instanceof NumpyType ? type.numeric : undefined;
   if (!numeric) return content;
-  if (!isBytes(content) || content.length !== numeric.bytes) {
+  if (!isBytes(content) || content.length !== storedBytes[numeric.dtype]) {
     throw new PickleProblem('a NumPy scalar has a wrong length');
   }
-  const bytes = copyBytes(content);
-  const view = new DataView(bytes.buffer);
-  switch (numeric.dtype) {
-    case 'F64':
-      return view.getFloat64(0, true);
-    case 'F32':
-      return view.getFloat32(0, true);
-    case 'F16':
-      return decodeSmallFloat(view.getUint16(0, true), 'F16');
-    case 'I64':
-      return Number(view.getBigInt64(0, true));
-    case 'I32':
-      return view.getInt32(0, true);
-    case 'I16':
-      return view.getInt16(0, true);
-    case 'I8':
-      return view.getInt8(0);
-    case 'BOOL':
-      return view.getUint8(0) !== 0;
-    default:
-      return view.getUint8(0);
-  }
+  return numeric.read(new DataView(copyBytes(content).buffer));
 }
 
 /** Bytes as Python 3 keeps them, or as the text that Python 2 kept them in. */

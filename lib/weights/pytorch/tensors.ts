@@ -91,9 +91,7 @@ export class StoredView {
     }
     const count = elementCount(shape);
     this.span =
-      count === 0
-        ? 0
-        : shape.reduce((last, size, i) => last + (size - 1) * strides[i]!, 0) + 1;
+      count === 0 ? 0 : shape.reduce((last, size, i) => last + (size - 1) * strides[i]!, 0) + 1;
     const bytes = (offset + this.span) * type.bytes;
     if (!(bytes <= storage.byteLength)) {
       const need = `a tensor of shape [${shape.join(', ')}] needs ${bytes} bytes`;
@@ -115,7 +113,8 @@ export function viewOf(
   shape: unknown,
   strides: unknown,
 ): StoredView {
-  if (!isStorage(storage)) throw new PickleProblem('a tensor is a view of something that is no storage');
+  if (!isStorage(storage))
+    throw new PickleProblem('a tensor is a view of something that is no storage');
   return new StoredView(
     storage,
     type ?? storage.type,

@@ -26,7 +26,13 @@ export interface ZipEntry {
 }
 
 const signatures = { local: 0x04034b50, central: 0x02014b50, end: 0x06054b50 } as const;
-const zip64 = { locator: 0x07064b50, end: 0x06064b50, extra: 0x0001, locatorBytes: 20, endBytes: 56 };
+const zip64 = {
+  locator: 0x07064b50,
+  end: 0x06064b50,
+  extra: 0x0001,
+  locatorBytes: 20,
+  endBytes: 56,
+};
 const localHeaderBytes = 30;
 const centralHeaderBytes = 46;
 const endBytes = 22;
@@ -129,7 +135,8 @@ export class ZipArchive {
       throw this.fail(`its compressed entry ${quote(name)} is damaged or larger than it says`);
     }
     throwIfAborted(signal, `Reading '${this.file.path}'`);
-    if (content.length !== size) throw this.fail(`its compressed entry ${quote(name)} is truncated`);
+    if (content.length !== size)
+      throw this.fail(`its compressed entry ${quote(name)} is truncated`);
     await this.verify(entry, (from, to) => content.subarray(from, to));
     return content;
   }
@@ -146,7 +153,8 @@ export class ZipArchive {
       const piece = await read(from, to);
       await inSlices(piece.length, (a, b) => (crc = crc32(piece.subarray(a, b), crc)), crcSlice);
     }
-    if (crc !== entry.crc) throw this.fail(`the checksum of its entry ${quote(entry.name)} is wrong`);
+    if (crc !== entry.crc)
+      throw this.fail(`the checksum of its entry ${quote(entry.name)} is wrong`);
     this.verified.add(entry.name);
   }
 }
