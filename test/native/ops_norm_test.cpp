@@ -91,8 +91,16 @@ OpCase batch_norm_case(const NormShape& s, bool relu, bool residual, double mean
 }  // namespace
 
 OP_CASES(batch_norm, "batch_norm_forward", "batch_norm_backward") {
-  for (const NormShape& s :
-       {NormShape{2, 1}, {5, 3}, {3, 16}, {67, 17}, {130, 40}, {33, 131}, {4, 600}, {200, 8}}) {
+  for (const NormShape& s : {NormShape{2, 1},
+                             {5, 3},
+                             {3, 16},
+                             {67, 17},
+                             {130, 40},
+                             {33, 131},
+                             {4, 600},
+                             {200, 8},
+                             {701, 16},
+                             {530, 3}}) {
     for (bool relu : {false, true}) {
       for (bool residual : {false, true}) run_case(batch_norm_case(s, relu, residual));
     }
@@ -101,7 +109,9 @@ OP_CASES(batch_norm, "batch_norm_forward", "batch_norm_backward") {
 
 // Several slices, each with several folds.
 OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
-  for (const NormShape& s : {NormShape{5003, 72}, {3001, 128}}) {
+  const std::vector<NormShape> shapes = kEmulated ? std::vector<NormShape>{{1103, 40}}
+                                                  : std::vector<NormShape>{{5003, 72}, {3001, 128}};
+  for (const NormShape& s : shapes) {
     OpCase c = batch_norm_case(s, true, true);
     // Finite differences over a hundred thousand numbers are slow: the outputs and the gradient of
     // the vectors tell enough here.
@@ -119,7 +129,7 @@ OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
 // float holds a mean of 1000 with an error of 3e-5, which is that much of the deviation of 1; the
 // variance itself must not lose a digit.
 OP_CASES(batch_norm_large_mean, "batch_norm_forward") {
-  for (const NormShape& s : {NormShape{50, 20}, {3000, 64}}) {
+  for (const NormShape& s : {NormShape{50, 20}, {kEmulated ? 700 : 3000, kEmulated ? 24 : 64}}) {
     OpCase c = batch_norm_case(s, false, false, 1000, 1);
     c.backward = nullptr;
     c.forward_tolerance = 5e-5;
@@ -261,14 +271,24 @@ OpCase layer_norm_case(const NormShape& s, double mean = 0) {
 }  // namespace
 
 OP_CASES(layer_norm, "layer_norm_forward", "layer_norm_backward") {
-  for (const NormShape& s :
-       {NormShape{1, 2}, {1, 7}, {3, 16}, {9, 33}, {70, 96}, {5, 200}, {131, 65}, {2, 768}}) {
+  for (const NormShape& s : {NormShape{1, 2},
+                             {1, 7},
+                             {3, 16},
+                             {9, 33},
+                             {70, 96},
+                             {5, 200},
+                             {131, 65},
+                             {2, 768},
+                             {9, 384},
+                             {3, 1536},
+                             {5, 301},
+                             {3, 2056}}) {
     run_case(layer_norm_case(s));
   }
 }
 
 OP_CASES(layer_norm_large, "layer_norm_forward", "layer_norm_backward") {
-  OpCase c = layer_norm_case({2500, 100});
+  OpCase c = layer_norm_case({kEmulated ? 300 : 2500, 100});
   c.inputs[0].differentiable = false;
   c.backward = [](Backend& b, OpTensors& t) {
     b.layer_norm_backward({}, t.gradient("weight"), t.gradient("bias"), t.cotangent("y"), t["x"],

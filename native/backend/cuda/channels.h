@@ -27,33 +27,27 @@ __global__ void __launch_bounds__(kChannelThreads)
   }
 }
 
-template <int N, class Op>
-void run_channel_vectors(const char* name, const Queue& queue, int64_t rows, int channels,
-                         const Op& op) {
-  const int vectors = channels / N;
-  // A warp's accesses are as wide as the channels allow; the rest of the block are rows.
+// The launch over rows of so many vectors: a warp's accesses are as wide as the channels allow, the
+// rest of a block are rows.
+inline LaunchShape channel_shape(const Queue& queue, int64_t rows, int vectors) {
   int width = 1;
   while (width < vectors && width < kChannelThreads) width *= 2;
   const int height = kChannelThreads / width;
   const int64_t columns = divide_up(vectors, width);
   const int64_t wanted = divide_up<int64_t>(rows, height);
   const int64_t most = std::max<int64_t>(1, int64_t{16} * queue.multiprocessors / columns);
-  launch(name, queue,
-         {dim3(static_cast<unsigned>(std::min(wanted, most)), static_cast<unsigned>(columns)),
-          dim3(static_cast<unsigned>(width), static_cast<unsigned>(height))},
-         channel_kernel<N, Op>, op, rows, channels);
+  return {dim3(static_cast<unsigned>(std::min(wanted, most)), static_cast<unsigned>(columns)),
+          dim3(static_cast<unsigned>(width), static_cast<unsigned>(height))};
 }
 
 template <class Op>
 void run_channels(const char* name, const Queue& queue, int64_t rows, int64_t channels,
                   const Op& op) {
   if (rows == 0 || channels == 0) return;
+  const bool whole = channels % kVector == 0;
   const int c = static_cast<int>(channels);
-  if (channels % kVector == 0) {
-    run_channel_vectors<kVector>(name, queue, rows, c, op);
-  } else {
-    run_channel_vectors<1>(name, queue, rows, c, op);
-  }
+  launch(name, queue, channel_shape(queue, rows, whole ? c / kVector : c),
+         whole ? channel_kernel<kVector, Op> : channel_kernel<1, Op>, op, rows, c);
 }
 
 }  // namespace countenance::cuda
