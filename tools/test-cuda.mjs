@@ -19,6 +19,8 @@ const sharedMemoryCases = [
   'batch_norm',
   'clip_gradient',
   'conv2d_odd',
+  'conv_norm',
+  'gemm_sizes',
   'global_average_pool',
   'layer_norm',
   'linear_any',

@@ -113,7 +113,8 @@ class Backend {
                                   Tensor running_var, Tensor x, Tensor weight, Tensor bias,
                                   Tensor residual, const BatchNormAttributes& attributes,
                                   Tensor workspace) = 0;
-  // The same, with the statistics of x that the convolution which made it left: x is read once less.
+  // The same, with the statistics of x that the convolution which made it left: x is read once
+  // less.
   virtual void batch_norm_from_statistics(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
                                           Tensor running_var, Tensor x, Tensor statistics,
                                           Tensor weight, Tensor bias, Tensor residual,

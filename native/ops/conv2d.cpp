@@ -115,8 +115,8 @@ ConvOutput add_conv2d(Graph& graph, Value x, const std::string& name, const Conv
   }
   ConvOutput made{graph.activation_tensor(shapes.y), {}};
   if (wants_statistics) {
-    const size_t bytes = graph.backend().conv2d_statistics(shapes.x, shapes.weight, attributes,
-                                                           graph.activation());
+    const size_t bytes =
+        graph.backend().conv2d_statistics(shapes.x, shapes.weight, attributes, graph.activation());
     const int64_t floats = static_cast<int64_t>(bytes / sizeof(float));
     if (floats > 0) made.statistics = graph.tensor(Shape{floats}, DType::F32);
   }

@@ -21,9 +21,8 @@ class Linear final : public Op {
   }
 
   void forward(Run& run) const override {
-    const Epilogue epilogue{.shift = run[bias_],
-                            .activation = activation_,
-                            .pre_activation = run[pre_activation_]};
+    const Epilogue epilogue{
+        .shift = run[bias_], .activation = activation_, .pre_activation = run[pre_activation_]};
     run.backend().linear_forward(run[y_], run[x_], run[weight_], epilogue, run.workspace());
   }
 

@@ -332,7 +332,8 @@ void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& te
     CHECK(same_bits(results.back(), e.x), where, ": an ignored dx was written");
 
     auto gradients = device.backward_weight(overwrite, overwrite, nullptr, nullptr);
-    check_near(gradients.dweight, e.dweight, e.dweight_terms, tolerance.weights, where + ", dweight");
+    check_near(gradients.dweight, e.dweight, e.dweight_terms, tolerance.weights,
+               where + ", dweight");
     check_near(gradients.dbias, e.dbias, e.dbias_terms, tolerance.weights, where + ", dbias");
     const auto only_weight = device.backward_weight(overwrite, ignore, nullptr, nullptr);
     CHECK(same_bits(only_weight.dweight, gradients.dweight), where, ": dweight without dbias");
@@ -341,10 +342,10 @@ void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& te
     results.push_back(gradients.dweight);
     results.push_back(gradients.dbias);
     gradients = device.backward_weight(accumulate, accumulate, &e.weight, &e.shift);
-    check_near(gradients.dweight, plus(e.dweight, e.weight), e.dweight_terms,
-               tolerance.weights, where + ", dweight accumulated");
-    check_near(gradients.dbias, plus(e.dbias, e.shift), e.dbias_terms,
-               tolerance.weights, where + ", dbias accumulated");
+    check_near(gradients.dweight, plus(e.dweight, e.weight), e.dweight_terms, tolerance.weights,
+               where + ", dweight accumulated");
+    check_near(gradients.dbias, plus(e.dbias, e.shift), e.dbias_terms, tolerance.weights,
+               where + ", dbias accumulated");
     results.push_back(gradients.dweight);
     results.push_back(gradients.dbias);
 

@@ -22,7 +22,7 @@ size_t CudaBackend::conv2d_statistics(const Shape& x, const Shape& weight,
   const ConvSizes sizes(x, weight, attributes);
   const GemmPlan plan = plan_gemm(activations, sizes.forward(activations), multiprocessors_);
   if (plan.slices > 1) return 0;
-  return static_cast<size_t>(Moments::bytes(sizes.y_rows(), sizes.out));
+  return StatisticsLayout(sizes.y_rows(), sizes.out).bytes();
 }
 
 void CudaBackend::conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,

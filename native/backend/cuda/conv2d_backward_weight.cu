@@ -12,8 +12,7 @@ void CudaBackend::conv2d_backward_weight(Gradient dweight, Gradient dbias, Tenso
   bias_gradient(queue(), dbias, dy, workspace);
   const GemmSize size = sizes.weight(x.dtype);
   const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
-  const auto target =
-      target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
+  const auto target = target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     // Of a first layer only the image comes in pieces.

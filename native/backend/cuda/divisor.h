@@ -19,8 +19,8 @@ struct Divisor {
   explicit Divisor(int64_t divisor) : value(static_cast<uint32_t>(divisor)) {
     ensure(divisor >= 1 && divisor <= INT32_MAX, "a divisor of ", divisor);
     while ((uint64_t{1} << shift) < value) ++shift;
-    factor = static_cast<uint32_t>(
-        (uint64_t{1} << 32) * ((uint64_t{1} << shift) - value) / value + 1);
+    factor =
+        static_cast<uint32_t>((uint64_t{1} << 32) * ((uint64_t{1} << shift) - value) / value + 1);
   }
 
   __device__ __forceinline__ int divide(int n) const {

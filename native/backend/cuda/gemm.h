@@ -49,7 +49,7 @@ struct PlainProduct {
 };
 
 template <class Product>
-inline constexpr bool kIsWhole = Product::A::kWhole && Product::B::kWhole;
+inline constexpr bool kIsWhole = Product::A::kWhole&& Product::B::kWhole;
 
 // Chunks that are gathered number by number take registers.
 template <class Tile, class Product>

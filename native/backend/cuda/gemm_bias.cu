@@ -16,8 +16,7 @@ __global__ void __launch_bounds__(kThreads)
     column_sums_kernel(GradientTarget<float> target, const T* x, int64_t rows, int64_t slice_rows) {
   COUNTENANCE_SHARED(float, partial, [kThreads * kTargetChunk]);
   const int columns = target.out.columns;
-  const int column =
-      static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * kTargetChunk;
+  const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * kTargetChunk;
   const int64_t first = blockIdx.y * slice_rows;
   const int64_t end = min(first + slice_rows, rows);
   Floats<kTargetChunk> sum = all<kTargetChunk>(0.0f);

@@ -29,9 +29,7 @@ struct ConvSizes {
   int64_t x_rows() const { return batch * height * width; }
   int64_t y_rows() const { return batch * y_height * y_width; }
 
-  GemmSize forward(DType dtype) const {
-    return {y_rows(), out, packed.depth, is_whole(dtype, in)};
-  }
+  GemmSize forward(DType dtype) const { return {y_rows(), out, packed.depth, is_whole(dtype, in)}; }
   GemmSize data(DType dtype) const {
     const int64_t phases = conv.stride * conv.stride;
     return {x_rows(), in, divide_up(packed.height * packed.width * out, phases),
@@ -45,8 +43,8 @@ struct ConvSizes {
   template <class T, bool Whole>
   ConvRows<T, Whole> rows_of(const T* x) const {
     const auto axis = [&](int64_t size, int64_t grid, int64_t taps) {
-      return ConvAxis{to_int(size), to_int(conv.stride), -to_int(conv.padding), 1, Divisor(grid),
-                      Divisor(taps)};
+      return ConvAxis{to_int(size),  to_int(conv.stride), -to_int(conv.padding), 1,
+                      Divisor(grid), Divisor(taps)};
     };
     return {x,
             axis(height, y_height, packed.height),

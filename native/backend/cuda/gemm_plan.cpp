@@ -27,10 +27,10 @@ constexpr TileModel kFmaTiles[] = {
     {GemmTile::Fma128x64, 128, 64, 16, 100},
 };
 
-constexpr double kBlockCycles = 2000;    // to begin and to store
-constexpr double kLaunchCycles = 4000;   // of the kernel that adds the slices
-constexpr double kBytesPerCycle = 12;    // of memory, for each multiprocessor
-constexpr int64_t kLeastChunks = 4;      // of the depth in a slice
+constexpr double kBlockCycles = 2000;   // to begin and to store
+constexpr double kLaunchCycles = 4000;  // of the kernel that adds the slices
+constexpr double kBytesPerCycle = 12;   // of memory, for each multiprocessor
+constexpr int64_t kLeastChunks = 4;     // of the depth in a slice
 constexpr int64_t kMostSlices = 128;
 constexpr int64_t kMostPartialBytes = int64_t{64} << 20;
 
@@ -69,8 +69,8 @@ GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors) {
   GemmPlan best{models[0].tile, 1, 0};
   double least = std::numeric_limits<double>::infinity();
   for (const TileModel& model : models) {
-    const int64_t most = std::clamp<int64_t>(
-        divided_up(size.depth, model.depth) / kLeastChunks, 1, kMostSlices);
+    const int64_t most =
+        std::clamp<int64_t>(divided_up(size.depth, model.depth) / kLeastChunks, 1, kMostSlices);
     for (int64_t slices = 1; slices <= most; slices += 1 + slices / 8) {
       const int64_t bytes = partial_bytes(size, slices);
       if (bytes > kMostPartialBytes) break;
@@ -93,7 +93,8 @@ int plan_column_sums(int64_t rows, int64_t columns, int multiprocessors) {
   constexpr int64_t kColumns = 256;  // of a block, at most
   constexpr int64_t kLeastRows = 128;
   const int64_t wanted = divided_up(int64_t{4} * multiprocessors, divided_up(columns, kColumns));
-  return static_cast<int>(std::clamp<int64_t>(wanted, 1, std::max<int64_t>(divided_up(rows, kLeastRows), 1)));
+  return static_cast<int>(
+      std::clamp<int64_t>(wanted, 1, std::max<int64_t>(divided_up(rows, kLeastRows), 1)));
 }
 
 }  // namespace countenance::cuda

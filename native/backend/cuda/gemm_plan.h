@@ -22,7 +22,7 @@ struct GemmSize {
 
 struct GemmPlan {
   GemmTile tile;
-  int slices;  // of the depth
+  int slices;              // of the depth
   size_t workspace_bytes;  // for the slices' partial sums
 };
 

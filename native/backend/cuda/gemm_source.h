@@ -3,8 +3,8 @@
 #include "backend/cuda/divisor.h"
 #include "backend/cuda/kernel_types.h"
 
-// Where the numbers of a product's operand lie. A Source is a matrix whose numbers of a row lie side
-// by side, at least in chunks of 16 bytes when it is `Whole`:
+// Where the numbers of a product's operand lie. A Source is a matrix whose numbers of a row lie
+// side by side, at least in chunks of 16 bytes when it is `Whole`:
 //   Row row(int i), Column column(int j)       what is worth keeping of an index; any is allowed
 //   const T* at(const Row&, const Column&)     null: a zero (padding, beyond the end)
 //   const T* somewhere()                       any address that can be read
@@ -120,8 +120,8 @@ struct TapRows {
     if (i >= rows) return -1;
     const Division by_output(i, out);
     const Division by_tap(by_output.quotient, taps_x);
-    const int tap = (first_y + by_tap.quotient * stride) * kernel_width + first_x +
-                    by_tap.rest * stride;
+    const int tap =
+        (first_y + by_tap.quotient * stride) * kernel_width + first_x + by_tap.rest * stride;
     return by_output.rest * pitch + tap * in;
   }
   __device__ __forceinline__ Column column(int j) const { return j; }

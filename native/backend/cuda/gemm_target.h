@@ -154,7 +154,7 @@ EpilogueTarget<Y> target_of(Tensor y, const Epilogue& epilogue, Tensor workspace
           data<Y>(epilogue.residual),
           data<Y>(epilogue.pre_activation),
           epilogue.activation,
-          Moments::in(data<float>(epilogue.statistics), rows, columns)};
+          StatisticsLayout(rows, columns).moments(data<float>(epilogue.statistics))};
 }
 
 // Of a gradient that lies (rows, columns) in memory, whatever its shape.

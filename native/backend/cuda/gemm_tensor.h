@@ -18,8 +18,7 @@ struct OperandStage {
   static_assert(kMajor == Major::Depth ? kLine == 32 : kLine % 64 == 0);
 
   __device__ __forceinline__ static int offset(int line, int chunk) {
-    const int permuted =
-        kMajor == Major::Depth ? chunk ^ (line >> 1 & 3) : chunk ^ (line & 7);
+    const int permuted = kMajor == Major::Depth ? chunk ^ (line >> 1 & 3) : chunk ^ (line & 7);
     return line * kLine + permuted * 8;
   }
 
@@ -62,8 +61,7 @@ struct TensorTile {
 
   template <class Product>
   static constexpr size_t shared_bytes() {
-    return std::max(kStages * kDepth * (M + N) * sizeof(__nv_bfloat16),
-                    M * kPitch * sizeof(float));
+    return std::max(kStages * kDepth * (M + N) * sizeof(__nv_bfloat16), M * kPitch * sizeof(float));
   }
 
   // How one operand gets into its stages.
@@ -151,8 +149,7 @@ struct TensorTile {
 
   template <class StageA, class StageB>
   __device__ __forceinline__ static void add_stage(float (&sums)[kRows16][kColumns8][4],
-                                                   const __nv_bfloat16* a,
-                                                   const __nv_bfloat16* b) {
+                                                   const __nv_bfloat16* a, const __nv_bfloat16* b) {
 #pragma unroll
     for (int depth = 0; depth < kDepth; depth += 16) {
       uint32_t fragments_a[kRows16][4];
@@ -177,8 +174,8 @@ struct TensorTile {
     }
   }
 
-  __device__ __forceinline__ static void store_sums(
-      float* tile, const float (&sums)[kRows16][kColumns8][4]) {
+  __device__ __forceinline__ static void store_sums(float* tile,
+                                                    const float (&sums)[kRows16][kColumns8][4]) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     float* to = tile + (warp_row() + lane / 4) * kPitch + warp_column() + lane % 4 * 2;
 #pragma unroll

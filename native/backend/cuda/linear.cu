@@ -76,8 +76,7 @@ void CudaBackend::linear_backward_weight(Gradient dweight, Gradient dbias, Tenso
   const LinearSizes sizes(x.shape, dweight.tensor.shape);
   const GemmSize size = sizes.weight(x.dtype);
   const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
-  const auto target =
-      target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
+  const auto target = target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     with_whole(size.whole, [&](auto whole) {
