@@ -87,10 +87,16 @@ const variants = {
     const folder = await buildIn(
       'build/cuda',
       ['-DCOUNTENANCE_CUDA=ON'],
-      ...['countenance_cuda', 'cuda_gpu_programs'],
+      ...['countenance_cuda', 'cuda_gpu_programs', 'emulated_plugin'],
     );
+    const opTests = join(folder, 'Release/cuda_gpu_op_tests');
     return runAll([
       () => runInteractive(process.execPath, [join(root, 'test/cuda/check-ptxas.mjs'), folder]),
+      // What they do with a plugin shows with the emulated one.
+      () =>
+        runInteractive(opTests, ['=op_relu', '=op_scale_shift'], {
+          env: { COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so') },
+        }),
       ...gpuPrograms.map((name) => () => runOnGpu(join(folder, 'Release', name), names)),
     ]);
   },

@@ -19,6 +19,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$root"
 [ -d node_modules ] || npm ci --no-audit --no-fund --loglevel=error
 
+# First: what changes from here on is not in the pack.
+sources=$(sources_hash "$root")
 echo 'compiling lib and bench'
 node node_modules/typescript/bin/tsc -p bench/gpu/tsconfig.json --outDir "$work/js"
 cp lib/binding.cjs "$work/js/lib/"
@@ -42,7 +44,7 @@ cat >"$folder/pack.json" <<EOF
 {
   "node": "$(node -p process.versions.node)",
   "commit": "$commit",
-  "sources": "$(sources_hash "$root")"
+  "sources": "$sources"
 }
 EOF
 bytes=$(cat "$folder/node.xz" "$folder/modules.tar.xz" | wc -c)

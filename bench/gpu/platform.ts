@@ -86,7 +86,12 @@ export function memoryInUse(): Promise<number | undefined> {
 /** The commit of the sources, also where only what pack.sh made came along. */
 function commitOf(): string {
   const head = output('git', 'rev-parse', 'HEAD')?.trim();
-  if (head) return output('git', 'status', '--porcelain')?.trim() ? `${head} with changes` : head;
+  if (head) {
+    // Not what a run leaves itself.
+    const own = [':!bench/results', ':!test/cuda/golden'];
+    const changes = output('git', 'status', '--porcelain', '--', '.', ...own);
+    return changes?.trim() ? `${head} with changes` : head;
+  }
   const pack = join(root, 'build/gpu/tools/pack.json');
   if (!existsSync(pack)) return 'unknown';
   return (JSON.parse(readFileSync(pack, 'utf8')) as { commit: string }).commit;

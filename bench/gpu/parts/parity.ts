@@ -8,7 +8,7 @@ import {
   type Outcome,
   type Part,
 } from '../part.js';
-import { parseTests, type TestOutcome } from '../programs.js';
+import { noGpuStatus, parseTests, type TestOutcome } from '../programs.js';
 
 export interface ParityResult {
   /** Normalised errors that are allowed. */
@@ -41,12 +41,21 @@ export async function runTests(
 ): Promise<{ tests: TestOutcome[]; problem?: string }> {
   const program = join(releaseFolder, name);
   const whole = await run(context, program, [], { limit, log });
-  const noGpu = failureToRun(whole);
-  const names = noGpu === undefined || whole.stdout !== '' ? await testsOf(context, program) : [];
-  if (names.length === 0) return { tests: [], problem: noGpu ?? 'it ran no test' };
+  const problem = failureToRun(whole);
+  // It cannot be started, or finds no GPU: then it has no list of tests either.
+  if (whole.status === noGpuStatus || whole.stdout === '') {
+    return { tests: [], problem: problem ?? 'it printed nothing' };
+  }
+  const names = await testsOf(context, program);
   const found = new Map(parseTests(whole.stdout).map((test) => [test.name, test]));
   for (const test of names) {
     if (found.has(test) && found.get(test)!.status !== 'failed') continue;
+    const refusal = context.budget.refusal(20);
+    if (refusal !== undefined) {
+      const before = found.get(test);
+      found.set(test, before ?? { name: test, status: 'skipped', reason: refusal, errors: {} });
+      continue;
+    }
     const alone = await run(context, program, [`=${test}`], { limit, log: `${log}-${test}` });
     const outcome = parseTests(alone.stdout).find((other) => other.name === test);
     const reason = failureToRun(alone) ?? `it ended with status ${alone.status}`;

@@ -10,6 +10,7 @@
 namespace countenance::test {
 
 const size_t kGuardBytes = 256;
+const bool kEmulated = false;
 
 namespace {
 
