@@ -15,7 +15,7 @@ export function initReport(file: string, report: InitializeReport): string {
       mismatched.map(({ name, expected, received }) => `${name} ${change(received, expected)}`),
     ],
     ['unexpected', unexpected],
-    ['ignored', ignored],
+    ['ignored', tellingFirst(ignored)],
   ];
   const lines = kinds
     .filter(([kind, names]) => kind === 'matched' || names.length > 0)
@@ -24,6 +24,12 @@ export function initReport(file: string, report: InitializeReport): string {
         `  ${kind.padEnd(11)}${String(names.length).padStart(5)}  ${sample(names)}`,
     );
   return [`${file}: ${source}${prefix && `, under '${prefix}'`}`, ...lines].join('\n');
+}
+
+/** Classifiers and other parts before the counters that every batch norm has. */
+function tellingFirst(names: readonly string[]): readonly string[] {
+  const isCounter = (name: string): boolean => name.endsWith('num_batches_tracked');
+  return [...names.filter((name) => !isCounter(name)), ...names.filter(isCounter)];
 }
 
 function change(from: readonly number[], to: readonly number[]): string {

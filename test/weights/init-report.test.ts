@@ -11,7 +11,7 @@ describe('report of --init', () => {
     missing: ['MLP.fc1.bias'],
     mismatched: [{ name: 'e', expected: [2, 2], received: [3] }],
     unexpected: [],
-    ignored: ['head.weight'],
+    ignored: ['bn.num_batches_tracked', 'head.weight'],
   } as const;
 
   it('has a line for each kind that there is', () => {
@@ -23,7 +23,7 @@ describe('report of --init', () => {
         '  reshaped       1  b [225, 3] to [169, 3] (bicubic)',
         '  missing        1  MLP.fc1.bias',
         '  other shape    1  e [3] to [2, 2]',
-        '  ignored        1  head.weight',
+        '  ignored        2  head.weight, bn.num_batches_tracked',
       ].join('\n'),
     );
   });
