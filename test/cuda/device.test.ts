@@ -116,7 +116,10 @@ describe('models on a GPU (the emulated one)', function () {
     const [expected] = await train(cpu, {}, 1);
     const found = await train(gpu, { precision: 'bf16' }, 2);
     close(found[0]!.loss, expected!.loss, 0.05, 'loss');
-    assert.ok(found[1]!.loss < found[0]!.loss, `the loss falls: ${found.map(({ loss }) => loss).join()}`);
+    assert.ok(
+      found[1]!.loss < found[0]!.loss,
+      `the loss falls: ${found.map(({ loss }) => loss).join()}`,
+    );
     // uint8 images, and the same ones normalised by the caller.
     const floats = Float32Array.from(images, (pixel, i) => {
       const { imageMean, imageStd } = gpu.config;
