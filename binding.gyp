@@ -41,7 +41,7 @@
           'dependencies': ['countenance_cpu_avx2', 'countenance_cpu_avx512'],
         }],
         ['OS=="linux"', {
-          'ldflags': ['-Wl,-z,nodelete', '-static-libstdc++', '-static-libgcc',
+          'ldflags': ['-Wl,-z,nodelete', '-static-libstdc++',
                       '-Wl,--exclude-libs,ALL'],
         }],
       ],

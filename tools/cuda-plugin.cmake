@@ -31,4 +31,4 @@ if(WERROR)
 endif()
 target_compile_options(countenance_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>")
 target_link_options(countenance_cuda PRIVATE
-  -Wl,-z,nodelete -Wl,-z,defs -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL)
+  -Wl,-z,nodelete -Wl,-z,defs -static-libstdc++ -Wl,--exclude-libs,ALL)

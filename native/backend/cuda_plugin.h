@@ -7,8 +7,9 @@
 // assumes the same compiler, standard library and headers on both sides: `abi` names the compiler
 // and a hash of the headers, made by the build, and a plugin with another one is not used.
 //
-// Exceptions pass from the backend to its caller. Each side may have linked libstdc++ statically:
-// their types are then compared by name.
+// Exceptions pass from the backend to its caller and back. Each side may have linked libstdc++
+// statically: their types are then compared by name. The unwinder, libgcc_s, must be shared: one
+// that meets frames prepared for another one aborts.
 
 namespace countenance {
 

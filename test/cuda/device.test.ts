@@ -2,8 +2,8 @@ import { strict as assert } from 'node:assert';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CountenanceError, info, Model, Predictor, Trainer } from '../../lib/index.js';
-import type { StepResult } from '../../lib/index.js';
+import { info, Predictor, Trainer } from '../../lib/index.js';
+import type { CountenanceError, Model, StepResult } from '../../lib/index.js';
 import {
   digest,
   faces,
@@ -32,13 +32,14 @@ describe('models on a GPU (the emulated one)', function () {
     this.skip();
   });
 
-  const batchSize = 2;
-  const images = noise(batchSize);
-  const labels = [1, 5];
+  const images = noise(4);
+  const labels = [1, 5, 3, 6];
+  /** So that a step is small against what the loss is sensitive to: other roundings then stay small. */
+  const gentle = { learningRate: 1e-3, maxGradientNorm: 10 };
 
   /** A few steps of one batch; its losses fall. */
   async function train(model: Model, options: object, steps: number): Promise<StepResult[]> {
-    await using trainer = new Trainer(model, { learningRate: 0.01, ...options });
+    await using trainer = new Trainer(model, { ...gentle, ...options });
     const results: StepResult[] = [];
     for (let i = 0; i < steps; i++) results.push(await trainer.step({ images, labels }));
     return results;
@@ -91,26 +92,34 @@ describe('models on a GPU (the emulated one)', function () {
     close(neutral.data[3]!, expected.neutral.data[3]! + 1, 1e-3, 'neutral behind another bias');
   });
 
-  it('train as on the CPU, in float32', async () => {
-    await using cpu = await makeModel();
-    await using gpu = await makeModel({ device: 'cuda' });
-    const expected = await train(cpu, {}, 4);
-    const found = await train(gpu, {}, 4);
+  it('train as on the CPU, and with the same bits recorded or not', async () => {
+    await using cpu = await makeModel({ logitScale: 10 });
+    await using recorded = await makeModel({ device: 'cuda', logitScale: 10 });
+    await using direct = await makeModel({ device: 'cuda', logitScale: 10 });
+    const options = { emaDecay: 0.9 };
+    const expected = await train(cpu, options, 3);
+    const found = await train(recorded, options, 3);
     expected.forEach((step, i) => {
       for (const name of ['loss', 'supervised', 'transformation', 'contrast'] as const) {
-        close(found[i]![name], step[name], 2e-3, `${name} of step ${i}`);
+        close(found[i]![name], step[name], 5e-3, `${name} of step ${i}`);
       }
-      close(found[i]!.gradientNorm, step.gradientNorm, 1e-2, `gradient of step ${i}`);
+      close(found[i]!.gradientNorm, step.gradientNorm, 2e-2, `gradient of step ${i}`);
     });
+    // The guard mode looks at the memory between the operations, so that nothing is recorded.
+    assert.deepEqual(await train(direct, { ...options, guard: true }, 3), found);
+    assert.equal(digest(direct.stateDict()), digest(recorded.stateDict()));
   });
 
   it('train and predict in bfloat16', async () => {
-    await using cpu = await makeModel();
-    await using gpu = await makeModel({ device: 'cuda', precision: 'bf16' });
+    await using cpu = await makeModel({ logitScale: 10 });
+    await using gpu = await makeModel({ device: 'cuda', precision: 'bf16', logitScale: 10 });
     const [expected] = await train(cpu, {}, 1);
-    const found = await train(gpu, { precision: 'bf16', optimizer: 'adamw' }, 3);
+    const found = await train(gpu, { precision: 'bf16' }, 2);
     close(found[0]!.loss, expected!.loss, 0.05, 'loss');
-    assert.ok(found[2]!.loss < found[0]!.loss, `the loss falls: ${found.map(({ loss }) => loss)}`);
+    assert.ok(
+      found[1]!.loss < found[0]!.loss,
+      `the loss falls: ${found.map(({ loss }) => loss).join()}`,
+    );
     // uint8 images, and the same ones normalised by the caller.
     const floats = Float32Array.from(images, (pixel, i) => {
       const { imageMean, imageStd } = gpu.config;
@@ -122,16 +131,6 @@ describe('models on a GPU (the emulated one)', function () {
     ofBytes.logits.data.forEach((logit, i) => {
       assert.ok(Math.abs(ofFloats.logits.data[i]! - logit) < 0.02 * largest, `logit ${i}`);
     });
-  });
-
-  it('give the same bits recorded or not', async () => {
-    await using recorded = await makeModel({ device: 'cuda' });
-    await using direct = await makeModel({ device: 'cuda' });
-    const options = { emaDecay: 0.9, maxGradientNorm: 0.5 };
-    const found = await train(recorded, options, 3);
-    // The guard mode looks at the memory between the operations, so that nothing is recorded.
-    assert.deepEqual(found, await train(direct, { ...options, guard: true }, 3));
-    assert.equal(digest(recorded.stateDict()), digest(direct.stateDict()));
   });
 
   it('are fitted with events, checkpoints and a resume of the same bits', async () => {
