@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { Runner } from '../bench/contestant.js';
+import { ourContestant, torchContestants } from '../bench/contestants.js';
 import { findPythons, twin, type TorchPython } from '../bench/find-python.js';
 import { compare, type Result } from '../bench/measure.js';
 import type { Report } from '../bench/report.js';
@@ -85,6 +87,35 @@ describe('bench', () => {
     });
   });
 
+  describe('contestants', () => {
+    const description = { torch: '2.13.0+cu130', compile: true } as TorchPython['description'];
+    const python: TorchPython = { path: 'python3', env: {}, description };
+    const named = (device: 'cpu' | 'cuda', task: string) => {
+      const scenario = scenarios[device].find((other) => other.task === task)!;
+      return torchContestants(python, scenario, 2, false).map(
+        ({ name, precision, informational }) =>
+          `${name}, ${precision}${informational ? ', shown only' : ''}`,
+      );
+    };
+
+    it('are those of the device, the other precision being shown only', () => {
+      assert.deepEqual(named('cpu', 'infer'), [
+        'PyTorch 2.13.0, fp32',
+        'PyTorch 2.13.0 traced, fp32',
+        'PyTorch 2.13.0 compiled, fp32',
+        'PyTorch 2.13.0 bf16, bf16, shown only',
+      ]);
+      assert.deepEqual(named('cuda', 'train'), [
+        'PyTorch 2.13.0, bf16',
+        'PyTorch 2.13.0 graphed, bf16',
+        'PyTorch 2.13.0 compiled, bf16',
+      ]);
+      const ours = ourContestant(scenarios.cuda[0]!, 'fp32');
+      assert.equal(ours.name, 'countenance fp32');
+      assert.ok(ours.informational);
+    });
+  });
+
   describe('scenarios', () => {
     it('are chosen by parts of their names', () => {
       assert.equal(selectScenarios(undefined), scenarios.cpu);
@@ -137,6 +168,18 @@ describe('bench', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  it('has PyTorch refuse what its device cannot do', async function () {
+    this.timeout(600_000);
+    const python = pythons[0];
+    if (!python) return this.skip();
+    const [scenario] = selectScenarios('infer resnet18@48 b1');
+    const [contestant] = torchContestants(python, scenario!, 1, true);
+    const runner = new Runner(contestant!);
+    const graphed = { ...contestant!, variant: 'graphed' as const };
+    await assert.rejects(runner.setUp(scenario!, graphed, 1), /graphed: for a GPU only/);
+    await runner.close();
   });
 
   it("has PyTorch run the project's own golden run", async function () {

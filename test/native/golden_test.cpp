@@ -1,5 +1,5 @@
-#include "backend/cpu/cpu_backend.h"
 #include "golden.h"
+#include "backend/cpu/cpu_backend.h"
 #include "golden_run.h"
 #include "harness.h"
 
