@@ -22,6 +22,11 @@ const preset = presets['paper-code'];
 const { seed } = preset.trainer;
 const [batchSize, epochs, images] = [16, 2, 51];
 const draws = 3000;
+/**
+ * Of the compared run. At the recipe's 100, from random weights, rounding grows by a factor of 100 a
+ * step at the full learning rate: after five steps PyTorch's single and double precision part by 0.7.
+ */
+const logitScale = 10;
 const drawSize = 112;
 
 /** What the twin prints. */
@@ -78,8 +83,8 @@ describe('the recipe of the paper', function () {
     for (const name of Object.keys(presets) as PresetName[]) {
       const { model, trainer, fit, summary } = presets[name];
       assert.ok(name === 'paper-code' || name.startsWith(model.backbone), name);
-      const logitScale = 'logitScale' in model ? model.logitScale : 100;
-      resolveTrainerOptions(trainer, { backbone: model.backbone, logitScale });
+      const scale = 'logitScale' in model ? model.logitScale : 100;
+      resolveTrainerOptions(trainer, { backbone: model.backbone, logitScale: scale });
       assert.ok(resolveFitOptions(fit).epochs >= 30);
       assert.ok(summary.length < 70);
     }
@@ -106,11 +111,11 @@ describe('the recipe of the paper', function () {
   }
 
   it('trains on crops, flips and erasings as drawn here, bit for bit', async () => {
-    await using model = await makeModel({ logitScale: 100 });
+    await using model = await makeModel({ logitScale });
     await using trainer = new Trainer(model, preset.trainer);
     await finish(trainer.fit(faces(images), { ...preset.fit, batchSize, epochs }));
 
-    await using other = await makeModel({ logitScale: 100 });
+    await using other = await makeModel({ logitScale });
     await using stepper = new Trainer(other, preset.trainer);
     const stepsPerEpoch = Math.floor(images / batchSize);
     for (const [step, batch] of (await augmentedBatches()).entries()) {
@@ -127,7 +132,7 @@ describe('the recipe of the paper', function () {
   }
 
   it('is what a PyTorch twin does: schedule, augmentation, losses', async function () {
-    await using model = await makeModel({ logitScale: 100 });
+    await using model = await makeModel({ logitScale });
     const weights = directory.path('start.safetensors');
     await writeSafetensors(weights, model.stateDict());
     const batches = await augmentedBatches();
@@ -176,9 +181,8 @@ describe('the recipe of the paper', function () {
   });
 
   /**
-   * Rounding grows from step to step: the gradient is steep at a logit scale of 100. How much is told
-   * by the twin, which trains in both precisions: ours may be eight times as far from the double one as
-   * its single one has been.
+   * Rounding grows from step to step. How much is told by the twin, which trains in both precisions:
+   * ours may be eight times as far from the double one as its single one has been.
    */
   function compareSteps(ours: readonly StepEvent[], { single, double }: Twin): void {
     let rounding = 1e-6;
@@ -193,7 +197,7 @@ describe('the recipe of the paper', function () {
       });
       assert.ok(Math.abs(accuracy - exact[4]) <= 1 / batchSize, `accuracy of step ${step.step}`);
     });
-    assert.ok(rounding < 0.02, `the curves are one: ${rounding}`);
+    assert.ok(rounding < 1e-3, `the curves are one: ${rounding}`);
   }
 
   function compareStatistics(theirs: Twin['statistics']): void {
