@@ -7,7 +7,7 @@
 
 namespace countenance::test {
 
-COVERS(conv_norm, "conv2d_statistics", "batch_norm_from_statistics");
+COVERS(conv_norm, "batch_norm_from_statistics");
 
 namespace {
 
