@@ -74,7 +74,7 @@ export type {
 export type { TextEmbeddings } from './text/embeddings.js';
 export { embedText, type ClassWords, type EmbedTextOptions } from './text/embed.js';
 export { ClipTextEncoder, type TextEncoderOptions } from './text/encoder.js';
-export type { EncoderDtype } from './text/encoder-files.js';
+export { encoderDtypes, type EncoderDtype } from './text/encoder-files.js';
 export { defaultTemplate, promptFor, renderPrompt } from './text/prompts.js';
 export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
@@ -142,4 +142,4 @@ export {
   type SafetensorsFile,
   type StoredTensor,
 } from './weights/safetensors.js';
-export type { StoredType } from './weights/dtype.js';
+export { storedBytes, type StoredType } from './weights/dtype.js';

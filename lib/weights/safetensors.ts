@@ -51,7 +51,7 @@ export async function openSafetensors(file: string): Promise<WeightsFile> {
 }
 
 /**
- * Reads a safetensors file whole; see {@link openSafetensors} for what is checked. Floats of 64, 32, 16
+ * Reads a safetensors file whole. Floats of 64, 32, 16
  * and 8 bits, integers up to I64 and BOOL are read, all as float32.
  *
  * @param options.names reads only these tensors (others are checked, but not loaded)
