@@ -83,8 +83,9 @@ __device__ __forceinline__ void for_each_total(const float (&totals)[K][kChannel
   }
 }
 
+// Three blocks: 80 registers a thread. Left alone, ptxas would spill some to fit into five blocks.
 template <int N, class Op>
-__global__ void __launch_bounds__(kChannelThreads)
+__global__ void __launch_bounds__(kChannelThreads, 3)
     row_sums_kernel(Op op, int64_t rows, int channels, int64_t block_rows) {
   COUNTENANCE_SHARED(float, totals, [Op::kSums][kChannelThreads * N]);
   const int channel = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) * N;
