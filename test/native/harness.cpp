@@ -1,6 +1,7 @@
 #include "harness.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -20,6 +21,34 @@ void print_errors() {
     separator = ", ";
   }
   if (!largest_errors.empty()) std::printf("\n");
+}
+
+bool matches(const char* name, const char* pattern) {
+  return pattern[0] == '=' ? std::strcmp(name, pattern + 1) == 0
+                           : std::strstr(name, pattern) != nullptr;
+}
+
+bool wanted(const char* name, const std::vector<const char*>& patterns) {
+  bool chosen = true;  // by the patterns that choose, all where there are none
+  bool any = false;
+  for (const char* pattern : patterns) {
+    if (pattern[0] == '-') {
+      if (matches(name, pattern + 1)) return false;
+      continue;
+    }
+    chosen = (any && chosen) || matches(name, pattern);
+    any = true;
+  }
+  return chosen;
+}
+
+// " (12.3 s)" of a case that is worth a look.
+std::string time_since(std::chrono::steady_clock::time_point started) {
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - started;
+  if (passed.count() < 1.0) return "";
+  char said[32];
+  std::snprintf(said, sizeof said, " (%.1f s)", passed.count());
+  return said;
 }
 
 }  // namespace
@@ -75,31 +104,28 @@ int run_tests(int argc, char** argv, bool errors) {
   int passed = 0;
   int failed = 0;
   int skipped = 0;
-  const auto wanted = [&](const char* name) {
-    return argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* part) {
-             return part[0] == '=' ? std::strcmp(name, part + 1) == 0
-                                   : std::strstr(name, part) != nullptr;
-           });
-  };
+  const std::vector<const char*> patterns(argv + 1, argv + argc);
   for (const Case& c : cases()) {
-    if (!wanted(c.name)) continue;
+    if (!wanted(c.name, patterns)) continue;
     failures_of_case = 0;
     skip_reason.clear();
     largest_errors.clear();
+    const auto started = std::chrono::steady_clock::now();
     try {
       c.run();
     } catch (const std::exception& error) {
       report_failure(c.file, 0, text("threw: ", error.what()));
     }
+    const std::string time = time_since(started);
     if (failures_of_case) {
       ++failed;
-      std::printf("FAIL %s (%d checks)\n", c.name, failures_of_case);
+      std::printf("FAIL %s (%d checks)%s\n", c.name, failures_of_case, time.c_str());
     } else if (!skip_reason.empty()) {
       ++skipped;
       std::printf("skip %s: %s\n", c.name, skip_reason.c_str());
     } else {
       ++passed;
-      std::printf("  ok %s\n", c.name);
+      std::printf("  ok %s%s\n", c.name, time.c_str());
     }
     if (errors) print_errors();
     std::fflush(stdout);

@@ -22,8 +22,8 @@ struct Case {
 std::vector<Case>& cases();
 bool add_case(const char* name, const char* file, void (*run)());
 
-// Runs all cases, or those whose name contains one of the arguments (or, for =NAME, is it), or with
-// --list prints their names; a status for main to return.
+// Runs all cases, or those whose name contains one of the arguments (or, for =NAME, is it) and none
+// of those behind a minus sign, or with --list prints their names; a status for main to return.
 // errors: also tell the largest error that each case recorded.
 int run_tests(int argc, char** argv, bool errors = false);
 

@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -205,8 +204,7 @@ const Json& Json::operator[](std::string_view name) const {
 }
 
 std::string test_path(std::string_view relative) {
-  const std::filesystem::path here = __FILE__;
-  return (here.parent_path().parent_path() / relative).string();
+  return std::string(COUNTENANCE_SOURCE_DIR) + "/test/" + std::string(relative);
 }
 
 std::string read_text(const std::string& path) {

@@ -110,7 +110,7 @@ OP_CASES(batch_norm, "batch_norm_forward", "batch_norm_backward") {
 // Several slices, each with several folds.
 OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
   const std::vector<NormShape> shapes = kEmulated ? std::vector<NormShape>{{1103, 40}}
-                                                  : std::vector<NormShape>{{5003, 72}, {3001, 128}};
+                                                  : std::vector<NormShape>{{2003, 72}, {1001, 128}};
   for (const NormShape& s : shapes) {
     OpCase c = batch_norm_case(s, true, true);
     // Finite differences over a hundred thousand numbers are slow: the outputs and the gradient of
