@@ -262,7 +262,7 @@ describe('groups of parameters', function () {
   });
 
   describe('refuse', () => {
-    const wrong: [unknown, TrainerOptions['weightDecayOn'] | string, ...string[]][] = [
+    const wrong: [unknown, string, ...string[]][] = [
       [3, 'all', 'groups', '3 (number)'],
       [[], 'all', 'groups'],
       [{ neck: {} }, 'all', 'groups', 'neck', 'backbone, transformation'],
