@@ -42,6 +42,15 @@ export type { StateDifference } from './model/state.js';
 export type { SaveWeightsOptions } from './model/export.js';
 
 export {
+  parameterGroups,
+  weightDecayTargets,
+  type ParameterGroupName,
+  type ParameterGroupOptions,
+  type ParameterGroups,
+  type ResolvedParameterGroups,
+  type WeightDecayTarget,
+} from './train/groups.js';
+export {
   contrasts,
   optimizers,
   type Augmentation,

@@ -111,11 +111,23 @@ export interface NativeAugmentation {
   readonly eraseAspect: readonly [number, number];
 }
 
+/** Groups of parameters, as those of torch.optim. */
+export interface NativeParameterGroups {
+  /** Of each group: its learning rate over the step's; 0 or more. */
+  readonly learningRateScales: Float32Array;
+  /** Of each group. */
+  readonly weightDecays: Float32Array;
+  /** The group of each of the model's tensors, in the order of `tensors()`; of statistics: any. */
+  readonly of: Uint8Array;
+}
+
 export interface NativeTrainerOptions {
   readonly optimizer: 'sgd' | 'adamw';
   readonly momentum: number;
   readonly nesterov: boolean;
   readonly weightDecay: number;
+  /** Null: one group with the options here. Otherwise `weightDecay` is not used. */
+  readonly groups: NativeParameterGroups | null;
   readonly beta1: number;
   readonly beta2: number;
   readonly eps: number;

@@ -26,7 +26,7 @@ export interface TrainingBatch {
   readonly images: ImageBatch;
   /** Class indices (B), or probabilities (B, K) as a Float32Array or as rows. */
   readonly labels: Labels;
-  /** Learning rate of this step. Default: the trainer's. */
+  /** Learning rate of this step, before the scales of `groups`. Default: the trainer's. */
   readonly learningRate?: number;
 }
 
@@ -62,8 +62,9 @@ export class Trainer {
     this.#model = model;
     this.#internals = internalsOf(model);
     this.options = resolveTrainerOptions(options, model.config);
+    const { native } = this.#internals;
     this.#native = callNative(() =>
-      nativeAddon().createTrainer(this.#internals.native, toNativeOptions(this.options)),
+      nativeAddon().createTrainer(native, toNativeOptions(this.options, native.tensors())),
     );
   }
 

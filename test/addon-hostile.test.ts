@@ -185,6 +185,31 @@ describe('addon: hostile calls', function () {
         (call(addon, 'createTrainer', model, options) as NativeTrainer).close();
       });
     }
+    const tensors = model.tensors().length;
+    const right = {
+      learningRateScales: Float32Array.of(1, 0.5),
+      weightDecays: Float32Array.of(0, 1),
+      of: new Uint8Array(tensors).fill(1),
+    };
+    addon.createTrainer(model, { ...trainerOptions, groups: right }).close();
+    for (const groups of spoiled(right)) {
+      await survives(() => {
+        (
+          call(addon, 'createTrainer', model, { ...trainerOptions, groups }) as NativeTrainer
+        ).close();
+      });
+    }
+    for (const of of [new Uint8Array(tensors).fill(2), new Uint8Array(tensors - 1)]) {
+      await failsWith('ERR_INVALID_ARGUMENT', () =>
+        addon.createTrainer(model, { ...trainerOptions, groups: { ...right, of } }),
+      );
+    }
+    await failsWith('ERR_SHAPE_MISMATCH', () =>
+      addon.createTrainer(model, {
+        ...trainerOptions,
+        groups: { ...right, weightDecays: new Float32Array(3) },
+      }),
+    );
     for (const augmentation of spoiled(trainerOptions.augmentation)) {
       await survives(() => {
         (

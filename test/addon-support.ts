@@ -51,6 +51,7 @@ export const trainerOptions: NativeTrainerOptions = {
   momentum: 0.9,
   nesterov: false,
   weightDecay: 5e-4,
+  groups: null,
   beta1: 0.9,
   beta2: 0.999,
   eps: 1e-8,

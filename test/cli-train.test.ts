@@ -146,6 +146,56 @@ describe('command line: training', function () {
     assert.equal((JSON.parse(config) as { logitScale: number }).logitScale, 100);
   });
 
+  it('trains parts at rates of their own: those of the preset, and what is said over them', async () => {
+    const out = temporary.path('parts');
+    const { status, stderr } = await command(
+      ...[
+        'train',
+        '--preset',
+        'resnet18-finetune',
+        '--size',
+        '32',
+        '--epochs',
+        '1',
+        '--batch',
+        '7',
+      ],
+      ...['--data', 'synthetic:14', '--validation', 'synthetic:7#valid', '--text', 'synthetic'],
+      ...['--lr-scale', 'backbone=0', '--weight-decay-on', 'matrices', '--out', out, '--json'],
+    );
+    assert.equal(status, 0, stderr);
+    for (const line of [
+      'backbone: frozen',
+      'transformation: learning rate x 10',
+      'no weight decay',
+    ])
+      assert.ok(stderr.includes(line), `${line} in ${stderr}`);
+    const text = await readFile(temporary.path('parts', 'last', 'trainer_state.json'), 'utf8');
+    const { settings: stored, metadata } = JSON.parse(text) as {
+      settings: { trainer: { groups: object; weightDecayOn: string } };
+      metadata: { run: object };
+    };
+    assert.deepEqual(stored.trainer.groups, {
+      transformation: { learningRateScale: 10, weightDecay: 5e-4 },
+      backbone: { learningRateScale: 0, weightDecay: 5e-4 },
+    });
+    assert.equal(stored.trainer.weightDecayOn, 'matrices');
+    const { run } = metadata as { run: Record<string, unknown> };
+    assert.deepEqual([run['lrScale'], run['weightDecayOn']], [{ backbone: 0 }, 'matrices']);
+
+    const same = await command('train', '--resume', out, '--json');
+    assert.equal(same.status, 0, same.stderr);
+    const other = await command('train', '--resume', out, '--lr-scale', 'backbone=0.5');
+    assert.equal(other.status, 1);
+    assert.ok(other.stderr.includes('groups.backbone.learningRateScale 0 (now 0.5)'), other.stderr);
+    const none = await command(
+      ...['train', '--data', 'synthetic:14', '--size', '32', '--text', 'synthetic'],
+      ...['--lr-scale', 'head=10', '--out', temporary.path('no-head')],
+    );
+    assert.equal(none.status, 1);
+    assert.match(none.stderr, /groups \(of resnet18\).*'head' \(ERR_INVALID_ARGUMENT\)/);
+  });
+
   describe('interrupted', () => {
     const weights = (...path: string[]): Promise<Buffer> =>
       readFile(temporary.path(...path, 'model.safetensors'));

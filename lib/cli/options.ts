@@ -57,19 +57,22 @@ export function repeated(text: string, before: readonly string[] | undefined): s
   return [...(before ?? []), text];
 }
 
-/** A parser of `name=number` pairs separated by commas; the numbers are above 0. */
-export function numberPairs(text: string): Record<string, number> {
-  const pairs = text.split(',').map((pair): [string, number] => {
-    const equals = pair.lastIndexOf('=');
-    const value = pair.slice(equals + 1).trim();
-    return [pair.slice(0, Math.max(equals, 0)).trim(), value === '' ? NaN : Number(value)];
-  });
-  if (pairs.every(([name, value]) => name !== '' && Number.isFinite(value) && value > 0)) {
-    return Object.fromEntries(pairs);
-  }
-  throw new InvalidArgumentError(
-    'Expected name=number pairs separated by commas, numbers above 0.',
-  );
+/** A parser of `name=number` pairs separated by commas, of numbers that `accepts` holds for. */
+export function numberPairs(
+  expected: string,
+  accepts: (value: number) => boolean,
+): (text: string) => Record<string, number> {
+  return (text) => {
+    const pairs = text.split(',').map((pair): [string, number] => {
+      const equals = pair.lastIndexOf('=');
+      const value = pair.slice(equals + 1).trim();
+      return [pair.slice(0, Math.max(equals, 0)).trim(), value === '' ? NaN : Number(value)];
+    });
+    if (pairs.every(([name, value]) => name !== '' && Number.isFinite(value) && accepts(value))) {
+      return Object.fromEntries(pairs);
+    }
+    throw new InvalidArgumentError(`Expected name=number pairs separated by commas, ${expected}.`);
+  };
 }
 
 /** Options of every command that runs a model. */

@@ -1,5 +1,6 @@
 import type { ClassWeights, SamplingName } from '../data/sampling.js';
 import type { Backbone, Precision } from '../model/config.js';
+import type { ParameterGroupName, ParameterGroups, WeightDecayTarget } from '../train/groups.js';
 import type { Contrast, OptimizerName, TrainerOptions } from '../train/options.js';
 import { presets, type Preset, type PresetName } from '../train/presets.js';
 import type { FitOptions } from '../train/fit-options.js';
@@ -19,6 +20,7 @@ export interface RunArguments {
   readonly batch?: number;
   readonly optimizer?: OptimizerName;
   readonly lr?: number;
+  readonly lrScale?: Readonly<Partial<Record<ParameterGroupName, number>>>;
   readonly schedule?: ScheduleName;
   readonly sampling?: SamplingName;
   readonly classWeights?: ClassWeights;
@@ -26,6 +28,7 @@ export interface RunArguments {
   readonly minDelta?: number;
   readonly momentum?: number;
   readonly weightDecay?: number;
+  readonly weightDecayOn?: WeightDecayTarget;
   readonly clip?: number;
   readonly ema?: number;
   readonly contrast?: Contrast;
@@ -66,6 +69,7 @@ const runArgumentNames = [
   'batch',
   'optimizer',
   'lr',
+  'lrScale',
   'schedule',
   'sampling',
   'classWeights',
@@ -73,6 +77,7 @@ const runArgumentNames = [
   'minDelta',
   'momentum',
   'weightDecay',
+  'weightDecayOn',
   'clip',
   'ema',
   'contrast',
@@ -107,8 +112,8 @@ export function presetOf({ preset }: RunArguments): Partial<Preset> {
 /** Options of the trainer: the command's over the preset's; what neither says is the trainer's default. */
 export function trainerOptions(options: RunArguments & DeviceArguments): TrainerOptions {
   const preset = presetOf(options).trainer ?? {};
-  const { optimizer, lr, momentum, weightDecay, clip, ema, contrast, precision, seed, threads } =
-    options;
+  const { optimizer, lr, momentum, weightDecay, weightDecayOn, clip, ema } = options;
+  const { contrast, precision, seed, threads } = options;
   return {
     ...preset,
     ...defined({
@@ -116,6 +121,7 @@ export function trainerOptions(options: RunArguments & DeviceArguments): Trainer
       learningRate: lr,
       momentum,
       weightDecay,
+      weightDecayOn,
       maxGradientNorm: clip,
       emaDecay: ema,
       contrast,
@@ -123,10 +129,23 @@ export function trainerOptions(options: RunArguments & DeviceArguments): Trainer
       seed,
       threads,
     }),
+    ...(options.lrScale && { groups: scaleGroups(preset.groups ?? {}, options.lrScale) }),
     ...(options.erase !== undefined && {
       augmentation: { ...preset.augmentation, eraseProbability: options.erase },
     }),
   };
+}
+
+/** Groups with other scales of the learning rate; all else stays. */
+function scaleGroups(
+  groups: ParameterGroups,
+  scales: NonNullable<RunArguments['lrScale']>,
+): ParameterGroups {
+  const entries = Object.entries(scales).map(([name, learningRateScale]) => [
+    name,
+    { ...groups[name as ParameterGroupName], learningRateScale },
+  ]);
+  return { ...groups, ...(Object.fromEntries(entries) as ParameterGroups) };
 }
 
 /** Options of fit, but for the data and for where it saves. */

@@ -1,8 +1,9 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Dataset } from '../data/dataset.js';
 import { CountenanceError } from '../errors.js';
 import { samplings } from '../data/sampling.js';
 import { backbones, precisions } from '../model/config.js';
+import { describeGroups, parameterGroups, weightDecayTargets } from '../train/groups.js';
 import { contrasts, optimizers } from '../train/options.js';
 import { FileLog } from '../train/logs/file-log.js';
 import type { TrainingLog } from '../train/logs/log.js';
@@ -46,6 +47,13 @@ const positive = realNumber('a number above 0', (value) => value > 0);
 const notNegative = realNumber('a number of at least 0', (value) => value >= 0);
 const share = realNumber('a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
 const probability = realNumber('a number from 0 to 1', (value) => value >= 0 && value <= 1);
+
+function learningRateScales(text: string): Record<string, number> {
+  const scales = numberPairs('numbers of at least 0', (value) => value >= 0)(text);
+  const unknown = Object.keys(scales).find((name) => !parameterGroups.some((g) => g === name));
+  if (unknown === undefined) return scales;
+  throw new InvalidArgumentError(`Expected parts among ${parameterGroups.join(', ')}.`);
+}
 
 /** `countenance train`. */
 export function addTrainCommand(program: Command, { streams, finish }: Context): void {
@@ -101,6 +109,11 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
       new Option('--optimizer <name>', '(default: sgd, for Swin-T adamw)').choices(optimizers),
     )
     .option('--lr <x>', 'highest learning rate', positive)
+    .option(
+      '--lr-scale <part=x,..>',
+      `learning rate of a part over --lr, 0 freezes it: ${parameterGroups.join(', ')}`,
+      learningRateScales,
+    )
     .addOption(new Option('--schedule <name>', '(default: cosine)').choices(schedules))
     .addOption(
       new Option(
@@ -108,11 +121,20 @@ export function addTrainCommand(program: Command, { streams, finish }: Context):
         'how often pictures are drawn: each once, or each class equally often (default: shuffle)',
       ).choices(samplings),
     )
-    .option('--class-weights <a=x,..>', 'draw pictures of a class x times as often', numberPairs)
+    .option(
+      '--class-weights <a=x,..>',
+      'draw pictures of a class x times as often',
+      numberPairs('numbers above 0', (value) => value > 0),
+    )
     .option('--patience <n>', 'end after n epochs without a better validation', wholeNumber(1))
     .option('--min-delta <x>', 'how much better counts for --patience (default: 0)', probability)
     .option('--momentum <x>', 'SGD only (default: 0.9)', share)
     .option('--weight-decay <x>', '(default: 0.0005, for adamw 0.05)', notNegative)
+    .addOption(
+      new Option('--weight-decay-on <what>', 'what weight decay acts on (default: all)').choices(
+        weightDecayTargets,
+      ),
+    )
     .option('--clip <x>', 'longest gradient (default: none, for adamw 5; 0: none)', notNegative)
     .option('--ema <x>', 'decay of a moving average of the weights (default: none)', share)
     .addOption(
@@ -200,6 +222,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
       : await createModel(options, data, signal, output);
     if (resumed?.run !== undefined) await copyBestModel(resumed.run, out);
     await using trainer = new Trainer(model, trainerOptions(options));
+    for (const line of describeGroups(trainer.options)) output.note(line);
     const events = trainer.fit(data, {
       ...fitOptions(options),
       validation,

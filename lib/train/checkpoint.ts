@@ -15,6 +15,7 @@ import { recoverDirectory, saveDirectory } from '../weights/directory.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
 import { stoppingStart, type EarlyStopping, type StoppingState } from './early-stopping.js';
 import type { BestEpoch } from './events.js';
+import type { WeightDecayTarget } from './groups.js';
 import type { ScheduleName } from './schedule.js';
 import type { ResolvedTrainerOptions } from './options.js';
 import type { EpochTotals } from './totals.js';
@@ -42,7 +43,10 @@ export interface Progress {
 
 /** What a resumed run must have in common with the interrupted one to get the same bits. */
 export interface RunSettings {
-  readonly trainer: Omit<ResolvedTrainerOptions, 'threads' | 'guard'>;
+  readonly trainer: Omit<ResolvedTrainerOptions, 'threads' | 'guard' | 'weightDecayOn'> & {
+    /** Only where it is not `all`. */
+    readonly weightDecayOn?: WeightDecayTarget;
+  };
   readonly fit: {
     readonly epochs: number;
     readonly batchSize: number;

@@ -43,6 +43,7 @@ export interface StartEvent {
   /** The batch size, or the number of images where that is less. */
   readonly batchSize: number;
   readonly stepsPerEpoch: number;
+  /** The highest of the schedule, before the scales of groups. */
   readonly learningRate: number;
   readonly train: DatasetSummary;
   /** Null without a validation set: then the last epoch counts as the best. */
@@ -61,7 +62,7 @@ export interface StepEvent extends Losses {
   /** Steps of the run so far, this one included. */
   readonly step: number;
   readonly totalSteps: number;
-  /** Learning rate of this step. */
+  /** Learning rate of this step, before the scales of groups. */
   readonly learningRate: number;
   /** |g|_2 before clipping. */
   readonly gradientNorm: number;
@@ -76,7 +77,7 @@ export interface EpochEvent extends Losses {
   readonly epoch: number;
   readonly epochs: number;
   readonly step: number;
-  /** Learning rate of the last step. */
+  /** Learning rate of the last step, before the scales of groups. */
   readonly learningRate: number;
   /** Figures on the validation set, in evaluation mode. */
   readonly validation: Metrics | null;

@@ -7,7 +7,15 @@ import {
   type Backbone,
   type Precision,
 } from '../model/config.js';
-import type { NativeTrainerOptions } from '../native.js';
+import type { NativeTensorInfo, NativeTrainerOptions } from '../native.js';
+import {
+  resolveGroups,
+  toNativeGroups,
+  weightDecayTargets,
+  type ParameterGroups,
+  type ResolvedParameterGroups,
+  type WeightDecayTarget,
+} from './groups.js';
 
 /** What the optimizer is. */
 export const optimizers = ['sgd', 'adamw'] as const;
@@ -60,6 +68,16 @@ export interface TrainerOptions {
   readonly nesterov?: boolean;
   /** Default 0.0005 for SGD (added to the gradient), 0.05 for AdamW (decoupled). */
   readonly weightDecay?: number;
+  /** What the weight decay acts on. Default `all`. */
+  readonly weightDecayOn?: WeightDecayTarget;
+  /**
+   * Parts of the model with a learning rate and a weight decay of their own, as torch.optim's parameter
+   * groups: a group's learning rate is that of the schedule, or of the step, times its
+   * `learningRateScale`. Default: none, all parts learn alike.
+   *
+   * @example { backbone: { learningRateScale: 0.1 }, transformation: { weightDecay: 0 } }
+   */
+  readonly groups?: ParameterGroups;
   /** AdamW only. Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
   /** AdamW only. Default 1e-8. */
@@ -88,8 +106,9 @@ export interface TrainerOptions {
 
 /** {@link TrainerOptions} with every default filled in. */
 export interface ResolvedTrainerOptions extends Required<
-  Omit<TrainerOptions, 'lossWeights' | 'augmentation'>
+  Omit<TrainerOptions, 'groups' | 'lossWeights' | 'augmentation'>
 > {
+  readonly groups: ResolvedParameterGroups;
   readonly lossWeights: Required<LossWeights>;
   readonly augmentation: Required<Augmentation>;
 }
@@ -120,12 +139,15 @@ export function resolveTrainerOptions(
   const weights = options.lossWeights ?? {};
   checkObject(weights, 'lossWeights');
   const [beta1, beta2] = checkPair(options.betas ?? [0.9, 0.999], 'betas');
+  const weightDecay = checkNumber(options.weightDecay ?? (isSgd ? 5e-4 : 0.05), 'weightDecay', 0);
   return {
     optimizer,
     learningRate: checkPositive(options.learningRate ?? (isSgd ? sgdRate : 5e-4), 'learningRate'),
     momentum: checkBelowOne(options.momentum ?? 0.9, 'momentum'),
     nesterov: checkBoolean(options.nesterov ?? false, 'nesterov'),
-    weightDecay: checkNumber(options.weightDecay ?? (isSgd ? 5e-4 : 0.05), 'weightDecay', 0),
+    weightDecay,
+    weightDecayOn: checkChoice(options.weightDecayOn ?? 'all', weightDecayTargets, 'weightDecayOn'),
+    groups: resolveGroups(options.groups ?? {}, model.backbone, weightDecay),
     betas: [checkBelowOne(beta1, 'betas'), checkBelowOne(beta2, 'betas')],
     eps: checkPositive(options.eps ?? 1e-8, 'eps'),
     maxGradientNorm: checkNumber(options.maxGradientNorm ?? (isSgd ? 0 : 5), 'maxGradientNorm', 0),
@@ -166,14 +188,18 @@ function resolveAugmentation(options: Augmentation): Required<Augmentation> {
   };
 }
 
-/** The options as the addon takes them. */
-export function toNativeOptions(options: ResolvedTrainerOptions): NativeTrainerOptions {
+/** The options as the addon takes them, for a model with these tensors. */
+export function toNativeOptions(
+  options: ResolvedTrainerOptions,
+  tensors: readonly NativeTensorInfo[],
+): NativeTrainerOptions {
   const { betas, lossWeights, augmentation, ...rest } = options;
   return {
     optimizer: rest.optimizer,
     momentum: rest.momentum,
     nesterov: rest.nesterov,
     weightDecay: rest.weightDecay,
+    groups: toNativeGroups(options, tensors),
     beta1: betas[0],
     beta2: betas[1],
     eps: rest.eps,

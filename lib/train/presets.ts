@@ -51,13 +51,17 @@ export const presets = {
     trainer: { optimizer: 'sgd', learningRate: 0.1, momentum: 0.9, weightDecay: 5e-4 },
     fit: { epochs: 30, batchSize: 64, schedule: 'cosine' },
   },
-  /** Weights of face recognition (MS-Celeb-1M) or ImageNet: small steps, more erasing. */
+  /**
+   * Weights of face recognition (MS-Celeb-1M) or ImageNet: small steps, ten times larger ones for the
+   * transformation, which is new, and more erasing.
+   */
   'resnet18-finetune': {
     summary: 'ResNet-18 from weights trained before (--init)',
     model: { backbone: 'resnet18' },
     trainer: {
       optimizer: 'sgd',
       learningRate: 0.01,
+      groups: { transformation: { learningRateScale: 10 } },
       momentum: 0.9,
       weightDecay: 5e-4,
       augmentation: { eraseProbability: 0.5 },
@@ -78,13 +82,14 @@ export const presets = {
     },
     fit: { epochs: 100, batchSize: 64, schedule: 'cosine' },
   },
-  /** As Swin-T is usually fine-tuned: a tenth of the rate it was trained with. */
+  /** As Swin-T is usually fine-tuned: a tenth of the rate it was trained with, but for what is new. */
   'swin-t-finetune': {
     summary: 'Swin-T from weights trained before (--init)',
     model: { backbone: 'swin-t', dropPath: 0.1 },
     trainer: {
       optimizer: 'adamw',
       learningRate: 5e-5,
+      groups: { transformation: { learningRateScale: 10 } },
       weightDecay: 0.05,
       maxGradientNorm: 5,
       augmentation: { eraseProbability: 0.5 },

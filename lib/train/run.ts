@@ -15,6 +15,7 @@ import { fingerprint, type Progress, type RunSettings } from './checkpoint.js';
 import { stoppingStart } from './early-stopping.js';
 import type { DatasetSummary } from './events.js';
 import type { ResolvedFitOptions } from './fit-options.js';
+import { describeGroups } from './groups.js';
 import type { ResolvedTrainerOptions } from './options.js';
 import { checkWarmup, type Schedule } from './schedule.js';
 import { noTotals } from './totals.js';
@@ -76,6 +77,7 @@ export async function prepareRun(
   const stepsPerEpoch = train.batchesPerEpoch;
   const warmupSteps = checkWarmup(fit.warmupSteps, stepsPerEpoch * fit.epochs);
   const { epochs, dropLast, schedule: name, sampling, earlyStopping } = fit;
+  const { weightDecayOn } = options;
   return {
     ...parts,
     fit,
@@ -83,7 +85,10 @@ export async function prepareRun(
     validation,
     schedule: { name, learningRate: options.learningRate, warmupSteps, epochs, stepsPerEpoch },
     settings: {
-      trainer: without(options, 'threads', 'guard'),
+      trainer: {
+        ...without(options, 'threads', 'guard', 'weightDecayOn'),
+        ...(weightDecayOn !== 'all' && { weightDecayOn }),
+      },
       fit: {
         ...{ epochs, batchSize, schedule: name, warmupSteps, dropLast },
         ...(isWeighted && { sampling, classWeights: weights }),
@@ -142,6 +147,7 @@ export function cardDetails(run: Run, metrics: Metrics | null): CardDetails {
       `${options.optimizer}, learning rate ${options.learningRate} (${schedule.name}, ` +
         `${schedule.warmupSteps} steps of warm-up), weight decay ${options.weightDecay}` +
         (options.emaDecay > 0 ? `, average of the weights with decay ${options.emaDecay}` : ''),
+      ...describeGroups(options),
       ...samplingLines(run),
       `loss: ${supervised} x supervised + ${transformation} x transformation + ` +
         `${contrast} x contrast (${options.contrast})`,

@@ -6,6 +6,19 @@ namespace countenance::addon {
 
 namespace {
 
+void read_groups(OptimizerOptions& optimizer, Napi::Object groups) {
+  const auto scales = read_floats(groups.Get("learningRateScales"), "learningRateScales");
+  const auto decays = read_floats(groups.Get("weightDecays"), "weightDecays");
+  if (scales.size() != decays.size()) {
+    fail(code::kShapeMismatch, "Expected ", scales.size(),
+         " weightDecays, one a group, but received ", decays.size());
+  }
+  for (size_t i = 0; i < scales.size(); ++i) {
+    optimizer.groups.push_back({.learning_rate_scale = scales[i], .weight_decay = decays[i]});
+  }
+  optimizer.group_of = read_bytes(groups.Get("of"), "of");
+}
+
 OptimizerOptions read_optimizer(Napi::Object options) {
   using Kind = OptimizerOptions::Kind;
   OptimizerOptions optimizer;
@@ -18,6 +31,8 @@ OptimizerOptions read_optimizer(Napi::Object options) {
   optimizer.eps = read_float(options.Get("eps"), "eps");
   optimizer.weight_decay = read_float(options.Get("weightDecay"), "weightDecay");
   optimizer.max_gradient_norm = read_float(options.Get("maxGradientNorm"), "maxGradientNorm");
+  const Napi::Value groups = options.Get("groups");
+  if (!groups.IsNull()) read_groups(optimizer, read_object(groups, "groups"));
   return optimizer;
 }
 

@@ -76,8 +76,14 @@ enum ObjectiveValue : int {
 
 struct SgdAttributes {
   float momentum = 0.0f;
-  float weight_decay = 0.0f;
   bool nesterov = false;
+};
+
+// Places in each row of sgd_step's `rates`.
+enum SgdRate : int {
+  kSgdRate,   // lr
+  kSgdDecay,  // weight_decay
+  kSgdRates
 };
 
 struct AdamWAttributes {
@@ -86,13 +92,17 @@ struct AdamWAttributes {
   float eps = 1e-8f;
 };
 
-// Places in the `rates` of adamw_step at step t = 1, 2, ...
+// Places in each row of adamw_step's `rates` at step t = 1, 2, ...
 enum AdamWRate : int {
   kAdamWRate,        // lr / (1 - beta1^t)
   kAdamWKeep,        // 1 - lr weight_decay
   kAdamWRootFactor,  // 1 / sqrt(1 - beta2^t)
   kAdamWRates
 };
+
+// Elements of an arena with one entry in an optimizer's `groups`: at least a vector of any backend,
+// at most what parameters are aligned to.
+inline constexpr int64_t kGroupRun = 16;
 
 // One sample's augmentation, drawn on the host (image/augment.h), applied by the backend.
 // Order as in the reference: crop, flip, normalise, erase.

@@ -204,14 +204,18 @@ class Backend {
   virtual size_t clip_workspace(int64_t n) const = 0;
   virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                              float max_norm, Tensor workspace) = 0;
+  //
+  // Elements belong to groups with rates of their own: element i follows row groups[i / kGroupRun]
+  // of rates (G, ...); groups (ceil(n / kGroupRun)) uint8, or absent: all follow row 0.
+  //
   // g += weight_decay w; v = momentum v + g; w -= lr v (nesterov: w -= lr (g + momentum v)).
-  // rates (1): lr.
+  // rates (G, kSgdRates) as in SgdRate.
   virtual void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                        Tensor rates, const SgdAttributes& attributes) = 0;
+                        Tensor groups, Tensor rates, const SgdAttributes& attributes) = 0;
   // Loshchilov & Hutter, as torch.optim.AdamW.
-  // rates (kAdamWRates) as in AdamWRate.
+  // rates (G, kAdamWRates) as in AdamWRate.
   virtual void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                          Tensor gradients, Tensor gradient_scale, Tensor rates,
+                          Tensor gradients, Tensor gradient_scale, Tensor groups, Tensor rates,
                           const AdamWAttributes& attributes) = 0;
   virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
   // x = saved where the step is refused: for what changed before that was known.

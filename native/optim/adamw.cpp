@@ -10,25 +10,24 @@ namespace {
 class AdamW final : public Optimizer {
  public:
   AdamW(Backend& backend, const ParameterTable& table, const OptimizerOptions& options)
-      : Optimizer(backend, table, options),
+      : Optimizer(backend, table, options, kAdamWRates),
         first_moment_(add_slot("firstMoment", table)),
         second_moment_(add_slot("secondMoment", table)) {}
 
   void update(ParameterArena& weights, const ParameterArena& gradients) override {
     backend_.adamw_step(weights.flat(), first_moment_, second_moment_, gradients.flat(),
-                        gradient_scale(), rates_,
+                        gradient_scale(), groups_, rates_,
                         {.beta1 = options_.beta1, .beta2 = options_.beta2, .eps = options_.eps});
   }
 
  protected:
-  std::vector<float> rates(float lr, int64_t step) const override {
+  std::vector<float> rates(double lr, double weight_decay, int64_t step) const override {
     const double t = static_cast<double>(step);
     const double correction1 = 1 - std::pow(static_cast<double>(options_.beta1), t);
     const double correction2 = 1 - std::pow(static_cast<double>(options_.beta2), t);
-    const double rate = lr;
     std::vector<float> values(kAdamWRates);
-    values[kAdamWRate] = static_cast<float>(rate / correction1);
-    values[kAdamWKeep] = static_cast<float>(1 - rate * static_cast<double>(options_.weight_decay));
+    values[kAdamWRate] = static_cast<float>(lr / correction1);
+    values[kAdamWKeep] = static_cast<float>(1 - lr * weight_decay);
     values[kAdamWRootFactor] = static_cast<float>(1 / std::sqrt(correction2));
     return values;
   }

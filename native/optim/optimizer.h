@@ -9,6 +9,12 @@
 
 namespace countenance {
 
+// Parameters with a learning rate and a weight decay of their own, as a param_group of torch.optim.
+struct OptimizerGroup {
+  float learning_rate_scale = 1.0f;  // times the step's learning rate; 0: the weights stay
+  float weight_decay = 0.0f;
+};
+
 struct OptimizerOptions {
   enum class Kind : uint8_t { Sgd, AdamW } kind = Kind::Sgd;
   float momentum = 0.9f;  // SGD, 0..1
@@ -18,6 +24,10 @@ struct OptimizerOptions {
   float eps = 1e-8f;  // AdamW
   float weight_decay = 0.0f;
   float max_gradient_norm = 0.0f;  // 0: no clipping
+  // None: one group with `weight_decay`. Otherwise that is not used, and group_of holds the group
+  // of each entry of the parameter table (of a running statistic: any).
+  std::vector<OptimizerGroup> groups = {};
+  std::vector<uint8_t> group_of = {};
 };
 
 // Throws ERR_INVALID_ARGUMENT with the option's name when one is out of its range.
@@ -51,20 +61,26 @@ class Optimizer {
   std::deque<Slot>& slots() { return slots_; }
 
  protected:
-  Optimizer(Backend& backend, const ParameterTable& table, const OptimizerOptions& options);
+  // rates: numbers in a group's row of `rates`.
+  Optimizer(Backend& backend, const ParameterTable& table, const OptimizerOptions& options,
+            int rates);
 
   Tensor add_slot(std::string_view name, const ParameterTable& table);
-  // What the backend's step reads as `rates`.
-  virtual std::vector<float> rates(float lr, int64_t step) const = 0;
+  // What the backend's step reads as a group's row of `rates`. lr: the group's.
+  virtual std::vector<float> rates(double lr, double weight_decay, int64_t step) const = 0;
 
   Backend& backend_;
   const OptimizerOptions options_;
-  Tensor rates_;
+  Tensor groups_;  // absent where there is one group
+  Tensor rates_;   // (G, R)
 
  private:
-  static constexpr int64_t kMaxRates = 4;
+  void place_groups(const ParameterTable& table);
 
+  std::vector<OptimizerGroup> group_options_;
   std::unique_ptr<DeviceBlock> scalars_;
+  std::unique_ptr<DeviceBlock> rates_block_;
+  std::unique_ptr<DeviceBlock> groups_block_;
   std::unique_ptr<DeviceBlock> workspace_block_;
   Tensor gradient_scale_;  // (1)
   Tensor norm_;            // (1)

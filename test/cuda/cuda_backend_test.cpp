@@ -155,9 +155,9 @@ TEST(a_replay_reads_the_weights_as_they_are_then) {
   CudaBackend backend(0);
   Product product(backend);
   const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
-  const Numbers rate(backend, {1.0f});
+  const Numbers rate(backend, {1.0f, 0.0f});
   const auto update = [&] {  // adds 1
-    backend.sgd_step(product.flat(), {}, gradient.tensor, {}, rate.tensor, {});
+    backend.sgd_step(product.flat(), {}, gradient.tensor, {}, {}, rate.tensor, {});
   };
   product.run();
   const auto forward = backend.record([&] { product.run(); });
@@ -184,9 +184,9 @@ TEST(a_copy_made_after_a_recorded_update_is_not_taken_for_fresh) {
   CudaBackend backend(0);
   Product product(backend);
   const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
-  const Numbers rate(backend, {1.0f});
+  const Numbers rate(backend, {1.0f, 0.0f});
   const auto update = backend.record(
-      [&] { backend.sgd_step(product.flat(), {}, gradient.tensor, {}, rate.tensor, {}); });
+      [&] { backend.sgd_step(product.flat(), {}, gradient.tensor, {}, {}, rate.tensor, {}); });
   product.set(1);
   product.run();
   CHECK(product.seen_weight() == 1);
@@ -199,7 +199,7 @@ TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_refused) {
   CudaBackend backend(0);
   const Numbers weights(backend, {10.0f});
   const Numbers gradient(backend, {1.0f});
-  const Numbers rate(backend, {1.0f});
+  const Numbers rate(backend, {1.0f, 0.0f});
   const Numbers loss(backend, {1.0f});
   const Numbers scale(backend, {1.0f});
   const Numbers norm(backend, {0.0f});
@@ -207,10 +207,11 @@ TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_refused) {
   const auto step = backend.record([&] {
     backend.clip_gradient(scale.tensor, norm.tensor, gradient.tensor, loss.tensor, 0,
                           tensor_of(static_cast<float*>(workspace->data()), {2}));
-    backend.sgd_step(weights.tensor, {}, gradient.tensor, scale.tensor, rate.tensor, {});
+    backend.sgd_step(weights.tensor, {}, gradient.tensor, scale.tensor, {}, rate.tensor, {});
   });
   const auto after = [&](float new_rate, float new_loss) {
-    backend.fill(rate.tensor, new_rate);
+    const float rates[kSgdRates] = {new_rate, 0};
+    backend.copy_in(rate.tensor, rates);
     backend.fill(loss.tensor, new_loss);
     backend.replay(*step, 0);
     return weights.get(backend)[0];

@@ -10,6 +10,33 @@ namespace {
 
 const std::vector<int64_t> kSizes = {1, 15, 16, 17, 1000, 70003};
 
+// Groups of the parameters in an arena of n elements: none, one that changes with each run, and one
+// of long stretches which end in the middle of the loops' pieces.
+constexpr int kGroups = 3;
+enum class Grouping : uint8_t { None, Mixed, Stretches };
+
+// The group of element i.
+int group_of(Grouping grouping, int64_t i) {
+  if (grouping == Grouping::None) return 0;
+  const int64_t run = i / kGroupRun;
+  return static_cast<int>(grouping == Grouping::Mixed ? run % kGroups : run / 1000 % kGroups);
+}
+
+// The inputs `groups` and `rates`; rates: a row for each of kGroups.
+void add_groups(OpCase& c, Grouping grouping, int64_t n, const std::vector<float>& rates) {
+  const int64_t runs = (n + kGroupRun - 1) / kGroupRun;
+  std::vector<float> groups;
+  for (int64_t run = 0; run < runs; ++run) {
+    groups.push_back(static_cast<float>(group_of(grouping, run * kGroupRun)));
+  }
+  c.constant("groups", {runs}, groups).dtype = DType::U8;
+  c.constant("rates", {kGroups, static_cast<int64_t>(rates.size()) / kGroups}, rates);
+}
+
+Tensor groups_of(const OpTensors& tensors, Grouping grouping) {
+  return grouping == Grouping::None ? Tensor{} : tensors["groups"];
+}
+
 }  // namespace
 
 // What the tensors of a refused step hold: the values they had.
@@ -98,36 +125,43 @@ OP_CASES(restore_refused, "restore_refused") {
 
 OP_CASES(sgd_step, "sgd_step") {
   for (int64_t n : kSizes) {
-    for (int variant = 0; variant < 5; ++variant) {
+    for (int variant = 0; variant < 7; ++variant) {
       const bool nesterov = variant == 1;
       const bool has_velocity = variant != 2;
       const bool has_scale = variant != 3;
       const bool is_refused = variant == 4;
-      const float rate = 0.1f;
-      const SgdAttributes attributes{has_velocity ? 0.9f : 0.0f, 5e-4f, nesterov};
+      const Grouping grouping = variant < 5    ? Grouping::None
+                                : variant == 5 ? Grouping::Mixed
+                                               : Grouping::Stretches;
+      const std::vector<float> rates = {0.1f, 5e-4f, 0.0f, 0.02f, 1.0f, 0.0f};
+      const SgdAttributes attributes{has_velocity ? 0.9f : 0.0f, nesterov};
       OpCase c(text("n=", n, " variant ", variant));
       c.constant("weights", {n}, normal(n, "weights"));
       c.constant("velocity", {n}, normal(n, "velocity"));
       c.constant("gradients", {n}, normal(n, "gradients"));
       c.constant("gradient_scale", {1}, {is_refused ? kRefused : 0.25f});
-      c.constant("rates", {1}, {rate});
+      add_groups(c, grouping, n, rates);
       c.output("weights", {n});
       c.output("velocity", {n});
       c.forward = [=](Backend& b, OpTensors& t) {
         b.sgd_step(t["weights"], has_velocity ? t["velocity"] : Tensor{}, t["gradients"],
-                   has_scale ? t["gradient_scale"] : Tensor{}, t["rates"], attributes);
+                   has_scale ? t["gradient_scale"] : Tensor{}, groups_of(t, grouping), t["rates"],
+                   attributes);
       };
       c.reference = [=](OpValues& v) {
         if (is_refused) return;
         for (size_t i = 0; i < v["weights"].size(); ++i) {
           double& w = v["weights"][i];
-          double step = v["gradients"][i] * (has_scale ? 0.25 : 1) + attributes.weight_decay * w;
+          const size_t row =
+              static_cast<size_t>(group_of(grouping, static_cast<int64_t>(i)) * kSgdRates);
+          const double decay = v["rates"][row + kSgdDecay];
+          double step = v["gradients"][i] * (has_scale ? 0.25 : 1) + decay * w;
           if (has_velocity) {
             const double gradient = step;
             step = v["velocity"][i] = attributes.momentum * v["velocity"][i] + gradient;
             if (nesterov) step = gradient + attributes.momentum * step;
           }
-          w -= static_cast<double>(rate) * step;
+          w -= v["rates"][row + kSgdRate] * step;
         }
       };
       run_case(c);
@@ -137,41 +171,48 @@ OP_CASES(sgd_step, "sgd_step") {
 
 OP_CASES(adamw_step, "adamw_step") {
   for (int64_t n : kSizes) {
-    for (int64_t step : {0, 1, 2, 1000}) {  // 0: a refused one
-      const double lr = 1e-3, decay = 0.01;
+    for (int64_t step : {0, 1, 2, 1000, 1001}) {  // 0: a refused one
+      const Grouping grouping = step == 1000   ? Grouping::Mixed
+                                : step == 1001 ? Grouping::Stretches
+                                               : Grouping::None;
+      const std::vector<double> lrs = {1e-3, 0, 0.1}, decays = {0.01, 0.5, 0};
       const AdamWAttributes a{0.9f, 0.999f, 1e-8f};
       const double t = static_cast<double>(std::max<int64_t>(step, 1));
-      std::vector<float> rates(kAdamWRates);
-      rates[kAdamWRate] = static_cast<float>(lr / (1 - std::pow(static_cast<double>(a.beta1), t)));
-      rates[kAdamWKeep] = static_cast<float>(1 - lr * decay);
-      rates[kAdamWRootFactor] =
-          static_cast<float>(1 / std::sqrt(1 - std::pow(static_cast<double>(a.beta2), t)));
+      const double correction1 = 1 - std::pow(static_cast<double>(a.beta1), t);
+      const double correction2 = 1 - std::pow(static_cast<double>(a.beta2), t);
+      std::vector<float> rates(kGroups * kAdamWRates);
+      for (size_t group = 0; group < kGroups; ++group) {
+        float* row = rates.data() + group * kAdamWRates;
+        row[kAdamWRate] = static_cast<float>(lrs[group] / correction1);
+        row[kAdamWKeep] = static_cast<float>(1 - lrs[group] * decays[group]);
+        row[kAdamWRootFactor] = static_cast<float>(1 / std::sqrt(correction2));
+      }
       OpCase c(text("n=", n, " step ", step));
       c.constant("weights", {n}, normal(n, "weights"));
       c.constant("first", {n}, normal(n, "first"));
       c.constant("second", {n}, uniform(n, 0.01, 1, "second"));
       c.constant("gradients", {n}, normal(n, "gradients"));
       c.constant("gradient_scale", {1}, {step == 0 ? kRefused : 0.25f});
-      c.constant("rates", {kAdamWRates}, rates);
+      add_groups(c, grouping, n, rates);
       for (const char* name : {"weights", "first", "second"}) c.output(name, {n});
       c.forward = [=](Backend& b, OpTensors& tensors) {
         b.adamw_step(tensors["weights"], tensors["first"], tensors["second"], tensors["gradients"],
-                     step == 2 ? Tensor{} : tensors["gradient_scale"], tensors["rates"], a);
+                     step == 2 ? Tensor{} : tensors["gradient_scale"], groups_of(tensors, grouping),
+                     tensors["rates"], a);
       };
       c.reference = [=](OpValues& v) {
         if (step == 0) return;
-        const double correction1 = 1 - std::pow(static_cast<double>(a.beta1), t);
-        const double correction2 = 1 - std::pow(static_cast<double>(a.beta2), t);
         for (size_t i = 0; i < v["weights"].size(); ++i) {
           const double g = v["gradients"][i] * (step == 2 ? 1 : 0.25);
           double& w = v["weights"][i];
           double& m = v["first"][i];
           double& s = v["second"][i];
-          w *= 1 - lr * decay;
+          const size_t group = static_cast<size_t>(group_of(grouping, static_cast<int64_t>(i)));
+          w *= 1 - lrs[group] * decays[group];
           m = a.beta1 * m + (1 - a.beta1) * g;
           s = a.beta2 * s + (1 - a.beta2) * g * g;
           const double denominator = std::sqrt(s) / std::sqrt(correction2) + a.eps;
-          w -= lr / correction1 * m / denominator;
+          w -= lrs[group] / correction1 * m / denominator;
         }
       };
       run_case(c);

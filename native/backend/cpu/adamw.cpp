@@ -1,17 +1,13 @@
-#include "backend/cpu/vector_math.h"
+#include "backend/cpu/group_runs.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
 //   w -= lr weight_decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
 //   w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 void CpuBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                            Tensor gradients, Tensor gradient_scale, Tensor rates,
+                            Tensor gradients, Tensor gradient_scale, Tensor groups, Tensor rates,
                             const AdamWAttributes& attributes) {
   if (refused(gradient_scale)) return;
-  const float* rate = rates.f32();
-  const Vec keep = Vec::all(rate[kAdamWKeep]);
-  const Vec minus_rate = Vec::all(-rate[kAdamWRate]);
-  const Vec root_factor = Vec::all(rate[kAdamWRootFactor]);
   const Vec beta1 = Vec::all(attributes.beta1);
   const Vec beta2 = Vec::all(attributes.beta2);
   const Vec rest1 = Vec::all(static_cast<float>(1 - static_cast<double>(attributes.beta1)));
@@ -22,7 +18,10 @@ void CpuBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_m
   float* m = first_moment.f32();
   float* v = second_moment.f32();
   const float* gradient = gradients.f32();
-  pool_.parallel_for(weights.elements(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+  const auto update = [&](int64_t begin, int64_t end, const float* rate) {
+    const Vec keep = Vec::all(rate[kAdamWKeep]);
+    const Vec minus_rate = Vec::all(-rate[kAdamWRate]);
+    const Vec root_factor = Vec::all(rate[kAdamWRootFactor]);
     for_each_vector(begin, end, [&](auto lanes, int64_t i) {
       const Vec g = lanes.load(gradient + i) * scale;
       const Vec first = fma(beta1, lanes.load(m + i), rest1 * g);
@@ -32,6 +31,9 @@ void CpuBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_m
       const Vec direction = first / fma(sqrt(second), root_factor, eps);
       lanes.store(w + i, fma(minus_rate, direction, lanes.load(w + i) * keep));
     });
+  };
+  pool_.parallel_for(weights.elements(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+    for_each_group(groups, rates, begin, end, update);
   });
 }
 

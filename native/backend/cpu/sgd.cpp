@@ -1,21 +1,21 @@
-#include "backend/cpu/vector_math.h"
+#include "backend/cpu/group_runs.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
 // torch.optim.SGD: its first step sets v = g, which is momentum v + g with v = 0.
 void CpuBackend::sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                          Tensor rates, const SgdAttributes& attributes) {
+                          Tensor groups, Tensor rates, const SgdAttributes& attributes) {
   if (refused(gradient_scale)) return;
   float* w = weights.f32();
   float* v = velocity ? velocity.f32() : nullptr;  // absent without momentum
   const float* g = gradients.f32();
   const Vec scale = Vec::all(gradient_scale ? *gradient_scale.f32() : 1.0f);
-  const Vec decay = Vec::all(attributes.weight_decay);
   const Vec momentum = Vec::all(attributes.momentum);
-  const Vec minus_rate = Vec::all(-*rates.f32());
   with_constant(v != nullptr, [&](auto has_velocity) {
     with_constant(attributes.nesterov, [&](auto nesterov) {
-      pool_.parallel_for(weights.elements(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+      const auto update = [&](int64_t begin, int64_t end, const float* rate) {
+        const Vec decay = Vec::all(rate[kSgdDecay]);
+        const Vec minus_rate = Vec::all(-rate[kSgdRate]);
         for_each_vector(begin, end, [&](auto lanes, int64_t i) {
           const Vec weight = lanes.load(w + i);
           Vec step = fma(decay, weight, lanes.load(g + i) * scale);
@@ -26,6 +26,9 @@ void CpuBackend::sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Ten
           }
           lanes.store(w + i, fma(minus_rate, step, weight));
         });
+      };
+      pool_.parallel_for(weights.elements(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+        for_each_group(groups, rates, begin, end, update);
       });
     });
   });

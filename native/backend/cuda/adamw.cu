@@ -1,5 +1,5 @@
 #include "backend/cuda/backend_class.h"
-#include "backend/cuda/elementwise.h"
+#include "backend/cuda/group_rates.h"
 #include "backend/cuda/refused.h"
 
 namespace countenance::cuda {
@@ -15,8 +15,8 @@ struct AdamWStep {
   float* second_moment;
   const float* gradients;
   const float* gradient_scale;  // may be absent
-  const float* rates;           // AdamWRate
-  float beta1, rest1;           // rest = 1 - beta
+  GroupRates<kAdamWRates> rates;
+  float beta1, rest1;  // rest = 1 - beta
   float beta2, rest2;
   float eps;
 
@@ -24,9 +24,10 @@ struct AdamWStep {
   __device__ void run(int64_t i) const {
     const float scale = gradient_scale ? *gradient_scale : 1.0f;
     if (refused(scale)) return;
-    const float keep = rates[kAdamWKeep];
-    const float rate = rates[kAdamWRate];
-    const float root_factor = rates[kAdamWRootFactor];
+    const float* row = rates.at(i);
+    const float keep = row[kAdamWKeep];
+    const float rate = row[kAdamWRate];
+    const float root_factor = row[kAdamWRootFactor];
     Floats<N> w = load<N>(weights + i);
     Floats<N> m = load<N>(first_moment + i);
     Floats<N> v = load<N>(second_moment + i);
@@ -49,7 +50,7 @@ struct AdamWStep {
 }  // namespace
 
 void CudaBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                             Tensor gradients, Tensor gradient_scale, Tensor rates,
+                             Tensor gradients, Tensor gradient_scale, Tensor groups, Tensor rates,
                              const AdamWAttributes& attributes) {
   run_elementwise("adamw_step", queue(), weights.elements(),
                   AdamWStep{.weights = data<float>(weights),
@@ -58,7 +59,7 @@ void CudaBackend::adamw_step(Tensor weights, Tensor first_moment, Tensor second_
                             .second_moment = data<float>(second_moment),
                             .gradients = data<float>(gradients),
                             .gradient_scale = data<float>(gradient_scale),
-                            .rates = data<float>(rates),
+                            .rates = {data<uint8_t>(groups), data<float>(rates)},
                             .beta1 = attributes.beta1,
                             .rest1 = static_cast<float>(1 - static_cast<double>(attributes.beta1)),
                             .beta2 = attributes.beta2,

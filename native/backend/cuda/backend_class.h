@@ -128,9 +128,10 @@ class CudaBackend final : public Backend {
   void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                      float max_norm, Tensor workspace) override;
   void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                Tensor rates, const SgdAttributes& attributes) override;
+                Tensor groups, Tensor rates, const SgdAttributes& attributes) override;
   void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
-                  Tensor gradient_scale, Tensor rates, const AdamWAttributes& attributes) override;
+                  Tensor gradient_scale, Tensor groups, Tensor rates,
+                  const AdamWAttributes& attributes) override;
   void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
   void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
 

@@ -1,5 +1,5 @@
 #include "backend/cuda/backend_class.h"
-#include "backend/cuda/elementwise.h"
+#include "backend/cuda/group_rates.h"
 #include "backend/cuda/refused.h"
 
 namespace countenance::cuda {
@@ -13,18 +13,20 @@ struct SgdStep {
   float* velocity;      // absent without momentum
   const float* gradients;
   const float* gradient_scale;  // may be absent
-  const float* rates;
+  GroupRates<kSgdRates> rates;
   SgdAttributes attributes;
 
   template <int N>
   __device__ void run(int64_t i) const {
     const float scale = gradient_scale ? *gradient_scale : 1.0f;
     if (refused(scale)) return;
-    const float rate = *rates;
+    const float* row = rates.at(i);
+    const float rate = row[kSgdRate];
+    const float decay = row[kSgdDecay];
     Floats<N> w = load<N>(weights + i);
     Floats<N> g = load<N>(gradients + i);
 #pragma unroll
-    for (int k = 0; k < N; ++k) g[k] = fmaf(attributes.weight_decay, w[k], g[k] * scale);
+    for (int k = 0; k < N; ++k) g[k] = fmaf(decay, w[k], g[k] * scale);
     if (velocity) {
       Floats<N> v = load<N>(velocity + i);
 #pragma unroll
@@ -44,11 +46,15 @@ struct SgdStep {
 }  // namespace
 
 void CudaBackend::sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                           Tensor rates, const SgdAttributes& attributes) {
-  run_elementwise(
-      "sgd_step", queue(), weights.elements(),
-      SgdStep{data<float>(weights), bf16_copy_to_update(weights), data<float>(velocity),
-              data<float>(gradients), data<float>(gradient_scale), data<float>(rates), attributes});
+                           Tensor groups, Tensor rates, const SgdAttributes& attributes) {
+  run_elementwise("sgd_step", queue(), weights.elements(),
+                  SgdStep{.weights = data<float>(weights),
+                          .copy = bf16_copy_to_update(weights),
+                          .velocity = data<float>(velocity),
+                          .gradients = data<float>(gradients),
+                          .gradient_scale = data<float>(gradient_scale),
+                          .rates = {data<uint8_t>(groups), data<float>(rates)},
+                          .attributes = attributes});
 }
 
 }  // namespace countenance::cuda

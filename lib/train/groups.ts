@@ -1,0 +1,126 @@
+import { invalidArgument } from '../errors.js';
+import { checkChoice, checkNumber, type Backbone } from '../model/config.js';
+import type { NativeParameterGroups, NativeTensorInfo } from '../native.js';
+
+/** The parts of a model whose parameters may have a learning rate and a weight decay of their own. */
+export const parameterGroups = ['backbone', 'head', 'transformation'] as const;
+/**
+ * - `backbone`: the encoder without its head, what weights of other projects bring (`encoder.*`)
+ * - `head`: Swin-T's layers from pooled tokens to the representation (`encoder.feature.*`)
+ * - `transformation`: the emotional-to-neutral transformation (`MLP.*`), new in most runs
+ */
+export type ParameterGroupName = (typeof parameterGroups)[number];
+
+/** Options of the parameters in a group. */
+export interface ParameterGroupOptions {
+  /**
+   * What the learning rate of each step is multiplied by, 0 or more. Default 1. With 0 the weights stay
+   * as they are to the bit; the gradient is computed and counts for clipping all the same, and the
+   * running statistics of batch norms go on following the data, as in PyTorch's training mode.
+   */
+  readonly learningRateScale?: number;
+  /** Default: the trainer's. */
+  readonly weightDecay?: number;
+}
+
+/** Options by group; a group that is not named has the trainer's. */
+export type ParameterGroups = Readonly<Partial<Record<ParameterGroupName, ParameterGroupOptions>>>;
+
+/** {@link ParameterGroups} with every default filled in. */
+export type ResolvedParameterGroups = Readonly<
+  Partial<Record<ParameterGroupName, Required<ParameterGroupOptions>>>
+>;
+
+/** What the weight decay acts on. */
+export const weightDecayTargets = ['all', 'matrices'] as const;
+/**
+ * - `all`: every parameter, as torch.optim without groups and the authors' script
+ * - `matrices`: weights of convolutions and linear layers; not biases, weights of norms and Swin-T's
+ *   tables of relative positions, which timm leaves out, too
+ */
+export type WeightDecayTarget = (typeof weightDecayTargets)[number];
+
+/** The trainer's options that groups depend on. */
+export interface GroupSettings {
+  readonly groups: ResolvedParameterGroups;
+  readonly weightDecay: number;
+  readonly weightDecayOn: WeightDecayTarget;
+}
+
+/**
+ * Checks groups and fills in their defaults.
+ *
+ * @throws CountenanceError ERR_INVALID_ARGUMENT that names the option
+ */
+export function resolveGroups(
+  groups: ParameterGroups,
+  backbone: Backbone,
+  weightDecay: number,
+): ResolvedParameterGroups {
+  if (typeof groups !== 'object' || groups === null || Array.isArray(groups)) {
+    throw invalidArgument('an object', 'groups', groups);
+  }
+  const names = parameterGroups.filter((name) => name !== 'head' || backbone === 'swin-t');
+  const entries = Object.entries(groups).map(([key, options]) => {
+    const name = checkChoice(key, names, `a name in groups (of ${backbone})`);
+    if (typeof options !== 'object' || options === null) {
+      throw invalidArgument('an object', `groups.${name}`, options);
+    }
+    const own = (option: keyof ParameterGroupOptions, value: number): number =>
+      checkNumber(options[option] ?? value, `groups.${name}.${option}`, 0);
+    const learningRateScale = own('learningRateScale', 1);
+    return [name, { learningRateScale, weightDecay: own('weightDecay', weightDecay) }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The group that a tensor of the model belongs to. */
+export function groupOf(tensor: string): ParameterGroupName {
+  if (tensor.startsWith('MLP.')) return 'transformation';
+  return tensor.startsWith('encoder.feature.') ? 'head' : 'backbone';
+}
+
+/** The groups as the addon takes them: tensors with the same rates are one group. */
+export function toNativeGroups(
+  { groups, weightDecay, weightDecayOn }: GroupSettings,
+  tensors: readonly NativeTensorInfo[],
+): NativeParameterGroups | null {
+  const rows: Required<ParameterGroupOptions>[] = [];
+  const of = Uint8Array.from(tensors, (tensor) => {
+    if (!tensor.trainable) return 0;
+    const own = groups[groupOf(tensor.name)] ?? { learningRateScale: 1, weightDecay };
+    const decays = weightDecayOn === 'all' || isMatrix(tensor);
+    const row = { ...own, weightDecay: decays ? own.weightDecay : 0 };
+    const known = rows.findIndex(
+      (other) =>
+        other.learningRateScale === row.learningRateScale && other.weightDecay === row.weightDecay,
+    );
+    return known === -1 ? rows.push(row) - 1 : known;
+  });
+  const [first] = rows;
+  const isPlain = first?.learningRateScale === 1 && first.weightDecay === weightDecay;
+  if (rows.length === 1 && isPlain) return null;
+  return {
+    learningRateScales: Float32Array.from(rows, (row) => row.learningRateScale),
+    weightDecays: Float32Array.from(rows, (row) => row.weightDecay),
+    of,
+  };
+}
+
+function isMatrix({ name, shape }: NativeTensorInfo): boolean {
+  return shape.length > 1 && !name.endsWith('.relative_position_bias_table');
+}
+
+/** What is said of the groups in a log: a line for each, such as `backbone: learning rate x 0.1`. */
+export function describeGroups({ groups, weightDecay, weightDecayOn }: GroupSettings): string[] {
+  const lines = Object.entries(groups).flatMap(([name, own]) => {
+    const { learningRateScale: scale } = own;
+    const parts = [
+      ...(scale === 1 ? [] : [scale === 0 ? 'frozen' : `learning rate x ${scale}`]),
+      ...(own.weightDecay === weightDecay ? [] : [`weight decay ${own.weightDecay}`]),
+    ];
+    return parts.length === 0 ? [] : [`${name}: ${parts.join(', ')}`];
+  });
+  if (weightDecayOn === 'all') return lines;
+  return [...lines, 'no weight decay of biases, norms and tables of relative positions'];
+}
