@@ -85,7 +85,7 @@ describe('command line: faces in photos', function () {
     assert.deepEqual(more, []);
     assert.deepEqual(none, { file: empty, faces: [] });
     assert.equal(two!['file'], photo);
-    const { width = 0, height = 0 } = await sharp(photo).metadata();
+    const { width, height } = await sharp(photo).metadata();
     assert.equal(width, 2 * height);
     const boxes = [
       { left: 0, top: 0, width: height, height },
