@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { CountenanceError, messageOf } from '../errors.js';
-import { kindOf, readRegularFile } from '../files.js';
+import { kindOf, readTextFile } from '../files.js';
 import { findWeights, openWeights } from '../weights/open.js';
 
 /** How the weights of an encoder are stored, and how its ONNX file's name ends. */
@@ -68,7 +68,7 @@ async function checkFiles(directory: string, dtype: EncoderDtype): Promise<void>
 }
 
 async function modelType(file: string): Promise<unknown> {
-  const text = (await readRegularFile(file, 'File')).toString('utf8');
+  const text = await readTextFile(file, 'File');
   try {
     return (JSON.parse(text) as { model_type?: unknown } | null)?.model_type;
   } catch (error) {
