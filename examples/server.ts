@@ -3,7 +3,7 @@
 //   node -r ts-node/register examples/server.ts MODEL [PORT]
 //   curl --data-binary @face.jpg http://127.0.0.1:8080/predict
 //
-// In your project import from 'countenance'. docs/predict.md has the same for express, fastify and Next.js.
+// In your project import from 'countenance'. express.ts, fastify.ts and next-route.ts are the same with a framework.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { CountenanceError, Predictor, type ErrorCode } from '../lib/index.js';
 
@@ -11,6 +11,12 @@ import { CountenanceError, Predictor, type ErrorCode } from '../lib/index.js';
 const maxBytes = 10 * 1024 * 1024;
 
 class TooLarge extends Error {}
+
+/** An HTTP status and what to say with it. */
+export interface Refusal {
+  readonly status: number;
+  readonly body: { readonly error: string; readonly code: ErrorCode };
+}
 
 /** Errors that are the client's doing, and the HTTP status that says so; everything else is ours. */
 const statuses: Partial<Record<ErrorCode, number>> = {
@@ -47,17 +53,23 @@ async function answer(
     const prediction = await predictor.predict(limited(request), { signal: gone.signal });
     reply(response, 200, prediction);
   } catch (error) {
-    const code = error instanceof CountenanceError ? error.code : 'ERR_INTERNAL';
-    const tooLarge = error instanceof Error && error.cause instanceof TooLarge;
-    const status = tooLarge ? 413 : (statuses[code] ?? 500);
-    if (status === 500 && code !== 'ERR_ABORTED') console.error(error);
-    const message = error instanceof Error && status < 500 ? error.message : 'Prediction failed';
-    reply(response, status, { error: message, code });
+    const { status, body } = refusal(error);
+    reply(response, status, body);
   }
 }
 
+/** What to answer where a prediction failed; what is our own fault is logged and not told. */
+export function refusal(error: unknown): Refusal {
+  const code = error instanceof CountenanceError ? error.code : 'ERR_INTERNAL';
+  const tooLarge = error instanceof Error && error.cause instanceof TooLarge;
+  const status = tooLarge ? 413 : (statuses[code] ?? 500);
+  if (status === 500 && code !== 'ERR_ABORTED') console.error(error);
+  const message = error instanceof Error && status < 500 ? error.message : 'Prediction failed';
+  return { status, body: { error: message, code } };
+}
+
 /** The body of a request, up to the limit. */
-async function* limited(request: IncomingMessage): AsyncGenerator<Uint8Array> {
+export async function* limited(request: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
   let length = 0;
   for await (const piece of request as AsyncIterable<Uint8Array>) {
     length += piece.length;

@@ -63,6 +63,8 @@ export const errorCodes = {
   ERR_OUT_OF_MEMORY: 'memory could not be allocated',
   /** Something valid that this build does not offer. */
   ERR_UNSUPPORTED: 'something this build does not support',
+  /** A face detector could not be loaded, or failed on a picture. */
+  ERR_FACE_DETECTOR: 'a face detector could not be loaded, or failed on a picture',
   /** An optional package that is needed now is not installed. */
   ERR_PEER_MISSING: 'an optional package that is needed here is not installed',
   /** An optional package is installed but does not load, or is of a version that lacks what is needed. */
@@ -96,16 +98,22 @@ export class CountenanceError extends Error {
   override readonly name = 'CountenanceError';
   readonly code: ErrorCode;
 
+  /** @param message made one line of, since it may hold what a file or a user said */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    super(oneLine(message), options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
   }
 }
 
 /** The message of anything that was thrown, on one line. */
 export function messageOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.trim().replace(/\s*\n\s*/g, '; ');
+  return oneLine((error instanceof Error ? error.message : String(error)).trim());
+}
+
+/** A text without line ends and other characters that would steer a terminal. */
+function oneLine(text: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
+  return text.replace(/\s*[\n\r\u2028\u2029]\s*/g, '; ').replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
 }
 
 /** The `code` of a Node system error such as `ENOENT`, or undefined. */

@@ -5,13 +5,20 @@ import { CountenanceError, readError } from './errors.js';
 /** Largest file or stream read as one piece: 1 GiB. */
 export const readLimit = 2 ** 30;
 
+/** Largest text read as one piece: 256 MiB, half of what V8 takes as a string. */
+const textLimit = 2 ** 28;
+
 /**
  * Reads a regular file whole. Opened without blocking, so that a named pipe cannot hang the caller.
  *
  * @param what how messages call the thing, such as "Image"
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
  */
-export async function readRegularFile(path: string, what: string): Promise<Buffer> {
+export async function readRegularFile(
+  path: string,
+  what: string,
+  limit = readLimit,
+): Promise<Buffer> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
@@ -22,10 +29,10 @@ export async function readRegularFile(path: string, what: string): Promise<Buffe
     if (!status.isFile()) {
       throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is not a regular file`);
     }
-    if (status.size > readLimit) {
+    if (status.size > limit) {
       throw new CountenanceError(
         'ERR_READ',
-        `${what} '${path}' has ${status.size} bytes, more than the limit of ${readLimit}`,
+        `${what} '${path}' has ${status.size} bytes, more than the limit of ${limit}`,
       );
     }
     return await handle.readFile();
@@ -34,6 +41,11 @@ export async function readRegularFile(path: string, what: string): Promise<Buffe
   } finally {
     await handle?.close();
   }
+}
+
+/** Reads a regular file of text whole; throws as {@link readRegularFile}. */
+export async function readTextFile(path: string, what: string): Promise<string> {
+  return (await readRegularFile(path, what, textLimit)).toString('utf8');
 }
 
 /**

@@ -97,6 +97,7 @@ export {
 } from './faces/align.js';
 export type { DetectedFace, FaceDetector } from './faces/detector.js';
 export { humanDetector, type HumanLike } from './faces/human.js';
+export { openHumanDetector, type HumanOptions } from './faces/human-package.js';
 export type { FaceBox, FivePoints, Point } from './faces/points.js';
 
 export { ImageCache } from './images/cache.js';

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import sharp from 'sharp';
+import { POST } from '../examples/next-route.js';
 import { frames } from '../examples/video.js';
 import { createPredictionServer } from '../examples/server.js';
 import type { Model } from '../lib/index.js';
@@ -94,6 +95,30 @@ describe('examples', function () {
     } finally {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it('next-route.ts answers a form with a prediction, and everything else with a reason', async () => {
+    process.env['COUNTENANCE_MODEL'] = directory;
+    const send = async (field: string, content: Uint8Array) => {
+      const body = new FormData();
+      body.set(field, new Blob([Buffer.from(content)]), 'face.png');
+      const request = new Request('http://localhost/predict', { method: 'POST', body });
+      const response = await POST(request);
+      return { status: response.status, body: (await response.json()) as { label: string } };
+    };
+    try {
+      const png = await readFile(files[0]!);
+      const { status, body } = await send('face', png);
+      assert.equal(status, 200);
+      assert.equal(body.label, (await predictor.predict(files[0]!)).label);
+      assert.equal((await send('other', png)).status, 400);
+      assert.equal((await send('face', Buffer.from('no picture'))).status, 415);
+    } finally {
+      delete process.env['COUNTENANCE_MODEL'];
+      const store = globalThis as { predictor?: Promise<Predictor> };
+      (await store.predictor)?.close();
+      delete store.predictor;
     }
   });
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { loadPeer } from '../lib/peers.js';
 import { embedText, ensembleMeans } from '../lib/text/embed.js';
 import { ClipTextEncoder } from '../lib/text/encoder.js';
+import { loadTextEmbeddings } from '../lib/text/file.js';
+import { writeWeights } from '../lib/weights/write.js';
 import { command } from './cli-support.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 
@@ -130,6 +132,75 @@ describe('text encoder', () => {
             : 'ERR_TEXT_ENCODER';
       await rejectsWith(embedText(directory, ['a', 'b']), code, directory);
     }
+  });
+
+  describe('logit scale', () => {
+    const scale = { shape: [], data: Float32Array.of(Math.log(42)) };
+    const other = { shape: [2], data: new Float32Array(2) };
+    async function scaleOf(directory: string): Promise<number | undefined> {
+      await pretend('scale', packageOf(lengths));
+      await using encoder = await ClipTextEncoder.load(directory);
+      return encoder.logitScale;
+    }
+    const is42 = (value: number | undefined): void =>
+      assert.ok(Math.abs(value! - 42) < 1e-4, String(value));
+
+    it('is read from weights of every form', async () => {
+      for (const [i, name] of ['model.safetensors', 'pytorch_model.bin'].entries()) {
+        const directory = await encoderDirectory(`whole-${i}`);
+        const tensors = new Map([
+          ['text_projection.weight', other],
+          ['logit_scale', scale],
+        ]);
+        await writeWeights(join(directory, name), tensors);
+        is42(await scaleOf(directory));
+      }
+      for (const [i, ending] of ['safetensors', 'bin'].entries()) {
+        const directory = await encoderDirectory(`shards-${i}`);
+        const [first, second] = [`part-1.${ending}`, `part-2.${ending}`];
+        await writeWeights(join(directory, first), new Map([['text_projection.weight', other]]));
+        await writeWeights(join(directory, second), new Map([['clip.logit_scale', scale]]));
+        const index = i === 0 ? 'model.safetensors.index.json' : 'pytorch_model.bin.index.json';
+        const map = { 'text_projection.weight': first, 'clip.logit_scale': second };
+        await write(join(directory, index), JSON.stringify({ weight_map: map }));
+        is42(await scaleOf(directory));
+      }
+    });
+
+    it('is read from a snapshot of the hub cache, which is made of links', async () => {
+      const directory = await encoderDirectory('models--owner--clip');
+      const snapshot = join(directory, 'snapshots/0123');
+      await mkdir(join(snapshot, 'onnx'), { recursive: true });
+      await writeWeights(join(directory, 'blob.safetensors'), new Map([['logit_scale', scale]]));
+      for (const file of files) {
+        await symlink(join(directory, file), join(snapshot, file));
+      }
+      await symlink(join(directory, 'blob.safetensors'), join(snapshot, 'model.safetensors'));
+      is42(await scaleOf(snapshot));
+    });
+
+    it('is asked for where it cannot be read', async () => {
+      const directory = await encoderDirectory('none');
+      assert.equal(await scaleOf(directory), undefined);
+      const without = new Map([['text_projection.weight', other]]);
+      await writeWeights(join(directory, 'model.safetensors'), without);
+      assert.equal(await scaleOf(directory), undefined);
+      const out = temporary.path('text.safetensors');
+      const argv = ['embed-text', '--encoder', directory, '--classes', 'a,bc', '--out', out];
+      const said = await command(...argv);
+      assert.equal(said.status, 0, said.stderr);
+      assert.match(said.stderr, /^countenance: .*logit scale.*--logit-scale.*\n$/);
+
+      await write(join(directory, 'model.safetensors'), 'broken');
+      await rejectsWith(ClipTextEncoder.load(directory), 'ERR_SAFETENSORS', directory);
+      const given = await command(...argv, '--logit-scale', '7');
+      assert.deepEqual([given.status, given.stderr], [0, '']);
+      assert.equal((await loadTextEmbeddings(out)).logitScale, 7);
+
+      const huge = { shape: [], data: Float32Array.of(1000) };
+      await writeWeights(join(directory, 'model.safetensors'), new Map([['logit_scale', huge]]));
+      await rejectsWith(ClipTextEncoder.load(directory), 'ERR_NOT_FINITE', 'exp(1000)');
+    });
   });
 
   it('takes class names, words and templates', async () => {

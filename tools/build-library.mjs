@@ -15,7 +15,9 @@ export async function buildLibrary() {
       ...[tsc, '-p', `tsconfig.${format}.json`],
     ]);
     writeFileSync(join(folder, 'package.json'), `{ "type": "${type}" }\n`);
-    copyFileSync(join(root, 'lib/binding.d.cts'), join(folder, 'binding.d.cts'));
+    for (const file of ['binding.d.cts', 'cli/import-file.d.cts', 'cli/import-file.cjs']) {
+      copyFileSync(join(root, 'lib', file), join(folder, file));
+    }
     // lib/ lies one folder below the root, dist/esm/ two.
     const binding = readFileSync(join(root, 'lib/binding.cjs'), 'utf8');
     writeFileSync(join(folder, 'binding.cjs'), binding.replaceAll("'../", "'../../"));

@@ -94,7 +94,8 @@ async function runEmbedText(options: EmbedTextArguments, output: Output): Promis
   const { shape, prompts = [], logitScale: scale } = embeddings;
   if (scale === undefined) {
     output.note(
-      `countenance: '${encoder}' does not tell its logit scale; models made with this file use CLIP's 100`,
+      `countenance: '${encoder}' has no weights that tell its logit scale: models made with this file ` +
+        "use CLIP's 100; --logit-scale gives another",
     );
   }
   output.record({

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { CountenanceError } from '../errors.js';
 import { Predictor, type StreamedPrediction } from '../predictor.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { loadTextEmbeddings } from '../text/file.js';
@@ -12,11 +13,14 @@ import {
   wholeNumber,
   type DeviceArguments,
 } from './options.js';
+import { openDetector } from './face-detector.js';
 import { Output, type Context } from './output.js';
+import { predictFaces } from './predict-faces.js';
 
 interface PredictArguments extends DeviceArguments {
   readonly model: string;
   readonly text?: string;
+  readonly faces?: string;
   readonly batch: number;
   readonly flip?: boolean;
   readonly json?: boolean;
@@ -32,11 +36,19 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
         'face is from its own neutral face (0..1).\nA picture that cannot be read gets an error line; ' +
         'the others are still predicted, and the exit status is 1.',
     )
-    .argument('<file...>', 'pictures of one cropped face each: JPEG, PNG, WebP, GIF, TIFF, AVIF')
+    .argument(
+      '<file...>',
+      'pictures of one cropped face each, with --faces photos: JPEG, PNG, WebP, GIF, TIFF, AVIF',
+    )
     .requiredOption('--model <dir>', 'model directory written by training')
     .option(
       '--text <file>',
       'text embeddings of other classes, made by the text encoder the model was trained with',
+    )
+    .option(
+      '--faces <detector>',
+      'find the faces of photos first: human (the optional package @vladmandic/human), or a module ' +
+        'whose default export is a detector',
     )
     .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32)
     .option('--flip', 'average the scores with those of the mirror image (twice the time)');
@@ -45,6 +57,7 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
     examples(
       'countenance predict --model my-model face.jpg',
       'countenance predict --model my-model --text moods.safetensors face.jpg',
+      'countenance predict --model my-model --faces human party.jpg',
       'countenance predict --model my-model --json faces/*.png > predictions.jsonl',
     ),
   );
@@ -59,24 +72,41 @@ async function predict(
   output: Output,
 ): Promise<number> {
   const { model, batch, text, flip = false } = options;
+  const detector = options.faces === undefined ? undefined : await openDetector(options.faces);
   const embeddings = text === undefined ? undefined : await loadTextEmbeddings(text);
   await using loaded = await Predictor.load(model, {
-    maxBatch: Math.min(batch, files.length),
+    // A photo has any number of faces.
+    maxBatch: detector ? batch : Math.min(batch, files.length),
     flip,
+    ...(detector && { faces: detector }),
     ...runOptions(options),
   });
   if (embeddings) noteOtherEncoder(loaded.model.textEmbeddings, embeddings, output);
   const predictor = embeddings ? loaded.withClasses(embeddings) : loaded;
+  let failed = 0;
+  const onError = (error: CountenanceError, index: number): void => {
+    failed += 1;
+    const { code, message } = error;
+    if (output.json) output.record({ file: files[index]!, error: { code, message } });
+    else output.error(error);
+  };
+  await (detector ? predictFaces : predictFiles)(predictor, files, output, onError);
+  if (failed > 0 && files.length > 1)
+    output.note(`countenance: ${failed} of ${files.length} pictures failed`);
+  return failed > 0 ? exitStatus.failed : exitStatus.done;
+}
+
+/** Each file is one face. */
+async function predictFiles(
+  predictor: Predictor,
+  files: readonly string[],
+  output: Output,
+  failed: (error: CountenanceError, index: number) => void,
+): Promise<void> {
   const width = Math.min(60, Math.max(...files.map((file) => file.length)));
   const labelWidth = Math.max(...predictor.classes.map((name) => name.length));
-  let failed = 0;
   const predictions = predictor.predictStream(files, {
-    onError: (error, _image, index) => {
-      failed += 1;
-      const { code, message } = error;
-      if (output.json) output.record({ file: files[index]!, error: { code, message } });
-      else output.error(error);
-    },
+    onError: (error, _image, index) => failed(error, index),
   });
   for await (const prediction of predictions) {
     const file = files[prediction.index]!;
@@ -87,9 +117,6 @@ async function predict(
         `intensity ${intensity.toFixed(2)}`,
     );
   }
-  if (failed > 0 && files.length > 1)
-    output.note(`countenance: ${failed} of ${files.length} pictures failed`);
-  return failed > 0 ? exitStatus.failed : exitStatus.done;
 }
 
 /** Says so where the classes were not embedded by the encoder that the model learned from. */

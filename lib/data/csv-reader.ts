@@ -5,6 +5,9 @@ import { checkIsFile } from '../files.js';
 /** Longest field accepted: a line without end is no CSV file. */
 const fieldLimit = 1 << 20;
 
+/** Most fields of a row. */
+const rowLimit = 1 << 14;
+
 /** One line of a CSV file. */
 export interface CsvRow {
   /** 1 for the first line of the file. */
@@ -79,8 +82,7 @@ class CsvParser {
         if (character !== ',' && character !== '\n') continue;
         this.take(text, start, i);
         start = i + 1;
-        this.fields.push(this.field);
-        this.field = '';
+        this.endField();
         if (character === '\n') this.endRow();
       }
     }
@@ -91,8 +93,7 @@ class CsvParser {
   end(): CsvRow[] {
     if (this.quoted) throw this.fail('a quoted field does not end');
     if (this.field !== '' || this.fields.length > 0) {
-      this.fields.push(this.field);
-      this.field = '';
+      this.endField();
       this.endRow();
     }
     return this.flush();
@@ -101,6 +102,12 @@ class CsvParser {
   private take(text: string, start: number, end: number): void {
     if (end > start) this.field += text.slice(start, end);
     if (this.field.length > fieldLimit) throw this.fail('a field is longer than 1 MiB');
+  }
+
+  private endField(): void {
+    this.fields.push(this.field);
+    this.field = '';
+    if (this.fields.length > rowLimit) throw this.fail(`a row has more than ${rowLimit} fields`);
   }
 
   private endRow(): void {

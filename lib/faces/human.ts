@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { CountenanceError, invalidArgument } from '../errors.js';
 import type { RawImage } from '../types.js';
 import type { DetectedFace, FaceDetector } from './detector.js';
 import type { FivePoints, Point } from './points.js';
@@ -13,6 +13,7 @@ export interface HumanLike {
     ): { dispose(): void };
   };
   detect(input: never): Promise<{
+    readonly error?: string | null;
     readonly face: readonly {
       readonly box: readonly number[];
       readonly boxScore?: number;
@@ -35,12 +36,18 @@ const mesh = {
 /**
  * Finds faces with [`@vladmandic/human`](https://github.com/vladmandic/human), which you install,
  * configure and load: its detector, and its face mesh where that is enabled, so that faces are aligned
- * rather than only cut out. Calls are made one after another, as Human wants it.
+ * rather than only cut out. Calls are made one after another, as Human wants it. Unless told otherwise
+ * Human looks for one face only, and takes what it found in a picture for those that come soon after:
+ * see the example. {@link openHumanDetector} does all this for you.
  *
- * @throws CountenanceError ERR_INVALID_ARGUMENT
+ * @throws CountenanceError ERR_INVALID_ARGUMENT; from `detect` ERR_FACE_DETECTOR
  * @example
  * import { Human } from '@vladmandic/human';
- * const human = new Human({ modelBasePath: 'file://models/', face: { enabled: true } });
+ * const human = new Human({
+ *   modelBasePath: 'file://node_modules/@vladmandic/human/models/',
+ *   cacheSensitivity: 0, // each picture is a new one
+ *   face: { enabled: true, detector: { maxDetected: 100, rotation: true } },
+ * });
  * await human.load();
  * const predictor = await Predictor.load('my-model', { faces: humanDetector(human) });
  * for (const { box, label } of await predictor.predictFaces('group.jpg')) console.log(box, label);
@@ -64,7 +71,8 @@ async function detect(human: HumanLike, image: RawImage): Promise<DetectedFace[]
   const { data, width, height } = image;
   const tensor = human.tf.tensor3d(data, [height, width, 3], 'int32');
   try {
-    const { face } = await human.detect(tensor as never);
+    const { face, error } = await human.detect(tensor as never);
+    if (error) throw new CountenanceError('ERR_FACE_DETECTOR', `Human failed: ${error}`);
     return face.map(({ box, boxScore, score, mesh: points }) => {
       const [left = 0, top = 0, boxWidth = 0, boxHeight = 0] = box;
       const confidence = boxScore ?? score;

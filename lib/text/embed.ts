@@ -17,8 +17,6 @@ export interface EmbedTextOptions extends TextEncoderOptions {
    * length tells how much the prompts agree, and cosines do not depend on it.
    */
   readonly templates?: readonly string[];
-  /** exp(logit_scale). Default: the model's, where its files tell it. */
-  readonly logitScale?: number;
 }
 
 /**

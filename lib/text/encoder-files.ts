@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { CountenanceError, messageOf } from '../errors.js';
-import { kindOf, readRegularFile } from '../files.js';
-import { readSafetensors } from '../weights/safetensors.js';
+import { kindOf, readTextFile } from '../files.js';
+import { findWeights, openWeights } from '../weights/open.js';
 
 /** How the weights of an encoder are stored, and how its ONNX file's name ends. */
 export const encoderDtypes = { fp32: '', fp16: '_fp16', q8: '_quantized' } as const;
@@ -68,7 +68,7 @@ async function checkFiles(directory: string, dtype: EncoderDtype): Promise<void>
 }
 
 async function modelType(file: string): Promise<unknown> {
-  const text = (await readRegularFile(file, 'File')).toString('utf8');
+  const text = await readTextFile(file, 'File');
   try {
     return (JSON.parse(text) as { model_type?: unknown } | null)?.model_type;
   } catch (error) {
@@ -79,14 +79,23 @@ async function modelType(file: string): Promise<unknown> {
 }
 
 /**
- * exp(logit_scale) where a directory also has the model's weights (model.safetensors); the ONNX text
- * model itself does not hold it, and config.json only says what training began with.
+ * exp(logit_scale) where a directory also has the model's weights: safetensors or PyTorch's, whole or in
+ * shards. The ONNX text model itself does not hold it, and config.json only says what training began
+ * with.
+ *
+ * @throws CountenanceError what {@link openWeights} throws
  */
 export async function readLogitScale({ id, local }: EncoderPlace): Promise<number | undefined> {
-  const file = join(id, 'model.safetensors');
-  if (!local || (await kindOf(file)) !== 'file') return undefined;
-  const name = 'logit_scale';
-  const { tensors } = await readSafetensors(file, { names: new Set([name]) });
-  const value = tensors.get(name)?.data[0];
-  return value === undefined ? undefined : Math.exp(value);
+  const file = local ? await findWeights(id) : undefined;
+  if (file === undefined) return undefined;
+  await using weights = await openWeights(file);
+  const [found] = [...weights.tensors].filter(([name]) => /(^|\.)logit_scale$/.test(name));
+  const value = (await found?.[1].read())?.[0];
+  if (value === undefined) return undefined;
+  const scale = Math.exp(value);
+  if (Number.isFinite(scale) && scale > 0) return scale;
+  throw new CountenanceError(
+    'ERR_NOT_FINITE',
+    `The logit scale in '${file}' is exp(${value}), which cannot be used; give another one`,
+  );
 }

@@ -42,6 +42,8 @@ export interface TextEncoderOptions {
   readonly revision?: string;
   /** Where files of the hub are kept. Default: where @huggingface/transformers does. */
   readonly cacheDirectory?: string;
+  /** exp(logit_scale). Default: the model's, where its files tell it; given, they are not asked. */
+  readonly logitScale?: number;
   /** Checked between the steps of loading. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -80,7 +82,8 @@ export class ClipTextEncoder {
    * @param model a directory (config.json, tokenizer.json, tokenizer_config.json, onnx/text_model.onnx),
    *   or a name on the Hugging Face hub whose repository has the same files
    * @throws CountenanceError ERR_PEER_MISSING, ERR_PEER_LOAD, ERR_FILE_NOT_FOUND,
-   *   ERR_NOT_A_DIRECTORY, ERR_TEXT_ENCODER, ERR_SAFETENSORS, ERR_INVALID_ARGUMENT, ERR_ABORTED
+   *   ERR_NOT_A_DIRECTORY, ERR_TEXT_ENCODER, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE,
+   *   ERR_INVALID_ARGUMENT, ERR_ABORTED
    */
   static async load(model: string, options: TextEncoderOptions = {}): Promise<ClipTextEncoder> {
     if (typeof model !== 'string' || model === '') {
@@ -92,7 +95,7 @@ export class ClipTextEncoder {
     }
     throwIfAborted(signal, 'Loading the text encoder');
     const place = await findEncoder(model, dtype);
-    const logitScale = await readLogitScale(place);
+    const logitScale = options.logitScale ?? (await readLogitScale(place));
     const transformers = loadTransformers();
     throwIfAborted(signal, 'Loading the text encoder');
     const settings = {

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { CountenanceError, messageOf, readError } from '../errors.js';
+import { CountenanceError, messageOf } from '../errors.js';
+import { readTextFile } from '../files.js';
 import { readNpy } from '../weights/npy.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
 import { writeFileAtomic } from '../weights/atomic.js';
@@ -110,13 +110,7 @@ async function fromSafetensors(file: string): Promise<TextEmbeddings> {
 }
 
 async function fromJson(file: string): Promise<TextEmbeddings> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    throw readError('Text embeddings', file, error);
-  }
-  const value = parseJson(text, file);
+  const value = parseJson(await readTextFile(file, 'Text embeddings'), file);
   if (Array.isArray(value)) return { ...matrix(value, file), source: file };
   if (typeof value !== 'object' || value === null) {
     throw badJson(file, 'it holds neither an object nor a list of rows');

@@ -1,9 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { CountenanceError, readError } from '../errors.js';
+import { CountenanceError } from '../errors.js';
+import { readRegularFile } from '../files.js';
 import { elementCount, type TensorData } from '../types.js';
 import { toFloat32, type StoredType } from './dtype.js';
 
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // "\x93NUMPY"
+
+/** Longest header accepted; NumPy itself reads none above 10,000 characters without being told to. */
+const headerLimit = 1 << 16;
 
 const types: Readonly<Record<string, StoredType>> = {
   '<f2': 'F16',
@@ -21,13 +24,7 @@ const types: Readonly<Record<string, StoredType>> = {
  * const { shape, data } = await readNpy('clip_text.npy'); // shape [7, 512]
  */
 export async function readNpy(file: string): Promise<TensorData> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(file);
-  } catch (error) {
-    throw readError('File', file, error);
-  }
-  return parseNpy(bytes, file);
+  return parseNpy(await readRegularFile(file, 'File'), file);
 }
 
 /** The header of an .npy file. */
@@ -56,6 +53,9 @@ export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   const headerStart = version === 1 ? 10 : 12;
   if (bytes.length < headerStart) throw fail('it is truncated');
   const headerLength = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+  if (headerLength > headerLimit) {
+    throw fail(`its header claims ${headerLength} bytes, more than the limit of ${headerLimit}`);
+  }
   const dataStart = headerStart + headerLength;
   if (dataStart > bytes.length) throw fail('its header is truncated');
 

@@ -47,12 +47,19 @@ async function openPart(file: string): Promise<WeightsFile> {
   return (await detectForm(file)) === 'pytorch' ? openPyTorch(file) : openSafetensors(file);
 }
 
-async function findInDirectory(directory: string): Promise<string> {
-  await recoverDirectory(directory);
+/** The file of weights of a directory, under its usual name, or undefined. */
+export async function findWeights(directory: string): Promise<string | undefined> {
   for (const name of directoryFiles) {
     const file = join(directory, name);
     if ((await kindOf(file)) === 'file') return file;
   }
+  return undefined;
+}
+
+async function findInDirectory(directory: string): Promise<string> {
+  await recoverDirectory(directory);
+  const file = await findWeights(directory);
+  if (file !== undefined) return file;
   throw new CountenanceError(
     'ERR_FILE_NOT_FOUND',
     `Directory '${directory}' holds none of ${directoryFiles.join(', ')}`,

@@ -79,6 +79,20 @@ export function findPython(...modules: string[]): { path: string } | { missing: 
   return { missing: `no Python with ${modules.join(' and ')} (set PYTHON)` };
 }
 
+/** Every version of PyTorch that is installed, with a Python that has it. */
+export function findTorches(): { version: string; path: string }[] {
+  const found = new Map<string, string>();
+  for (const path of pythons()) {
+    try {
+      const version = runPython(path, 'import torch; print(torch.__version__)').trim();
+      if (!found.has(version)) found.set(version, path);
+    } catch {
+      // the next one
+    }
+  }
+  return [...found].map(([version, path]) => ({ version, path }));
+}
+
 /** Runs a Python script and returns what it printed. */
 export function runPython(path: string, script: string, ...args: string[]): string {
   return execFileSync(path, ['-c', script, ...args], {

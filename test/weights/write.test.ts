@@ -5,9 +5,7 @@ import { openWeights, writeWeights, type Model, type TensorData } from '../../li
 import { digest, makeModel } from '../api-support.js';
 import { command } from '../cli-support.js';
 import { rejectsWith, temporaryDirectory } from '../data-support.js';
-import { findPython, readAll, runPython } from './support.js';
-
-const torch = findPython('torch');
+import { findPython, findTorches, readAll, runPython } from './support.js';
 
 /** Names that need care, an empty tensor, no dimension, and bits that a text would lose. */
 const tensors = new Map<string, TensorData>([
@@ -42,24 +40,54 @@ describe('writing weights', function () {
     });
   }
 
-  it('is read by torch.load(weights_only=True)', async function () {
-    if (!('path' in torch)) {
-      console.log(`      skipped: ${torch.missing}`);
-      return this.skip();
+  describe('for PyTorch', () => {
+    const torches = findTorches();
+    if (torches.length === 0) {
+      it('torch.load reads it', function () {
+        console.log(
+          '      skipped: no Python with torch (set PYTHON, or COUNTENANCE_BENCH_PYTHON for several)',
+        );
+        this.skip();
+      });
     }
-    const file = directory.path('torch.pth');
-    await writeWeights(file, tensors);
-    const script = `
-import json, sys, torch
-state = torch.load(sys.argv[1], weights_only=True)
-assert type(state).__name__ == 'OrderedDict'
-print(json.dumps([[k, str(v.dtype), list(v.shape), v.flatten().view(torch.int32).tolist()]
-                  for k, v in state.items()]))`;
-    const read = JSON.parse(runPython(torch.path, script, file)) as unknown;
-    const expected = [...tensors].map(([name, { shape, data }]) => {
-      return [name, 'torch.float32', shape, [...new Int32Array(data.buffer)]];
-    });
-    assert.deepEqual(read, expected);
+    for (const { version, path } of torches) {
+      it(`torch.load of ${version} reads it, by default and with either weights_only`, async () => {
+        const file = directory.path('torch.pth');
+        await writeWeights(file, tensors);
+        const script = `
+import json, sys, warnings, torch
+warnings.simplefilter('error')
+for how in {}, {'weights_only': True}, {'weights_only': False}:
+    state = torch.load(sys.argv[1], **how)
+    assert type(state).__name__ == 'OrderedDict'
+    print(json.dumps([[k, str(v.dtype), list(v.shape), v.flatten().view(torch.int32).tolist()]
+                      for k, v in state.items()]))`;
+        const lines = runPython(path, script, file).trim().split('\n');
+        const expected = [...tensors].map(([name, { shape, data }]) => {
+          return [name, 'torch.float32', shape, [...new Int32Array(data.buffer)]];
+        });
+        const read = lines.map((line) => JSON.parse(line) as unknown);
+        assert.deepEqual(read, [expected, expected, expected]);
+      });
+
+      it(`${version} loads a whole model, memory-mapped where it can, and goes on with it`, async () => {
+        const file = directory.path('model.pth');
+        await model.saveWeights(file);
+        const again = directory.path('again.pth');
+        const script = `
+import sys, torch
+how = {'mmap': True} if 'mmap' in torch.load.__code__.co_varnames else {}
+state = torch.load(sys.argv[1], weights_only=True, **how)
+torch.save({'epoch': 1, 'state_dict': state}, sys.argv[2])
+print(len(state))`;
+        const state = model.stateDict();
+        assert.equal(Number(runPython(path, script, file, again)), state.size);
+        await using opened = await openWeights(again);
+        for (const [name, { data }] of state) {
+          assert.deepEqual(await opened.tensors.get(`state_dict.${name}`)!.read(), data, name);
+        }
+      });
+    }
   });
 
   it('gives torchvision its own resnet18 back', async function () {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { CountenanceError, throwIfAborted } from '../../errors.js';
-import { checkDirectory, kindOf, readRegularFile } from '../../files.js';
+import { checkDirectory, kindOf, readTextFile } from '../../files.js';
 import { ckplusClasses } from '../classes.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
@@ -140,7 +140,7 @@ async function folders(path: string): Promise<string[]> {
 
 /** The code of an `_emotion.txt`, written like `   3.0000000e+00`. */
 async function readLabel(file: string): Promise<number> {
-  const text = (await readRegularFile(file, 'Label file')).toString('latin1').trim();
+  const text = (await readTextFile(file, 'Label file')).trim();
   const code = text === '' ? NaN : Number(text);
   if (Number.isInteger(code) && code >= 0 && code < ckplusClasses.length) return code;
   throw new CountenanceError(

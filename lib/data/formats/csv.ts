@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { CountenanceError } from '../../errors.js';
+import { CountenanceError, describeValue } from '../../errors.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';
 import type { DataSpec } from '../spec.js';
@@ -167,7 +167,7 @@ class SoftTable extends Table {
     const values = this.classColumns.map(({ column }) => {
       const text = row.fields[column]!.trim();
       const value = text === '' ? NaN : Number(text);
-      if (!(value >= 0 && Number.isFinite(value))) throw this.badTarget(row, `'${text}'`);
+      if (!(value >= 0 && Number.isFinite(value))) throw this.badTarget(row, describeValue(text));
       return value;
     });
     const sum = values.reduce((total, value) => total + value, 0);

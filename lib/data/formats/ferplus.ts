@@ -1,5 +1,5 @@
 import { join, sep } from 'node:path';
-import { CountenanceError, throwIfAborted } from '../../errors.js';
+import { CountenanceError, describeValue, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf } from '../../files.js';
 import { ferplusClasses } from '../classes.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';
@@ -169,7 +169,7 @@ function parseVotes(file: string, line: number, fields: readonly string[]): numb
   if (votes.some((vote) => !(vote >= 0 && Number.isFinite(vote)))) {
     throw new CountenanceError(
       'ERR_LABEL_RANGE',
-      `'${file}', line ${line}: votes must be numbers of at least 0 but are ${fields.join(',')}`,
+      `'${file}', line ${line}: votes must be numbers of at least 0 but are ${describeValue(fields.join(','))}`,
     );
   }
   return votes;

@@ -54,9 +54,13 @@ export function requireSplit<T extends string>(spec: DataSpec, splits: readonly 
   return found;
 }
 
+/** Longest reason: it may quote a line of a file. */
+const reasonLimit = 300;
+
 /** An ERR_DATASET_FORMAT that names a file. */
 export function badFile(file: string, reason: string): CountenanceError {
-  return new CountenanceError('ERR_DATASET_FORMAT', `'${file}': ${reason}`);
+  const short = reason.length > reasonLimit ? `${reason.slice(0, reasonLimit)}...` : reason;
+  return new CountenanceError('ERR_DATASET_FORMAT', `'${file}': ${short}`);
 }
 
 /** Throws what is wrong with one image, or hands it to whoever collects problems: then skip the image. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { CountenanceError } from '../../errors.js';
-import { checkDirectory, kindOf, readRegularFile } from '../../files.js';
+import { checkDirectory, kindOf, readTextFile } from '../../files.js';
 import { rafdbClasses } from '../classes.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
@@ -38,7 +38,7 @@ async function openRafdb(spec: DataSpec, options: OpenOptions): Promise<Dataset>
   const images = join(root, 'Image', 'aligned');
   const present = new Set(await namesIn(images));
 
-  const text = (await readRegularFile(list, 'Label file')).toString('utf8');
+  const text = await readTextFile(list, 'Label file');
   const files: string[] = [];
   const labels: number[] = [];
   for (const [i, line] of text.split('\n').entries()) {

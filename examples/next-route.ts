@@ -1,0 +1,29 @@
+// A route handler of Next.js: app/predict/route.ts. A form sends the picture as its field `face`.
+//
+// The addon cannot be bundled and needs Node's runtime, so next.config.ts has to say
+//
+//   export default { serverExternalPackages: ['countenance', 'sharp'] };
+//
+// In your project import from 'countenance'; COUNTENANCE_MODEL names the model directory.
+import { CountenanceError, Predictor } from '../lib/index.js';
+
+export const runtime = 'nodejs';
+
+// One predictor a process, also when the module is loaded anew in development.
+const store = globalThis as { predictor?: Promise<Predictor> };
+const predictor = (): Promise<Predictor> =>
+  (store.predictor ??= Predictor.load(process.env['COUNTENANCE_MODEL'] ?? 'my-model'));
+
+export async function POST(request: Request): Promise<Response> {
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- for large files only: this is how Next.js gives forms
+  const face = (await request.formData()).get('face');
+  if (!(face instanceof File)) {
+    return Response.json({ error: 'the form has no file called face' }, { status: 400 });
+  }
+  try {
+    return Response.json(await (await predictor()).predict(face, { signal: request.signal }));
+  } catch (error) {
+    if (!(error instanceof CountenanceError) || !error.code.startsWith('ERR_IMAGE_')) throw error;
+    return Response.json({ error: error.message, code: error.code }, { status: 415 });
+  }
+}

@@ -1,0 +1,71 @@
+import { CountenanceError } from '../errors.js';
+import { decodeImage } from '../images/decode.js';
+import type { FacePrediction } from '../predict/faces.js';
+import type { Predictor } from '../predictor.js';
+import type { RawImage } from '../types.js';
+import type { Output } from './output.js';
+
+/**
+ * `countenance predict --faces`: every face of every photo, a line a face for people and an object a
+ * photo for programs.
+ *
+ * @param failed is told of each photo that could not be read, or in which the detector failed
+ */
+export async function predictFaces(
+  predictor: Predictor,
+  files: readonly string[],
+  output: Output,
+  failed: (error: CountenanceError, index: number) => void,
+): Promise<void> {
+  const width = Math.min(60, Math.max(...files.map((file) => file.length)));
+  const labelWidth = Math.max(...predictor.classes.map((name) => name.length));
+  for (const [index, file] of files.entries()) {
+    let faces: FacePrediction[];
+    try {
+      faces = await predictor.predictFaces(await readPhoto(file));
+    } catch (error) {
+      if (!(error instanceof CountenanceError) || !ofPhoto.has(error.code)) throw error;
+      failed(error, index);
+      continue;
+    }
+    output.record({ file, faces: faces.map(recordOf) });
+    const name = file.padEnd(width);
+    if (faces.length === 0) output.text(`${name}  no face`);
+    for (const face of faces) {
+      const { label, score, intensity } = face;
+      output.text(
+        `${name}  ${label.padEnd(labelWidth)}  ${score.toFixed(4)}  ` +
+          `intensity ${intensity.toFixed(2)}  ${describePlace(face)}`,
+      );
+    }
+  }
+}
+
+/** What is wrong with one photo; everything else ends the command. */
+const ofPhoto: ReadonlySet<string> = new Set([
+  ...['ERR_FILE_NOT_FOUND', 'ERR_NOT_A_FILE', 'ERR_READ'],
+  ...['ERR_IMAGE_DECODE', 'ERR_IMAGE_SIZE', 'ERR_IMAGE_CHANNELS', 'ERR_FACE_DETECTOR'],
+]);
+
+/** As pixels it has a name no longer: errors of reading it tell the file. */
+async function readPhoto(file: string): Promise<RawImage & { readonly channels: 3 }> {
+  return { ...(await decodeImage(file)), channels: 3 };
+}
+
+/** `at 120,64 size 96x118  face 0.97`. */
+function describePlace({ box, detectionScore }: FacePrediction): string {
+  const [left, top, width, height] = [box.left, box.top, box.width, box.height].map(Math.round);
+  const place = `at ${left},${top} size ${width}x${height}`;
+  return detectionScore === undefined ? place : `${place}  face ${detectionScore.toFixed(2)}`;
+}
+
+function recordOf(face: FacePrediction): Record<string, unknown> {
+  const { box, detectionScore, points, label, score, scores, intensity } = face;
+  const { neutralDistance, neutralSimilarity } = face;
+  return {
+    box,
+    ...(detectionScore !== undefined && { detectionScore }),
+    ...(points && { points }),
+    ...{ label, score, scores, intensity, neutralDistance, neutralSimilarity },
+  };
+}
