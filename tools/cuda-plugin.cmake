@@ -3,6 +3,7 @@
 enable_language(CUDA)
 
 file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS native/backend/cuda/*.cu native/backend/cuda/*.cpp)
+list(APPEND CUDA_SOURCES native/core/glibc_baseline.cpp)
 set_source_files_properties(native/backend/cuda/plugin.cpp PROPERTIES
   COMPILE_DEFINITIONS ${ABI_DEFINITION})
 
@@ -14,7 +15,7 @@ set_target_properties(countenance_cuda PROPERTIES
   CUDA_RUNTIME_LIBRARY Static
   CUDA_VISIBILITY_PRESET hidden
   # Keeps what ptxas says of each kernel for test/cuda/check-ptxas.mjs.
-  CUDA_COMPILER_LAUNCHER ${CMAKE_CURRENT_SOURCE_DIR}/tools/keep-ptxas.sh
+  CUDA_COMPILER_LAUNCHER "sh;${CMAKE_CURRENT_SOURCE_DIR}/tools/keep-ptxas.sh"
 )
 target_link_libraries(countenance_cuda PRIVATE countenance_flags)
 target_include_directories(countenance_cuda SYSTEM PRIVATE
@@ -31,4 +32,4 @@ if(WERROR)
 endif()
 target_compile_options(countenance_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>")
 target_link_options(countenance_cuda PRIVATE
-  -Wl,-z,nodelete -Wl,-z,defs -static-libstdc++ -Wl,--exclude-libs,ALL)
+  -Wl,-z,nodelete -Wl,-z,defs ${PORTABLE_LINK_OPTIONS})
