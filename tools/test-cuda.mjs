@@ -166,9 +166,8 @@ export async function testCuda(args) {
     const started = Date.now();
     console.log(`== CUDA kernels, ${name}`);
     const result = await run(names);
-    console.log(
-      `== ${name}: ${result ? 'FAILED' : 'ok'}, ${Math.round((Date.now() - started) / 1000)} s`,
-    );
+    const end = result === noTestStatus ? 'FAILED: no test of that name' : result ? 'FAILED' : 'ok';
+    console.log(`== ${name}: ${end}, ${Math.round((Date.now() - started) / 1000)} s`);
     status ||= result;
   }
   return status;

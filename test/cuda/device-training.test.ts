@@ -8,7 +8,7 @@ import { close, needEmulatedGpu, temporaryFolder } from './device-support.js';
 
 /** Training on a GPU, end to end, without a GPU (see device.test.ts). */
 describe('models on a GPU (the emulated one), in training', function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
   needEmulatedGpu();
   const folder = temporaryFolder();
 

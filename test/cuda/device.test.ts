@@ -10,7 +10,7 @@ import { close, needEmulatedGpu, temporaryFolder } from './device-support.js';
  * plugin. Their training: device-training.test.ts.
  */
 describe('models on a GPU (the emulated one)', function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
   const folder = temporaryFolder();
   needEmulatedGpu();
 
