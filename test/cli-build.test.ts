@@ -66,7 +66,7 @@ describe('command line: build', function () {
   });
   afterEach(() => {
     for (const name of ['PATH', 'XDG_CACHE_HOME', 'TMPDIR']) {
-      if (before[name] === undefined) delete process.env[name];
+      if (before[name] === undefined) Reflect.deleteProperty(process.env, name);
       else process.env[name] = before[name];
     }
     const leftOvers = readdirSync(scratch).filter((name) => name.startsWith('countenance-'));

@@ -131,9 +131,8 @@ function nodeTests(folder, names = []) {
     EMULATED_DEVICES: '2',
   };
   const chosen = names.flatMap((name) => ['--grep', name]);
-  return ['device', 'device-training'].map((name) =>
-    mocha([`test/cuda/${name}.test.ts`, ...chosen], env),
-  );
+  const files = ['device-fit', 'device-training', 'device'];
+  return files.map((name) => mocha([`test/cuda/${name}.test.ts`, ...chosen], env));
 }
 
 function build(folder, options, ...targets) {

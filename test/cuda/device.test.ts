@@ -7,7 +7,8 @@ import { close, needEmulatedGpu, temporaryFolder } from './device-support.js';
 
 /**
  * Models on a GPU, end to end, without a GPU: the CUDA backend on the emulator of its kernels, as a
- * plugin. Their training: device-training.test.ts.
+ * plugin. Their training: device-training.test.ts, device-fit.test.ts. Files apart, because
+ * tools/test-cuda.mjs runs them side by side.
  */
 describe('models on a GPU (the emulated one)', function () {
   this.timeout(600_000);
