@@ -26,22 +26,17 @@ const candidates = [
 exports.packageFile = path.join(__dirname, '../package.json');
 
 /** The CUDA plugin of a package of its own, where that is installed. */
-function packagedCudaPlugin() {
+exports.packagedCudaPlugin = function packagedCudaPlugin() {
+  if (`${process.platform}-${process.arch}` !== 'linux-x64') return undefined;
   try {
-    return `${process.platform}-${process.arch}` === 'linux-x64'
-      ? require.resolve('countenance-cuda-linux-x64/countenance_cuda.so')
-      : undefined;
+    return {
+      file: require.resolve('countenance-cuda-linux-x64/countenance_cuda.so'),
+      version: require('countenance-cuda-linux-x64/package.json').version,
+    };
   } catch {
     return undefined;
   }
-}
-
-/** Tells an addon where that plugin lies; one beside the addon goes first. */
-function withPlugin(addon) {
-  const plugin = packagedCudaPlugin();
-  if (plugin) addon.setCudaPlugin(plugin);
-  return addon;
-}
+};
 
 /**
  * Opens the addon. `COUNTENANCE_ADDON` names another file to open instead, for a build with
@@ -52,12 +47,12 @@ exports.loadBinding = function loadBinding() {
   if (chosen) {
     const opened = { exports: {} };
     process.dlopen(opened, path.resolve(chosen));
-    return withPlugin(opened.exports);
+    return opened.exports;
   }
   for (const candidate of candidates) {
     try {
       const binding = candidate();
-      if (binding) return withPlugin(binding);
+      if (binding) return binding;
     } catch (error) {
       // A file that is there but does not open (wrong libc, a missing library) is the real reason.
       if (error.code !== 'MODULE_NOT_FOUND') throw error;

@@ -4,5 +4,7 @@
  * file that was found does not open.
  */
 export function loadBinding(): unknown;
+/** The plugin of the package countenance-cuda-linux-x64 and that package's version. */
+export function packagedCudaPlugin(): { file: string; version: string } | undefined;
 /** Path of this package's package.json. */
 export const packageFile: string;

@@ -69,6 +69,8 @@ export const errorCodes = {
   ERR_PEER_MISSING: 'an optional package that is needed here is not installed',
   /** An optional package is installed but does not load, or is of a version that lacks what is needed. */
   ERR_PEER_LOAD: 'an optional package is installed but does not load',
+  /** `countenance build` lacks a tool, or a compiler failed. */
+  ERR_BUILD: 'building the CUDA plugin lacks a tool or failed',
   /** The native addon could not be loaded. */
   ERR_NATIVE_LOAD: 'the native addon could not be loaded',
   /** A mistake inside countenance: please report it. */

@@ -1,4 +1,5 @@
 import { loadBinding } from './binding.cjs';
+import { findCudaPlugin } from './cuda-plugin.js';
 import {
   CountenanceError,
   isErrorCode,
@@ -23,7 +24,10 @@ export function nativeAddon(): NativeAddon {
 
 function open(): NativeAddon {
   try {
-    return loadBinding() as NativeAddon;
+    const addon = loadBinding() as NativeAddon;
+    const plugin = findCudaPlugin();
+    if (plugin) addon.setCudaPlugin(plugin.file, plugin.problem);
+    return addon;
   } catch (error) {
     const where = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
     const fix = process.env['COUNTENANCE_ADDON']

@@ -197,8 +197,11 @@ export interface NativeTrainer {
 
 export interface NativeAddon {
   info(): NativeInfo;
-  /** Where the CUDA plugin lies that is not beside the addon. Before anything else is called. */
-  setCudaPlugin(path: string): void;
+  /**
+   * Where the CUDA plugin lies that is not beside the addon, and why it may not be used (empty: it
+   * may). Before anything else is called.
+   */
+  setCudaPlugin(path: string, problem: string): void;
   createModel(options: NativeModelOptions): Promise<NativeModel>;
   createTrainer(model: NativeModel, options: NativeTrainerOptions): NativeTrainer;
   /**

@@ -23,7 +23,7 @@ const libLayers = [
   ['errors', 'version'],
   ['types', 'philox'],
   ['files', 'slices', 'binding'],
-  ['native', 'peers'],
+  ['native', 'peers', 'cuda-plugin'],
   ['load-native'],
   ['weights', 'metrics'],
   ['images', 'text'],

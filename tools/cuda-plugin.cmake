@@ -3,6 +3,7 @@
 enable_language(CUDA)
 
 file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS native/backend/cuda/*.cu native/backend/cuda/*.cpp)
+list(APPEND CUDA_SOURCES native/core/glibc_baseline.cpp)
 set_source_files_properties(native/backend/cuda/plugin.cpp PROPERTIES
   COMPILE_DEFINITIONS ${ABI_DEFINITION})
 
@@ -14,7 +15,7 @@ set_target_properties(countenance_cuda PROPERTIES
   CUDA_RUNTIME_LIBRARY Static
   CUDA_VISIBILITY_PRESET hidden
   # Keeps what ptxas says of each kernel for test/cuda/check-ptxas.mjs.
-  CUDA_COMPILER_LAUNCHER ${CMAKE_CURRENT_SOURCE_DIR}/tools/keep-ptxas.sh
+  CUDA_COMPILER_LAUNCHER "sh;${CMAKE_CURRENT_SOURCE_DIR}/tools/keep-ptxas.sh"
 )
 target_link_libraries(countenance_cuda PRIVATE countenance_flags)
 target_include_directories(countenance_cuda SYSTEM PRIVATE
@@ -30,5 +31,22 @@ if(WERROR)
   list(APPEND CUDA_OPTIONS -Werror=all-warnings -Xcompiler=-Werror)
 endif()
 target_compile_options(countenance_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>")
+# What the CUDA runtime calls beyond WRAPPED_FUNCTIONS: native/backend/cuda/cudart_baseline.cpp.
+set(WRAPPED_BY_CUDART
+  pthread_condattr_setpshared pthread_kill pthread_mutex_trylock
+  pthread_mutexattr_destroy pthread_mutexattr_init
+  pthread_mutexattr_setpshared pthread_mutexattr_settype
+  pthread_rwlock_destroy pthread_rwlock_init pthread_rwlock_rdlock
+  pthread_rwlock_timedrdlock pthread_rwlock_timedwrlock
+  pthread_rwlock_tryrdlock pthread_rwlock_trywrlock
+  pthread_rwlock_unlock pthread_rwlock_wrlock
+  pthread_rwlockattr_destroy pthread_rwlockattr_init pthread_rwlockattr_setpshared
+  pthread_spin_destroy pthread_spin_init pthread_spin_lock
+  pthread_spin_trylock pthread_spin_unlock
+  sem_destroy sem_init sem_post sem_timedwait sem_trywait sem_wait
+  shm_open shm_unlink
+  dlmopen dlvsym
+)
+list(TRANSFORM WRAPPED_BY_CUDART PREPEND -Wl,--wrap=)
 target_link_options(countenance_cuda PRIVATE
-  -Wl,-z,nodelete -Wl,-z,defs -static-libstdc++ -Wl,--exclude-libs,ALL)
+  -Wl,-z,nodelete -Wl,-z,defs ${PORTABLE_LINK_OPTIONS} ${WRAPPED_BY_CUDART})

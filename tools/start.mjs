@@ -1,17 +1,19 @@
 // Runs a command of package.json after installing and building whatever it needs, so that each of
 // them works as the first command in a fresh clone. Usage: node tools/start.mjs COMMAND [ARGUMENT...]
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildLibrary } from './build-library.mjs';
+import { packageCuda, preparePackage } from './packages.mjs';
 import {
   StepError,
   buildIn,
   buildNative,
   buildSanitized,
   ensurePackages,
+  requireNvcc,
   root,
   runInteractive,
+  runNativeTests,
   runTypeScript,
   runUnderAsan,
   runUnderTsan,
@@ -32,7 +34,7 @@ function mochaArguments(args, all = ordinaryTests) {
 const mocha = (args, all, env) =>
   runInteractive(process.execPath, mochaArguments(args, all), { env });
 
-const nativeTests = (args) => runInteractive(join(root, 'build/native_tests'), args);
+const nativeTests = (args) => runNativeTests(join(root, 'build/native_tests'), args);
 
 const commands = {
   async demo(args) {
@@ -64,11 +66,11 @@ const commands = {
   },
   async 'test:asan'(args) {
     const program = await buildSanitized('asan', 'address+undefined');
-    return runUnderAsan(program, args);
+    return runNativeTests(program, args, runUnderAsan);
   },
   async 'test:tsan'(args) {
     const program = await buildSanitized('tsan', 'thread');
-    return runUnderTsan(program, args);
+    return runNativeTests(program, args, runUnderTsan);
   },
   'test:cuda': testCuda,
   async 'test:node'(args) {
@@ -76,7 +78,7 @@ const commands = {
     return testNode(args, mochaArguments);
   },
   async 'test:package'() {
-    await commands.package();
+    await preparePackage();
     return mocha(['test/package/package.test.ts']);
   },
   async build() {
@@ -88,11 +90,7 @@ const commands = {
   },
   /** The plugin for GPUs, beside the addon. Arguments are CMake's: -DCUDA_ARCHITECTURES=90a-real */
   async 'build:cuda'(args) {
-    if (spawnSync('nvcc', ['--version']).status !== 0) {
-      throw new StepError(
-        'The CUDA plugin is compiled by nvcc (CUDA 12.8 or later), which was not found',
-      );
-    }
+    requireNvcc();
     const options = ['-DCOUNTENANCE_CUDA=ON', ...args];
     const folder = await buildIn('build/cuda', options, 'countenance_cuda');
     const release = join(root, 'build/Release');
@@ -100,15 +98,14 @@ const commands = {
     const name = 'countenance_cuda.so';
     copyFileSync(join(folder, 'Release', name), join(release, name));
   },
+  /** The plugin as the package countenance-cuda-linux-x64, a tarball in a folder (default: here). */
+  async 'package:cuda'([folder = '.']) {
+    console.log(await packageCuda(folder));
+  },
   async 'build:lib'() {
     await buildLibrary();
   },
-  async package() {
-    await commands.build();
-    const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
-    mkdirSync(folder, { recursive: true });
-    copyFileSync(join(root, 'build/Release/countenance.node'), join(folder, 'countenance.node'));
-  },
+  package: preparePackage,
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -11,14 +11,19 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** A failure that is explained by its message alone. */
 export class StepError extends Error {}
 
-/** Runs a command with the terminal as its own; resolves to its exit status. */
-export function runInteractive(command, args, { env } = {}) {
+/**
+ * Runs a command with the terminal as its own, or, where `write` is given, hands what it prints to that;
+ * resolves to its exit status.
+ */
+export function runInteractive(command, args, { env, write } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: root,
       env: { ...process.env, ...env },
-      stdio: 'inherit',
+      stdio: write ? ['ignore', 'pipe', 'pipe'] : 'inherit',
     });
+    child.stdout?.on('data', write);
+    child.stderr?.on('data', write);
     // An interrupt reaches the whole process group: the child decides how to stop, we wait for it.
     const ignore = () => {};
     process.on('SIGINT', ignore);
@@ -29,6 +34,63 @@ export function runInteractive(command, args, { env } = {}) {
       resolve(status ?? 1);
     });
   });
+}
+
+/**
+ * Runs programs side by side, one a core; each is called with a function that takes what it prints. The
+ * first one that runs is shown at once, those behind it when it is their turn. Resolves to the statuses.
+ */
+export async function runTogether(programs) {
+  const statuses = programs.map(() => undefined);
+  const kept = programs.map(() => []);
+  let shown = 0;
+  let next = 0;
+  const show = () => {
+    for (; shown < programs.length; shown++) {
+      for (const chunk of kept[shown].splice(0)) process.stdout.write(chunk);
+      if (statuses[shown] === undefined) return;
+    }
+  };
+  const work = async () => {
+    while (next < programs.length) {
+      const i = next++;
+      const write = (chunk) => {
+        kept[i].push(chunk);
+        if (i === shown) show();
+      };
+      statuses[i] = await programs[i](write);
+      show();
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  return statuses;
+}
+
+/** A test program none of whose tests has a name that was asked for ends with this (test/native/harness.h). */
+export const noTestStatus = 78;
+
+/**
+ * The first status that is not 0. A program without a test of the names asked for fails nothing, as long
+ * as another one has some.
+ */
+export function together(statuses) {
+  const ran = statuses.filter((status) => status !== noTestStatus);
+  return ran.length === 0 ? noTestStatus : (ran.find((status) => status !== 0) ?? 0);
+}
+
+/** A native test program as programs for `runTogether`: its tests in shares. */
+export function inShares(program, names, run = runInteractive) {
+  return [1, 2, 3, 4].map(
+    (share) => (write) => run(program, [`--share=${share}/4`, ...names], { write }),
+  );
+}
+
+/** Runs the tests of a native program side by side; resolves to its exit status. */
+export async function runNativeTests(program, args, run = runInteractive) {
+  if (args.includes('--list')) return run(program, args);
+  const status = together(await runTogether(inShares(program, args, run)));
+  if (status === noTestStatus) console.error('No test has that name');
+  return status;
 }
 
 /** Runs a command behind one line of progress; its output is shown only when it fails. */
@@ -139,6 +201,17 @@ function requireBuildTools() {
   }
 }
 
+export function hasNvcc() {
+  return works('nvcc', '--version');
+}
+
+export function requireNvcc() {
+  if (hasNvcc()) return;
+  throw new StepError(
+    'The CUDA plugin is compiled by nvcc (CUDA 12.8 or later), which was not found',
+  );
+}
+
 /** Jobs at once: one a core, but no more than the memory holds at 1.5 GiB a compiler. */
 function jobs() {
   return String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9))));
@@ -196,19 +269,21 @@ export async function buildSanitized(name, sanitizers) {
 }
 
 /** Runs a program built with -fsanitize=thread; resolves to its exit status. */
-export function runUnderTsan(program, args) {
+export function runUnderTsan(program, args, { write } = {}) {
   // The runtime of older compilers refuses the address layout of newer kernels.
   const fixed = spawnSync('setarch', ['-R', 'true']).status === 0;
   const command = fixed ? ['setarch', '-R', program] : [program];
   return runInteractive(command[0], [...command.slice(1), ...args], {
     env: { TSAN_OPTIONS: 'halt_on_error=1' },
+    write,
   });
 }
 
 /** Runs a program built with -fsanitize=address,undefined; resolves to its exit status. */
-export function runUnderAsan(program, args) {
+export function runUnderAsan(program, args, { write } = {}) {
   return runInteractive(program, args, {
     env: { ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    write,
   });
 }
 

@@ -1,16 +1,21 @@
 // Tests the CUDA kernels without a GPU: their sources run on the emulator of test/cuda, plain and
 // under sanitizers, and, where nvcc is, compile for every architecture of the plugin, with the test
 // programs for a real GPU, which run where there is one.
-// Usage: node tools/start.mjs test:cuda [plain|node|asan|tsan|nvcc...] [-- PART_OF_A_TEST_NAME...]
-import { spawnSync } from 'node:child_process';
+// Usage: node tools/start.mjs test:cuda [plain|node|asan|tsan|nvcc|package...] [-- PART_OF_A_TEST_NAME...]
 import { join } from 'node:path';
+import { packageCuda, preparePackage } from './packages.mjs';
 import {
   buildIn,
   buildNative,
+  hasNvcc,
+  inShares,
+  noTestStatus,
   root,
   runInteractive,
+  runTogether,
   runUnderAsan,
   runUnderTsan,
+  together,
 } from './steps.mjs';
 
 /** Op cases of the kernels that stage data in shared memory: the ones that can race. */
@@ -28,59 +33,59 @@ const sharedMemoryCases = [
   'soft_cross_entropy',
 ];
 
+/** Variants that another one runs as well. */
+const parts = ['node', 'package'];
+
 /** Programs for a machine with a GPU; elsewhere they say so and end with this status. */
 const gpuPrograms = ['cuda_gpu_tests', 'cuda_gpu_op_tests', 'cuda_gpu_golden_tests'];
 const noGpuStatus = 77;
 
-async function runOnGpu(program, names) {
-  const status = await runInteractive(program, names);
-  return status === noGpuStatus ? 0 : status;
+/** A program that `runAll` can run. */
+const program =
+  (command, args, { env, run = runInteractive } = {}) =>
+  (write) =>
+    run(command, args, { env, write });
+
+const script = (file, ...args) => program(process.execPath, [join(root, file), ...args]);
+
+const mocha = (args, env) =>
+  program(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), ...args], { env });
+
+/** The emulator's own tests, and the op cases in shares that run side by side. */
+function emulated(folder, names, cases = names, run = runInteractive) {
+  return [
+    program(join(folder, 'cuda_tests'), names, { run }),
+    ...inShares(join(folder, 'cuda_op_tests'), cases, run),
+  ];
 }
 
 const variants = {
   async plain(names) {
-    const folder = await build('build/cuda', [], 'cuda_loader_tests');
+    const folder = await build('build/cuda', [], 'cuda_loader_tests', ...nodePlugins);
+    if (names.length === 0) await buildNative('countenance');
     return runAll([
-      () => runInteractive(join(folder, 'cuda_tests'), names),
-      () => runInteractive(join(folder, 'cuda_op_tests'), names),
-      () => (names.length > 0 ? 0 : runInteractive(join(folder, 'cuda_loader_tests'), [])),
-      () => (names.length > 0 ? 0 : variants.node([])),
+      ...(names.length > 0 ? [] : nodeTests(folder)),
+      ...emulated(folder, names),
+      program(join(folder, 'cuda_loader_tests'), names),
     ]);
   },
   /** From Node, with the backend on the emulator as the plugin; a part of `plain`. */
   async node(names) {
     await buildNative('countenance');
-    const folder = await buildIn(
-      'build/cuda',
-      ['-DCOUNTENANCE_CUDA=ON'],
-      ...['emulated_plugin', 'foreign_plugin', 'empty_plugin'],
-    );
-    const mocha = join(root, 'node_modules/mocha/bin/mocha.js');
-    const chosen = names.flatMap((name) => ['--grep', name]);
-    return runInteractive(process.execPath, [mocha, 'test/cuda/device.test.ts', ...chosen], {
-      env: {
-        COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so'),
-        EMULATED_DEVICES: '2',
-      },
-    });
+    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
+    return runAll(nodeTests(folder, names));
   },
   async asan(names) {
     const folder = await build('build/cuda-asan', ['-DSANITIZE=address+undefined']);
-    return runAll([
-      () => runUnderAsan(join(folder, 'cuda_tests'), names),
-      () => runUnderAsan(join(folder, 'cuda_op_tests'), names),
-    ]);
+    return runAll(emulated(folder, names, names, runUnderAsan));
   },
   async tsan(names) {
     const folder = await build('build/cuda-tsan', ['-DSANITIZE=thread']);
     const cases = names.length > 0 ? names : sharedMemoryCases;
-    return runAll([
-      () => runUnderTsan(join(folder, 'cuda_tests'), names),
-      () => runUnderTsan(join(folder, 'cuda_op_tests'), cases),
-    ]);
+    return runAll(emulated(folder, names, cases, runUnderTsan));
   },
   async nvcc(names) {
-    if (spawnSync('nvcc', ['--version']).status !== 0) {
+    if (!hasNvcc()) {
       console.log('SKIPPED: nvcc was not found, so that no kernel was compiled for a GPU');
       return 0;
     }
@@ -89,33 +94,53 @@ const variants = {
       ['-DCOUNTENANCE_CUDA=ON'],
       ...['countenance_cuda', 'cuda_gpu_programs', 'emulated_plugin'],
     );
-    const opTests = join(folder, 'Release/cuda_gpu_op_tests');
-    return runAll([
-      () => runInteractive(process.execPath, [join(root, 'test/cuda/check-ptxas.mjs'), folder]),
+    const built = await runAll([
+      script('test/cuda/check-ptxas.mjs', folder),
+      script('tools/check-binary.mjs', join(folder, 'Release/countenance_cuda.so')),
       // What they do with a plugin shows with the emulated one.
-      () =>
-        runInteractive(opTests, ['=op_relu', '=op_scale_shift'], {
-          env: { COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so') },
-        }),
-      ...gpuPrograms.map((name) => () => runOnGpu(join(folder, 'Release', name), names)),
+      program(join(folder, 'Release/cuda_gpu_op_tests'), ['=op_relu', '=op_scale_shift'], {
+        env: { COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so') },
+      }),
     ]);
+    const packed = names.length > 0 ? 0 : await variants.package();
+    let onGpu = noTestStatus;
+    for (const name of gpuPrograms) {
+      const status = await runInteractive(join(folder, 'Release', name), names);
+      onGpu = together([onGpu, status === noGpuStatus ? 0 : status]);
+    }
+    return built || packed || onGpu;
+  },
+  /** The plugin's own npm package, installed beside countenance; a part of `nvcc`. */
+  async package() {
+    if (!hasNvcc()) {
+      console.log('SKIPPED: nvcc was not found, so that there is no plugin to pack');
+      return 0;
+    }
+    await preparePackage();
+    const tarball = await packageCuda('build/cuda/packed');
+    return runAll([mocha(['test/package/cuda.test.ts'], { COUNTENANCE_CUDA_TARBALL: tarball })]);
   },
 };
+
+/** The plugins that the tests from Node open. */
+const nodePlugins = ['emulated_plugin', 'foreign_plugin', 'empty_plugin'];
+
+function nodeTests(folder, names = []) {
+  const env = {
+    COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so'),
+    EMULATED_DEVICES: '2',
+  };
+  const chosen = names.flatMap((name) => ['--grep', name]);
+  const files = ['device-fit', 'device-training', 'device'];
+  return files.map((name) => mocha([`test/cuda/${name}.test.ts`, ...chosen], env));
+}
 
 function build(folder, options, ...targets) {
   const all = ['cuda_tests', 'cuda_op_tests', ...targets];
   return buildIn(folder, ['-DCOUNTENANCE_CUDA=ON', ...options], ...all);
 }
 
-/** Runs each, also after a failure; the first status that is not 0. */
-async function runAll(programs) {
-  let status = 0;
-  for (const program of programs) {
-    const result = await program();
-    status ||= result;
-  }
-  return status;
-}
+const runAll = async (programs) => together(await runTogether(programs));
 
 export async function testCuda(args) {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -127,13 +152,12 @@ export async function testCuda(args) {
   const chosen = end < 0 ? args : args.slice(0, end);
   let status = 0;
   for (const [name, run] of Object.entries(variants)) {
-    if (chosen.length > 0 ? !chosen.includes(name) : name === 'node') continue;
+    if (chosen.length > 0 ? !chosen.includes(name) : parts.includes(name)) continue;
     const started = Date.now();
     console.log(`== CUDA kernels, ${name}`);
     const result = await run(names);
-    console.log(
-      `== ${name}: ${result ? 'FAILED' : 'ok'}, ${Math.round((Date.now() - started) / 1000)} s`,
-    );
+    const end = result === noTestStatus ? 'FAILED: no test of that name' : result ? 'FAILED' : 'ok';
+    console.log(`== ${name}: ${end}, ${Math.round((Date.now() - started) / 1000)} s`);
     status ||= result;
   }
   return status;

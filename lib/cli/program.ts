@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.js';
+import { addBuildCommand } from './build.js';
 import { addDataCommand } from './data.js';
 import { addEmbedTextCommand } from './embed-text.js';
 import { addEvaluateCommand } from './evaluate.js';
@@ -70,5 +71,6 @@ function createProgram(context: Context): Command {
   addEmbedTextCommand(program, context);
   addExportCommand(program, context);
   addInfoCommand(program, context);
+  addBuildCommand(program, context);
   return program;
 }

@@ -56,7 +56,9 @@ Napi::Value info(const Napi::CallbackInfo& info) {
 }
 
 void set_cuda_plugin(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { countenance::set_cuda_plugin(read_text(info[0], "path")); });
+  guarded(info.Env(), [&] {
+    countenance::set_cuda_plugin(read_text(info[0], "path"), read_text(info[1], "problem"));
+  });
 }
 
 }  // namespace countenance::addon

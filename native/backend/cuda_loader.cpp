@@ -17,13 +17,14 @@ constexpr const char* kFileName = "countenance_cuda.so";
 
 struct Loaded {
   const CudaPlugin* plugin = nullptr;
-  std::string path;
-  std::string reason;  // why there is none
+  std::string path{};
+  std::string reason{};  // why there is none
   bool nothing_there = false;
 };
 
 std::mutex packaged_mutex;
 std::string packaged;  // set_cuda_plugin
+std::string packaged_problem;
 
 // The folder of the addon, or of whatever program this code is linked into.
 std::string own_folder() {
@@ -34,18 +35,19 @@ std::string own_folder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-// Empty where nobody installed one.
-std::string plugin_path() {
+// The path is empty where nobody installed one; the reason is not where it may not be used.
+Loaded find() {
   const char* other = std::getenv("COUNTENANCE_CUDA_PLUGIN");
-  if (other && *other) return other;
+  if (other && *other) return {.path = other};
   const std::string beside = own_folder() + '/' + kFileName;
-  if (access(beside.c_str(), F_OK) == 0) return beside;
+  if (access(beside.c_str(), F_OK) == 0) return {.path = beside};
   std::lock_guard lock(packaged_mutex);
-  return packaged;
+  return {.path = packaged, .reason = packaged_problem};
 }
 
 Loaded load() {
-  Loaded loaded{nullptr, plugin_path(), "", false};
+  Loaded loaded = find();
+  if (!loaded.reason.empty()) return loaded;
   if (loaded.path.empty()) {
     loaded.reason = std::string("the CUDA plugin ") + kFileName + " is not installed";
     loaded.nothing_there = true;
@@ -63,7 +65,7 @@ Loaded load() {
     loaded.reason = loaded.path + " is not a countenance plugin";
   } else if (std::string_view(plugin->abi) != kCudaAbi) {
     loaded.reason = loaded.path +
-                    " was built from other sources or by another compiler than this " + "addon (" +
+                    " was built from other sources or with another C++ library than this addon (" +
                     plugin->abi + " instead of " + kCudaAbi + ")";
   } else {
     loaded.plugin = plugin;
@@ -103,9 +105,10 @@ CudaInfo cuda_info() {
   return info;
 }
 
-void set_cuda_plugin(std::string path) {
+void set_cuda_plugin(std::string path, std::string problem) {
   std::lock_guard lock(packaged_mutex);
   packaged = std::move(path);
+  packaged_problem = std::move(problem);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int device) {

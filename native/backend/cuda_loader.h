@@ -32,8 +32,9 @@ struct CudaInfo {
 // stays open. Never throws: every way to have no GPU is a reason.
 CudaInfo cuda_info();
 
-// Where the plugin of a package of its own lies. Before the first use of the others.
-void set_cuda_plugin(std::string path);
+// Where a plugin lies that is not beside the addon, and why it may not be used (empty: it may).
+// Before the first use of the others.
+void set_cuda_plugin(std::string path, std::string problem = "");
 
 // ERR_DEVICE_UNAVAILABLE with the reason when there is no such device.
 std::unique_ptr<Backend> make_cuda_backend(int device);

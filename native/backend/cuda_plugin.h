@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <string>  // and with it the macros of the standard library
 
 // What countenance_cuda.so offers, found by dlsym under kCudaPluginSymbol. The functions are plain
 // C; the backend behind them is a C++ object, used through Backend's virtual functions. That
-// assumes the same compiler, standard library and headers on both sides: `abi` names the compiler
-// and a hash of the headers, made by the build, and a plugin with another one is not used.
+// assumes the same headers and the same layout of the standard library's classes on both sides:
+// `abi` is a hash of the headers, made by the build, and the library's name; a plugin with another
+// one is not used. Versions of GCC and Clang may differ: libstdc++ keeps its layout.
 //
 // Exceptions pass from the backend to its caller and back. Each side may have linked libstdc++
 // statically: their types are then compared by name. The unwinder, libgcc_s, must be shared: one
@@ -43,7 +45,15 @@ struct CudaPlugin {
 
 // Defined by the build for the two files that compare it.
 #if defined(COUNTENANCE_HEADERS)
-inline constexpr const char* kCudaAbi = COUNTENANCE_HEADERS ", " __VERSION__;
+#if defined(_LIBCPP_VERSION)
+#define COUNTENANCE_LIBRARY "libc++"
+#elif _GLIBCXX_USE_CXX11_ABI
+#define COUNTENANCE_LIBRARY "libstdc++"
+#else
+#define COUNTENANCE_LIBRARY "libstdc++ before C++11"
+#endif
+inline constexpr const char* kCudaAbi = COUNTENANCE_HEADERS ", " COUNTENANCE_LIBRARY;
+#undef COUNTENANCE_LIBRARY
 #endif
 
 using CudaPluginFunction = const CudaPlugin* (*)();

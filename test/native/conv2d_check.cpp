@@ -261,8 +261,8 @@ Doubles plus(const Doubles& a, const Floats& b) {
   return sum;
 }
 
-void check_near(const Floats& got, const Doubles& want, double terms, double tolerance,
-                const std::string& where) {
+void check_near(const TestedBackend& tested, const Floats& got, const Doubles& want, double terms,
+                double tolerance, const std::string& where) {
   double error = 0;
   double size = 0;
   for (size_t i = 0; i < want.size(); ++i) {
@@ -270,6 +270,7 @@ void check_near(const Floats& got, const Doubles& want, double terms, double tol
     size += want[i] * want[i];
   }
   const double normalised = std::sqrt(error / (std::max(size, terms) + 1e-30));
+  record_error(tested.name, normalised);
   CHECK(normalised <= tolerance, where, ": normalised error ", normalised);
 }
 
@@ -294,15 +295,16 @@ Doubles with_epilogue(const ConvCase& c, const Expected& e, const EpilogueKind& 
   return y;
 }
 
-void check_gelu(const ConvCase& c, const Expected& e, Device& device, double tolerance,
-                const std::string& where) {
+void check_gelu(const ConvCase& c, const Expected& e, const TestedBackend& tested, Device& device,
+                double tolerance, const std::string& where) {
   const Doubles linear = with_epilogue(c, e, {false, true, false, false});
   Doubles y = linear;
   for (double& v : y) v *= 0.5 * std::erfc(-v / std::sqrt(2.0));
   const auto training = device.forward_gelu(true);
   const auto evaluation = device.forward_gelu(false);
-  check_near(training.y, y, e.y_terms, tolerance, where + ", gelu");
-  check_near(training.pre_activation, linear, e.y_terms, tolerance, where + ", pre-activation");
+  check_near(tested, training.y, y, e.y_terms, tolerance, where + ", gelu");
+  check_near(tested, training.pre_activation, linear, e.y_terms, tolerance,
+             where + ", pre-activation");
   CHECK(same_bits(training.y, evaluation.y), where, ": gelu without its pre-activation differs");
 }
 
@@ -319,22 +321,23 @@ void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& te
     std::vector<Floats> results;
     for (const EpilogueKind& kind : kEpilogues) {
       results.push_back(device.forward(kind));
-      check_near(results.back(), with_epilogue(c, e, kind), e.y_terms, tolerance.activations,
-                 where + ", forward");
+      check_near(tested, results.back(), with_epilogue(c, e, kind), e.y_terms,
+                 tolerance.activations, where + ", forward");
     }
-    if (c.linear) check_gelu(c, e, device, tolerance.activations, where);
+    if (c.linear) check_gelu(c, e, tested, device, tolerance.activations, where);
     results.push_back(device.backward_data(overwrite, nullptr));
-    check_near(results.back(), e.dx, e.dx_terms, tolerance.activations, where + ", dx");
+    check_near(tested, results.back(), e.dx, e.dx_terms, tolerance.activations, where + ", dx");
     results.push_back(device.backward_data(accumulate, &e.x));
-    check_near(results.back(), plus(e.dx, e.x), e.dx_terms, tolerance.activations,
+    check_near(tested, results.back(), plus(e.dx, e.x), e.dx_terms, tolerance.activations,
                where + ", dx accumulated");
     results.push_back(device.backward_data(ignore, &e.x));
     CHECK(same_bits(results.back(), e.x), where, ": an ignored dx was written");
 
     auto gradients = device.backward_weight(overwrite, overwrite, nullptr, nullptr);
-    check_near(gradients.dweight, e.dweight, e.dweight_terms, tolerance.weights,
+    check_near(tested, gradients.dweight, e.dweight, e.dweight_terms, tolerance.weights,
                where + ", dweight");
-    check_near(gradients.dbias, e.dbias, e.dbias_terms, tolerance.weights, where + ", dbias");
+    check_near(tested, gradients.dbias, e.dbias, e.dbias_terms, tolerance.weights,
+               where + ", dbias");
     const auto only_weight = device.backward_weight(overwrite, ignore, nullptr, nullptr);
     CHECK(same_bits(only_weight.dweight, gradients.dweight), where, ": dweight without dbias");
     const auto only_bias = device.backward_weight(ignore, overwrite, nullptr, nullptr);
@@ -342,9 +345,9 @@ void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& te
     results.push_back(gradients.dweight);
     results.push_back(gradients.dbias);
     gradients = device.backward_weight(accumulate, accumulate, &e.weight, &e.shift);
-    check_near(gradients.dweight, plus(e.dweight, e.weight), e.dweight_terms, tolerance.weights,
-               where + ", dweight accumulated");
-    check_near(gradients.dbias, plus(e.dbias, e.shift), e.dbias_terms, tolerance.weights,
+    check_near(tested, gradients.dweight, plus(e.dweight, e.weight), e.dweight_terms,
+               tolerance.weights, where + ", dweight accumulated");
+    check_near(tested, gradients.dbias, plus(e.dbias, e.shift), e.dbias_terms, tolerance.weights,
                where + ", dbias accumulated");
     results.push_back(gradients.dweight);
     results.push_back(gradients.dbias);

@@ -22,8 +22,14 @@ struct Case {
 std::vector<Case>& cases();
 bool add_case(const char* name, const char* file, void (*run)());
 
+// The exit status of a program that has no case of the names asked for. tools/test-cuda.mjs knows
+// it.
+inline constexpr int kNoTestStatus = 78;
+
 // Runs all cases, or those whose name contains one of the arguments (or, for =NAME, is it) and none
-// of those behind a minus sign, or with --list prints their names; a status for main to return.
+// of those behind a minus sign, or with --list prints their names; a status for main to return. A
+// first argument --share=1/4 takes every fourth of them, from the first on, so that four processes
+// can run them side by side.
 // errors: also tell the largest error that each case recorded.
 int run_tests(int argc, char** argv, bool errors = false);
 

@@ -1,78 +1,26 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync, type SpawnSyncReturns } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Project, root } from './support.js';
 
 // The package as a user gets it: packed, installed into an empty project on a machine without
 // compiler, used from every kind of module. `npm run test:package` builds what is packed.
 
-const root = join(__dirname, '../..');
-const node = process.execPath;
-
 describe('the packed package', function () {
   this.timeout(600_000);
 
-  let work = '';
-  let project = '';
-  let files: string[] = [];
-  let environment: NodeJS.ProcessEnv = {};
-
-  /** Runs a program in the user's project, where no compiler can be found. */
-  function run(program: string, ...args: string[]): SpawnSyncReturns<string> {
-    return spawnSync(program, args, { cwd: project, encoding: 'utf8', env: environment });
-  }
-  function succeeds(program: string, ...args: string[]): string {
-    const { status, stdout, stderr, error } = run(program, ...args);
-    assert.equal(
-      status,
-      0,
-      `${program} ${args.join(' ')}: ${stdout}${stderr}${error?.message ?? ''}`,
-    );
-    return stdout;
-  }
-  function write(name: string, text: string): string {
-    writeFileSync(join(project, name), text);
-    return name;
-  }
+  let files: readonly string[] = [];
+  const project = new Project();
+  const run = project.run.bind(project);
+  const succeeds = project.succeeds.bind(project);
+  const write = project.write.bind(project);
 
   before(() => {
-    work = mkdtempSync(join(tmpdir(), 'countenance-package-'));
-    const packed = execFileSync(
-      'npm',
-      ['pack', '--ignore-scripts', '--json', `--pack-destination=${work}`],
-      {
-        cwd: root,
-        encoding: 'utf8',
-      },
-    );
-    const [{ filename, files: list }] = JSON.parse(packed) as [
-      { filename: string; files: { path: string }[] },
-    ];
-    files = list.map(({ path }) => path);
-    // Everything a user's project needs of a system, and nothing to compile with.
-    const programs = join(work, 'bin');
-    mkdirSync(programs);
-    for (const name of ['sh', 'env']) symlinkSync(join('/bin', name), join(programs, name));
-    for (const name of ['node', 'npm', 'npx']) {
-      symlinkSync(join(dirname(node), name), join(programs, name));
-    }
-    const { HOME } = process.env;
-    environment = {
-      HOME,
-      ...Object.fromEntries(
-        Object.entries(process.env).filter(([key]) => /^npm_config_/i.test(key)),
-      ),
-      PATH: [programs].join(delimiter),
-      npm_config_audit: 'false',
-      npm_config_fund: 'false',
-    };
-    project = join(work, 'project');
-    mkdirSync(project);
-    write('package.json', '{ "name": "user", "private": true }');
-    succeeds('npm', 'install', '--silent', join(work, filename));
+    const packed = project.pack();
+    files = packed.files;
+    project.install(packed.tarball);
   });
-  after(() => rmSync(work, { recursive: true, force: true }));
+  after(() => project.remove());
 
   it('holds the library, its types, the addon and the sources of the plugin, nothing else', () => {
     for (const wanted of [
@@ -85,6 +33,9 @@ describe('the packed package', function () {
       'CHANGELOG.md',
       'LICENSE',
       'CMakeLists.txt',
+      'tools/cuda-plugin.cmake',
+      'tools/keep-ptxas.sh',
+      'native/backend/cuda/plugin.cpp',
     ]) {
       assert.ok(files.includes(wanted), `${wanted} is missing`);
     }
@@ -103,6 +54,23 @@ describe('the packed package', function () {
       version: string;
     };
     assert.equal(info.version, version);
+  });
+
+  it('says what building the CUDA plugin would need', () => {
+    const { status, stderr } = run('npx', 'countenance', 'build', '--cuda');
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /^countenance: The CUDA plugin cannot be built here: [^\n]*\(ERR_BUILD\)\n$/,
+    );
+    for (const tool of ['nvcc (12.8 or later)', 'cmake (3.21', 'g++ (10.0', 'make (3.81']) {
+      assert.ok(stderr.includes(tool), `${tool} in ${stderr}`);
+    }
+    const { cuda } = JSON.parse(succeeds('npx', 'countenance', 'info', '--json')) as {
+      cuda: { reason: string; plugin: string | null };
+    };
+    assert.equal(cuda.plugin, null);
+    assert.match(cuda.reason, /countenance_cuda\.so is not installed/);
   });
 
   it('trains and predicts from the command line', () => {

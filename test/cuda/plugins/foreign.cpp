@@ -6,7 +6,7 @@
 namespace {
 
 const countenance::CudaPlugin kPlugin{
-    "0123456789abcdef, another compiler", [](countenance::CudaStatus*) { std::abort(); },
+    "0123456789abcdef, another library", [](countenance::CudaStatus*) { std::abort(); },
     [](int, countenance::CudaDevice*, char*) {
       std::abort();
       return 0;
