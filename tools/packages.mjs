@@ -37,7 +37,7 @@ function description({ version, license, author, engines }) {
 
 const readme = `# ${name}
 
-The CUDA plugin of [countenance](https://www.npmjs.com/package/countenance): with it, \`device: 'auto'\` and
+The CUDA plugin of the package countenance: with it, \`device: 'auto'\` and
 \`device: 'cuda'\` train and predict on an NVIDIA GPU.
 
     npm install countenance ${name}
