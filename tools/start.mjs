@@ -1,6 +1,6 @@
 // Runs a command of package.json after installing and building whatever it needs, so that each of
 // them works as the first command in a fresh clone. Usage: node tools/start.mjs COMMAND [ARGUMENT...]
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildLibrary } from './build-library.mjs';
 import { packageCuda, preparePackage } from './packages.mjs';
@@ -14,9 +14,11 @@ import {
   root,
   runInteractive,
   runNativeTests,
+  runTogether,
   runTypeScript,
   runUnderAsan,
   runUnderTsan,
+  together,
 } from './steps.mjs';
 import { testCuda } from './test-cuda.mjs';
 import { testNode } from './test-node.mjs';
@@ -24,6 +26,8 @@ import { installPeers } from './test-peers.mjs';
 
 /** The tests that need nothing but the library. */
 const ordinaryTests = ['test/*.test.ts', 'test/weights/*.test.ts'];
+/** Those that measure how late a timer is: nothing else runs beside them. */
+const timedTests = ['test/concurrency.test.ts', 'test/predictor.test.ts'];
 
 /** Mocha's command line for the test files among the arguments, or for `all`. */
 function mochaArguments(args, all = ordinaryTests) {
@@ -33,6 +37,28 @@ function mochaArguments(args, all = ordinaryTests) {
 
 const mocha = (args, all, env) =>
   runInteractive(process.execPath, mochaArguments(args, all), { env });
+
+/** All tests of the library, a process a core; with mocha's arguments in one process. */
+async function testLibrary(args) {
+  if (args.length > 0) return mocha(args);
+  const files = ordinaryTests
+    .flatMap((pattern) => filesLike(pattern))
+    .filter((file) => !timedTests.includes(file));
+  const shares = [0, 1, 2, 3].map((share) => files.filter((_, i) => i % 4 === share));
+  const statuses = await runTogether(
+    shares.map(
+      (share) => (write) => runInteractive(process.execPath, mochaArguments(share), { write }),
+    ),
+  );
+  return together([...statuses, await mocha(timedTests)]);
+}
+
+/** The files that match a pattern `folder/*.extension`. */
+function filesLike(pattern) {
+  const [folder, extension] = pattern.split('/*');
+  const names = readdirSync(join(root, folder)).filter((name) => name.endsWith(extension));
+  return names.sort().map((name) => `${folder}/${name}`);
+}
 
 const nativeTests = (args) => runNativeTests(join(root, 'build/native_tests'), args);
 
@@ -48,7 +74,7 @@ const commands = {
   async test(args) {
     await buildNative('countenance', 'native_tests');
     const native = await nativeTests([]);
-    const js = await mocha(args);
+    const js = await testLibrary(args);
     return native || js;
   },
   async 'test:native'(args) {
@@ -57,7 +83,7 @@ const commands = {
   },
   async 'test:js'(args) {
     await buildNative('countenance');
-    return mocha(args);
+    return testLibrary(args);
   },
   async 'test:peers'(args) {
     const env = await installPeers();
