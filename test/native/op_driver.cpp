@@ -311,7 +311,7 @@ GuardedBuffer::GuardedBuffer(Backend& backend, size_t bytes)
     : backend_(backend), bytes_(bytes), block_(backend.allocate(bytes + 2 * kGuardBytes)) {
   std::vector<uint8_t> content(bytes + 2 * kGuardBytes, kGuardByte);
   // NaN as float32 and as bfloat16.
-  std::memset(content.data() + kGuardBytes, 0xFF, bytes);
+  std::fill_n(content.data() + kGuardBytes, bytes, uint8_t{0xFF});
   const int64_t size = static_cast<int64_t>(content.size());
   backend_.copy_in({block_->data(), Shape{size}, DType::U8}, content.data());
 }
