@@ -4,6 +4,7 @@ import type { FacePrediction } from '../predict/faces.js';
 import type { Predictor } from '../predictor.js';
 import type { RawImage } from '../types.js';
 import type { Output } from './output.js';
+import { PredictionColumns } from './prediction-columns.js';
 
 /**
  * `countenance predict --faces`: every face of every photo, a line a face for people and an object a
@@ -17,8 +18,7 @@ export async function predictFaces(
   output: Output,
   failed: (error: CountenanceError, index: number) => void,
 ): Promise<void> {
-  const width = Math.min(60, Math.max(...files.map((file) => file.length)));
-  const labelWidth = Math.max(...predictor.classes.map((name) => name.length));
+  const columns = new PredictionColumns(files, predictor.classes);
   for (const [index, file] of files.entries()) {
     let faces: FacePrediction[];
     try {
@@ -29,14 +29,9 @@ export async function predictFaces(
       continue;
     }
     output.record({ file, faces: faces.map(recordOf) });
-    const name = file.padEnd(width);
-    if (faces.length === 0) output.text(`${name}  no face`);
+    if (faces.length === 0) output.text(columns.line(file, 'no face'));
     for (const face of faces) {
-      const { label, score, intensity } = face;
-      output.text(
-        `${name}  ${label.padEnd(labelWidth)}  ${score.toFixed(4)}  ` +
-          `intensity ${intensity.toFixed(2)}  ${describePlace(face)}`,
-      );
+      output.text(`${columns.prediction(file, face)}  ${describePlace(face)}`);
     }
   }
 }

@@ -16,6 +16,7 @@ import {
 import { openDetector } from './face-detector.js';
 import { Output, type Context } from './output.js';
 import { predictFaces } from './predict-faces.js';
+import { PredictionColumns } from './prediction-columns.js';
 
 interface PredictArguments extends DeviceArguments {
   readonly model: string;
@@ -103,19 +104,14 @@ async function predictFiles(
   output: Output,
   failed: (error: CountenanceError, index: number) => void,
 ): Promise<void> {
-  const width = Math.min(60, Math.max(...files.map((file) => file.length)));
-  const labelWidth = Math.max(...predictor.classes.map((name) => name.length));
+  const columns = new PredictionColumns(files, predictor.classes);
   const predictions = predictor.predictStream(files, {
     onError: (error, _image, index) => failed(error, index),
   });
   for await (const prediction of predictions) {
     const file = files[prediction.index]!;
     output.record(recordOf(file, prediction));
-    const { label, score, intensity } = prediction;
-    output.text(
-      `${file.padEnd(width)}  ${label.padEnd(labelWidth)}  ${score.toFixed(4)}  ` +
-        `intensity ${intensity.toFixed(2)}`,
-    );
+    output.text(columns.prediction(file, prediction));
   }
 }
 
