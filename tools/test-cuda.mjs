@@ -132,7 +132,11 @@ function nodeTests(folder, names = []) {
   };
   const chosen = names.flatMap((name) => ['--grep', name]);
   const files = ['device-fit', 'device-training', 'device'];
-  return files.map((name) => mocha([`test/cuda/${name}.test.ts`, ...chosen], env));
+  const tests = files.map((name) => mocha([`test/cuda/${name}.test.ts`, ...chosen], env));
+  if (names.length > 0) return tests;
+  // With the products of warpgroups.
+  const of90 = ['test/cuda/device-training.test.ts', '--grep', 'bfloat16'];
+  return [...tests, mocha(of90, { ...env, EMULATED_CAPABILITY: '90' })];
 }
 
 function build(folder, options, ...targets) {

@@ -6,16 +6,23 @@
 
 #include "backend/cuda/launch.h"
 #include "backend/cuda/ptx.h"
+#include "backend/cuda/wgmma.h"
 
 // Every PTX wrapper, and every function of the device that kernels use, on fixed input; a kernel
 // each, one warp, results as 32-bit words. ptx_test.cu holds the emulator's results to the PTX
-// manual's definitions and, once golden/record.cu has run on a GPU, to what that gave.
+// manual's definitions and, once golden/record.cu has run on a GPU, to what that gave. Of wgmma,
+// which takes a warpgroup, this needs compute capability 9.0.
 
 namespace countenance::test {
 
 inline constexpr int kMmaWords = 16 * 8;
 inline constexpr int kLoadWords = 32 * 2 * (1 + 2 + 4);
 inline constexpr int kAsyncWords = 32 * 4 + 32;
+inline constexpr int kWarpgroupThreads = 128;
+inline constexpr int kWarpgroupDepth = 64;
+inline constexpr int kWarpgroupColumns = 128;
+inline constexpr size_t kWarpgroupBytes = size_t{64 + kWarpgroupColumns} * kWarpgroupDepth * 2;
+inline constexpr int kWarpgroupWords = 2 * 4 * kWarpgroupThreads;
 inline constexpr int kMathInputs = 96;
 inline constexpr int kMathFunctions = 7;
 inline constexpr int kMathWords = kMathInputs * kMathFunctions;
@@ -81,6 +88,70 @@ static __global__ void async_functions(uint32_t* out, const uint32_t* in) {
   cuda::cp_async_wait<0>();
   __syncwarp();
   for (int i = lane; i < kAsyncWords; i += 32) out[i] = tile[i];
+}
+
+// Sums of a thread in one number that no two of them leave unchanged when they trade places.
+template <int Columns8>
+__host__ __device__ inline uint32_t digest_of(const float (&d)[Columns8][4]) {
+  uint32_t sum = 0;
+  for (int i = 0; i < 4 * Columns8; ++i) {
+    sum += static_cast<uint32_t>(i + 1) * static_cast<uint32_t>(static_cast<int>(d[i / 4][i % 4]));
+  }
+  return sum;
+}
+
+// An operand (width, 64) of the integers from `first`, row by row, as it lies for wgmma.
+template <bool kAlongWidth>
+__device__ inline void store_operand(__nv_bfloat16* to, int width, int first) {
+  for (int i = static_cast<int>(threadIdx.x); i < width * kWarpgroupDepth; i += kWarpgroupThreads) {
+    const int w = i / kWarpgroupDepth, k = i % kWarpgroupDepth;
+    const int line = kAlongWidth ? w / 64 * kWarpgroupDepth + k : w;
+    const int in_line = kAlongWidth ? w % 64 : k;
+    to[line * 64 + (in_line / 8 ^ line % 8) * 8 + in_line % 8] =
+        __float2bfloat16_rn(small_integer(first + i));
+  }
+}
+
+// d (64, 8 Columns8) = a (64, 64) b (64, 8 Columns8) + c; a are integers from 0, b, column by
+// column, from 10000, c from 50000; a digest of each thread.
+template <bool kWidthA, bool kWidthB, int Columns8>
+__device__ inline void multiply_by_warpgroup(uint32_t* out, __nv_bfloat16* shared) {
+  constexpr int kColumns = 8 * Columns8;
+  __nv_bfloat16* const b = shared + 64 * kWarpgroupDepth;
+  __syncthreads();
+  store_operand<kWidthA>(shared, 64, 0);
+  store_operand<kWidthB>(b, kColumns, 10000);
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  float d[Columns8][4];
+  for (int i = 0; i < 4 * Columns8; ++i) {
+    const int row = 16 * warp + lane / 4 + 8 * (i % 4 / 2);
+    const int column = i / 4 * 8 + 2 * (lane % 4) + i % 2;
+    d[i / 4][i % 4] = small_integer(50000 + row * kColumns + column);
+  }
+  cuda::fence_for_wgmma();
+  __syncthreads();
+  cuda::wgmma_fence();
+  for (int depth = 0; depth < kWarpgroupDepth; depth += 16) {
+    cuda::wgmma<kWidthA, kWidthB>(
+        d, cuda::wgmma_operand(shared + depth * (kWidthA ? 64 : 1), kWidthA ? 8192 : 16),
+        cuda::wgmma_operand(b + depth * (kWidthB ? 64 : 1), kWidthB ? 8192 : 16));
+  }
+  cuda::wgmma_commit();
+  cuda::wgmma_wait<0>();
+  out[threadIdx.x] = digest_of(d);
+}
+
+// Operands along the depth and along the width, of 64 and of 128 columns.
+static __global__ void warpgroup_functions(uint32_t* out) {
+  COUNTENANCE_DYNAMIC_SHARED(__nv_bfloat16, shared);
+  multiply_by_warpgroup<false, false, 8>(out, shared);
+  multiply_by_warpgroup<false, true, 8>(out + kWarpgroupThreads, shared);
+  multiply_by_warpgroup<true, false, 8>(out + 2 * kWarpgroupThreads, shared);
+  multiply_by_warpgroup<true, true, 8>(out + 3 * kWarpgroupThreads, shared);
+  multiply_by_warpgroup<false, false, 16>(out + 4 * kWarpgroupThreads, shared);
+  multiply_by_warpgroup<false, true, 16>(out + 5 * kWarpgroupThreads, shared);
+  multiply_by_warpgroup<true, false, 16>(out + 6 * kWarpgroupThreads, shared);
+  multiply_by_warpgroup<true, true, 16>(out + 7 * kWarpgroupThreads, shared);
 }
 
 // Some of every kind: from -6 to 6 in steps, large, tiny, ties of bfloat16, infinite, NaN.

@@ -6,6 +6,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/blocks.h"
+#include "backend/cuda/gemm_plan.h"
 #include "backend/cuda/kernel_types.h"
 #include "backend/cuda/queue.h"
 #include "backend/cuda/staging.h"
@@ -141,6 +142,7 @@ class CudaBackend final : public Backend {
  private:
   // The compute stream; makes this backend's device the thread's.
   Queue queue() const;
+  GemmMachine gemm_machine() const { return {multiprocessors_, warpgroups_}; }
   StreamShift stream_shift() const;
 
   // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Made from the
@@ -168,6 +170,7 @@ class CudaBackend final : public Backend {
   int device_;
   std::string name_;
   int multiprocessors_ = 1;
+  bool warpgroups_ = false;
   Stream compute_;
   std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
   std::unique_ptr<Staging> staging_;

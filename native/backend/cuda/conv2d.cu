@@ -10,7 +10,7 @@ size_t CudaBackend::conv2d_workspace(const Shape& x, const Shape& weight,
   if (sizes.is_linear()) return linear_workspace(x, weight);
   const auto bytes = [&](GemmSize (ConvSizes::*product)(DType) const) {
     return gemm_workspace((sizes.*product)(DType::F32), (sizes.*product)(DType::BF16),
-                          multiprocessors_);
+                          gemm_machine());
   };
   return std::max({bytes(&ConvSizes::forward), bytes(&ConvSizes::data), bytes(&ConvSizes::weight),
                    bias_gradient_workspace(sizes.y_rows(), sizes.out, multiprocessors_)});
@@ -20,7 +20,7 @@ size_t CudaBackend::conv2d_workspace(const Shape& x, const Shape& weight,
 size_t CudaBackend::conv2d_statistics(const Shape& x, const Shape& weight,
                                       const Conv2dAttributes& attributes, DType activations) const {
   const ConvSizes sizes(x, weight, attributes);
-  const GemmPlan plan = plan_gemm(activations, sizes.forward(activations), multiprocessors_);
+  const GemmPlan plan = plan_gemm(activations, sizes.forward(activations), gemm_machine());
   if (plan.slices > 1) return 0;
   return StatisticsLayout(sizes.y_rows(), sizes.out).bytes();
 }
@@ -30,7 +30,7 @@ void CudaBackend::conv2d_forward(Tensor y, Tensor x, Tensor weight, const Epilog
   const ConvSizes sizes(x.shape, weight.shape, attributes);
   if (sizes.is_linear()) return linear_forward(y, x, weight, epilogue, workspace);
   const GemmSize size = sizes.forward(x.dtype);
-  const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
+  const GemmPlan plan = plan_gemm(x.dtype, size, gemm_machine());
   ensure(!epilogue.statistics || plan.slices == 1, "statistics of a product in slices");
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;

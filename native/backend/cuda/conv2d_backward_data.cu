@@ -113,7 +113,7 @@ void CudaBackend::conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
   const ConvSizes sizes(dx.tensor.shape, weight.shape, attributes);
   if (sizes.is_linear()) return linear_backward_data(dx, dy, weight, workspace);
   const GemmSize size = sizes.data(dy.dtype);
-  const GemmPlan plan = plan_gemm(dy.dtype, size, multiprocessors_);
+  const GemmPlan plan = plan_gemm(dy.dtype, size, gemm_machine());
   const int phases = to_int(attributes.stride * attributes.stride);
   with_activation(dy.dtype, [&](auto type) {
     using T = typename decltype(type)::type;

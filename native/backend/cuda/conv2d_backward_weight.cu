@@ -11,7 +11,7 @@ void CudaBackend::conv2d_backward_weight(Gradient dweight, Gradient dbias, Tenso
   if (sizes.is_linear()) return linear_backward_weight(dweight, dbias, dy, x, workspace);
   bias_gradient(queue(), dbias, dy, workspace);
   const GemmSize size = sizes.weight(x.dtype);
-  const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
+  const GemmPlan plan = plan_gemm(x.dtype, size, gemm_machine());
   const auto target = target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;

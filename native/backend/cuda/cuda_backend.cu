@@ -1,6 +1,7 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
 #include "backend/cuda/recording.h"
+#include "backend/cuda/warpgroups.h"
 
 namespace countenance::cuda {
 
@@ -34,6 +35,7 @@ CudaBackend::CudaBackend(int device) : device_(device) {
   name_ = properties.name;
   multiprocessors_ = properties.multiProcessorCount;
   compute_ = make_stream();
+  warpgroups_ = has_warpgroups(properties, compute_);
   staging_ = std::make_unique<Staging>(compute_);
   shifts_ = make_device_memory(2 * sizeof(uint64_t));
   COUNTENANCE_CUDA(cudaMemsetAsync(shifts_.data(), 0, shifts_.bytes(), compute_));

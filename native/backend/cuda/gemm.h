@@ -4,6 +4,7 @@
 #include "backend/cuda/gemm_plan.h"
 #include "backend/cuda/gemm_target.h"
 #include "backend/cuda/gemm_tensor.h"
+#include "backend/cuda/gemm_warpgroup.h"
 #include "backend/cuda/packed_weight.h"
 
 // The matrix products of convolutions and linear layers: one frame for all of them,
@@ -18,11 +19,11 @@
 // A convolution's operand is never laid out in memory (implicit GEMM): a Source (gemm_source.h)
 // tells where each number of it lies, and a TileReader (gemm_reader.h) brings a block's share into
 // shared memory, as it goes down the depth. There float operands meet FMAs in registers
-// (gemm_fma.h) and bfloat16 operands tensor cores (gemm_tensor.h). The block's tile of D then goes
-// through shared memory to the Target (gemm_target.h), which has the epilogue and the gradient
-// modes. A product of few tiles and much depth is cut into slices of depth, whose partial sums a
-// second kernel adds in order; gemm_plan.h decides on that and on the tile's shape. The same
-// shapes on the same GPU give the same bits.
+// (gemm_fma.h) and bfloat16 operands tensor cores (gemm_tensor.h; gemm_warpgroup.h on compute
+// capability 9.0). The block's tile of D then goes through shared memory to the Target
+// (gemm_target.h), which has the epilogue and the gradient modes. A product of few tiles and much
+// depth is cut into slices of depth, whose partial sums a second kernel adds in order; gemm_plan.h
+// decides on that and on the tile's shape. The same shapes on the same GPU give the same bits.
 //
 // A Product is what the kernel gets:
 //   A a; B b;                       the sources
@@ -55,9 +56,9 @@ inline constexpr bool kIsWhole = Product::A::kWhole&& Product::B::kWhole;
 template <class Tile, class Product>
 inline constexpr int kResident = kIsWhole<Product> ? Tile::kResident : Tile::kResident - 1;
 
+// A block's tile of D.
 template <class Tile, class Product, class Target>
-__global__ void __launch_bounds__(Tile::kThreads, (kResident<Tile, Product>))
-    gemm_kernel(Product product, Target target, int slices) {
+__device__ __forceinline__ void gemm_block(Product& product, const Target& target, int slices) {
   COUNTENANCE_DYNAMIC_SHARED(float, shared);
   const int phase = static_cast<int>(blockIdx.z) / slices;
   const int slice = static_cast<int>(blockIdx.z) % slices;
@@ -83,6 +84,16 @@ __global__ void __launch_bounds__(Tile::kThreads, (kResident<Tile, Product>))
     const int c = i % kAcross * kTargetChunk;
     if (row + r >= product.rows || column + c >= product.columns) continue;
     put(target, slice, product.place(row + r), column + c, shared + r * Tile::kPitch + c);
+  }
+}
+
+template <class Tile, class Product, class Target>
+__global__ void __launch_bounds__(Tile::kThreads, (kResident<Tile, Product>))
+    gemm_kernel(Product product, Target target, int slices) {
+  if constexpr (Tile::kCompiled) {
+    gemm_block<Tile>(product, target, slices);
+  } else {
+    __trap();
   }
 }
 
@@ -122,6 +133,14 @@ template <>
 struct TileOf<GemmTile::Tensor128x128> {
   using type = TensorTile<128, 128, 2, 4>;
 };
+template <>
+struct TileOf<GemmTile::Warpgroup128x64> {
+  using type = WarpgroupTile<128, 64>;
+};
+template <>
+struct TileOf<GemmTile::Warpgroup128x128> {
+  using type = WarpgroupTile<128, 128>;
+};
 
 // The same, with the tile chosen at run time. A source without whole chunks has one tile only: what
 // it costs is the gathering, not the multiplying.
@@ -139,8 +158,18 @@ void run_gemm(const char* name, const Queue& queue, const GemmPlan& plan, int ph
     return run(Constant<GemmTile::Fma64x64>{});
   } else {
     if constexpr (kIsWhole<Product>) {
-      if (plan.tile == GemmTile::Tensor128x128) return run(Constant<GemmTile::Tensor128x128>{});
-      if (plan.tile == GemmTile::Tensor128x64) return run(Constant<GemmTile::Tensor128x64>{});
+      switch (plan.tile) {
+        case GemmTile::Warpgroup128x128:
+          return run(Constant<GemmTile::Warpgroup128x128>{});
+        case GemmTile::Warpgroup128x64:
+          return run(Constant<GemmTile::Warpgroup128x64>{});
+        case GemmTile::Tensor128x128:
+          return run(Constant<GemmTile::Tensor128x128>{});
+        case GemmTile::Tensor128x64:
+          return run(Constant<GemmTile::Tensor128x64>{});
+        default:
+          break;
+      }
     }
     return run(Constant<GemmTile::Tensor64x64>{});
   }

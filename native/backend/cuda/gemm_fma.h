@@ -11,6 +11,7 @@ namespace countenance::cuda {
 // comes through registers.
 template <int M, int N, int ThreadM, int ThreadN>
 struct FmaTile {
+  static constexpr bool kCompiled = true;  // for the architecture at hand
   static constexpr int kM = M;
   static constexpr int kN = N;
   static constexpr int kDepth = 16;

@@ -9,19 +9,25 @@ namespace countenance::cuda {
 namespace {
 
 // What a tile costs on a multiprocessor, in cycles. The rates are multiplications and additions a
-// cycle as a share of the peak (bfloat16 1024 on compute capability 8.0, float32 64 to 128) that
-// grows with the tile: a tile of M x N reads M + N numbers for M N operations.
+// cycle as a share of the peak (bfloat16 1024 on compute capability 8.0, of warpgroups 2048 on 9.0;
+// float32 64 to 128) that grows with the tile: a tile of M x N reads M + N numbers for M N
+// operations. Estimates: none was measured yet.
 struct TileModel {
   GemmTile tile;
   int64_t m, n, depth;
   double rate;
 };
 
+// Those without whole chunks take the first one, compute capabilities other than 9.0 the first
+// three.
 constexpr TileModel kTensorTiles[] = {
     {GemmTile::Tensor64x64, 64, 64, 32, 450},
     {GemmTile::Tensor128x64, 128, 64, 32, 600},
     {GemmTile::Tensor128x128, 128, 128, 32, 750},
+    {GemmTile::Warpgroup128x64, 128, 64, 64, 1000},
+    {GemmTile::Warpgroup128x128, 128, 128, 64, 1300},
 };
+constexpr size_t kWithoutWarpgroups = 3;
 constexpr TileModel kFmaTiles[] = {
     {GemmTile::Fma64x64, 64, 64, 16, 80},
     {GemmTile::Fma128x64, 128, 64, 16, 100},
@@ -62,9 +68,12 @@ size_t slice_bytes(int64_t numbers, int64_t slices) {
   return static_cast<size_t>(slices * divided_up(numbers, kChunk) * kChunk) * sizeof(float);
 }
 
-GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors) {
+GemmPlan plan_gemm(DType operands, const GemmSize& size, const GemmMachine& machine) {
   std::span<const TileModel> models = kFmaTiles;
-  if (operands == DType::BF16) models = kTensorTiles;
+  if (operands == DType::BF16) {
+    models = kTensorTiles;
+    if (!machine.warpgroups) models = models.first(kWithoutWarpgroups);
+  }
   if (!size.whole) models = models.first(1);
   GemmPlan best{models[0].tile, 1, 0};
   double least = std::numeric_limits<double>::infinity();
@@ -74,7 +83,7 @@ GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors) {
     for (int64_t slices = 1; slices <= most; slices += 1 + slices / 8) {
       const int64_t bytes = partial_bytes(size, slices);
       if (bytes > kMostPartialBytes) break;
-      const double cost = cycles(model, size, slices, multiprocessors);
+      const double cost = cycles(model, size, slices, machine.multiprocessors);
       if (cost < least) {
         least = cost;
         best = {model.tile, static_cast<int>(slices), static_cast<size_t>(bytes)};
@@ -84,9 +93,9 @@ GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors) {
   return best;
 }
 
-size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, int multiprocessors) {
-  return std::max(plan_gemm(DType::F32, f32, multiprocessors).workspace_bytes,
-                  plan_gemm(DType::BF16, bf16, multiprocessors).workspace_bytes);
+size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, const GemmMachine& machine) {
+  return std::max(plan_gemm(DType::F32, f32, machine).workspace_bytes,
+                  plan_gemm(DType::BF16, bf16, machine).workspace_bytes);
 }
 
 int plan_column_sums(int64_t rows, int64_t columns, int multiprocessors) {

@@ -10,7 +10,21 @@
 
 namespace countenance::cuda {
 
-enum class GemmTile { Fma64x64, Fma128x64, Tensor64x64, Tensor128x64, Tensor128x128 };
+enum class GemmTile {
+  Fma64x64,
+  Fma128x64,
+  Tensor64x64,
+  Tensor128x64,
+  Tensor128x128,
+  Warpgroup128x64,
+  Warpgroup128x128
+};
+
+// What of a GPU decides on its products.
+struct GemmMachine {
+  int multiprocessors;
+  bool warpgroups;  // it has their products (warpgroups.h)
+};
 
 template <auto Value>
 using Constant = std::integral_constant<decltype(Value), Value>;
@@ -27,11 +41,11 @@ struct GemmPlan {
 };
 
 // The cheapest way for operands of this type, by a simple model of the time it takes. It depends on
-// the sizes and on the number of multiprocessors only.
-GemmPlan plan_gemm(DType operands, const GemmSize& size, int multiprocessors);
+// the sizes and on the machine only.
+GemmPlan plan_gemm(DType operands, const GemmSize& size, const GemmMachine& machine);
 
 // Enough for either type of operands; `whole` by type.
-size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, int multiprocessors);
+size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, const GemmMachine& machine);
 
 // What the partial sums of so many numbers take: none for a single slice, or else each slice's in
 // whole chunks of 8 numbers.

@@ -46,6 +46,7 @@ struct OperandStage {
 // asynchronously.
 template <int M, int N, int WarpsM, int WarpsN>
 struct TensorTile {
+  static constexpr bool kCompiled = true;  // for the architecture at hand
   static constexpr int kM = M;
   static constexpr int kN = N;
   static constexpr int kDepth = 32;

@@ -12,10 +12,10 @@
 //   COUNTENANCE_SHARED(float, tile, [32][33]);
 #define COUNTENANCE_SHARED(type, name, extents) __shared__ __align__(128) type name extents
 
-// The launch's dynamic shared memory, aligned to 128 bytes; once in a kernel:
+// The launch's dynamic shared memory, aligned to 1024 bytes; once in a kernel:
 //   COUNTENANCE_DYNAMIC_SHARED(__nv_bfloat16, stages);
-#define COUNTENANCE_DYNAMIC_SHARED(type, name)                                 \
-  extern __shared__ __align__(128) unsigned char countenance_dynamic_shared[]; \
+#define COUNTENANCE_DYNAMIC_SHARED(type, name)                                  \
+  extern __shared__ __align__(1024) unsigned char countenance_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(countenance_dynamic_shared)
 
 namespace countenance::cuda {

@@ -28,7 +28,7 @@ size_t CudaBackend::linear_workspace(const Shape& x, const Shape& weight) const 
   const LinearSizes sizes(x, weight);
   const auto bytes = [&](GemmSize (LinearSizes::*product)(DType) const) {
     return gemm_workspace((sizes.*product)(DType::F32), (sizes.*product)(DType::BF16),
-                          multiprocessors_);
+                          gemm_machine());
   };
   return std::max({bytes(&LinearSizes::forward), bytes(&LinearSizes::data),
                    bytes(&LinearSizes::weight),
@@ -39,7 +39,7 @@ void CudaBackend::linear_forward(Tensor y, Tensor x, Tensor weight, const Epilog
                                  Tensor workspace) {
   const LinearSizes sizes(x.shape, weight.shape);
   const GemmSize size = sizes.forward(x.dtype);
-  const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
+  const GemmPlan plan = plan_gemm(x.dtype, size, gemm_machine());
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     const auto b = packed_rows(weights_as<T>(weight), sizes.packed);
@@ -56,7 +56,7 @@ void CudaBackend::linear_backward_data(Gradient dx, Tensor dy, Tensor weight, Te
   if (!dx.wanted()) return;
   const LinearSizes sizes(dx.tensor.shape, weight.shape);
   const GemmSize size = sizes.data(dy.dtype);
-  const GemmPlan plan = plan_gemm(dy.dtype, size, multiprocessors_);
+  const GemmPlan plan = plan_gemm(dy.dtype, size, gemm_machine());
   with_activation(dy.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
     const auto b = packed_rows(weights_as<T>(weight), sizes.packed);
@@ -75,7 +75,7 @@ void CudaBackend::linear_backward_weight(Gradient dweight, Gradient dbias, Tenso
   if (!dweight.wanted()) return;
   const LinearSizes sizes(x.shape, dweight.tensor.shape);
   const GemmSize size = sizes.weight(x.dtype);
-  const GemmPlan plan = plan_gemm(x.dtype, size, multiprocessors_);
+  const GemmPlan plan = plan_gemm(x.dtype, size, gemm_machine());
   const auto target = target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;

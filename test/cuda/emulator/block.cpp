@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fiber.h"
+#include "warpgroup.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -59,6 +60,8 @@ struct Thread {
   void* order = nullptr;  // ThreadSanitizer: what to acquire after waking
   std::vector<AsyncCopy> copies;
   int copy_group = 0;
+  bool unfenced = false;
+  WarpgroupThread warpgroup;
 };
 
 // Lanes of a warp that wait for each other at one operation.
@@ -91,9 +94,10 @@ struct Machine {
   Thread* running = nullptr;
   const Launch* launch = nullptr;
   const std::function<void()>* body = nullptr;
-  unsigned count = 0;    // threads of the block
-  unsigned live = 0;     // those that have not exited
-  unsigned waiting = 0;  // those at the barrier
+  unsigned count = 0;     // threads of the block
+  unsigned live = 0;      // those that have not exited
+  unsigned waiting = 0;   // those at the barrier
+  unsigned unfenced = 0;  // those with copies that wgmma does not see
   int votes = 0;
   Votes result{};
   std::exception_ptr failure;
@@ -147,6 +151,8 @@ void thread_main() {
   try {
     (*machine.body)();
     if (!self.copies.empty()) fail("a thread exits with cp.async copies that it never waited for");
+    if (!self.warpgroup.products.empty())
+      fail("a thread exits with wgmma that it never waited for");
   } catch (...) {
     machine.failure = std::current_exception();
   }
@@ -230,6 +236,7 @@ void run_block() {
   ++machine.block_number;
   machine.live = machine.count;
   machine.waiting = 0;
+  machine.unfenced = 0;
   machine.votes = 0;
   machine.meetings.clear();
   machine.failure = nullptr;
@@ -243,6 +250,8 @@ void run_block() {
     t.order = nullptr;
     t.copies.clear();
     t.copy_group = 0;
+    t.unfenced = false;
+    t.warpgroup = {};
     t.fiber.start(&thread_main);
     t.fiber.order_after_scheduler();
   }
@@ -262,7 +271,8 @@ void run_block() {
 class SharedMemory {
  public:
   explicit SharedMemory(size_t bytes) : padding_(rounded(bytes) - bytes) {
-    if (bytes) memory_ = static_cast<unsigned char*>(std::aligned_alloc(128, rounded(bytes)));
+    if (bytes)
+      memory_ = static_cast<unsigned char*>(std::aligned_alloc(kAlignment, rounded(bytes)));
 #if defined(__SANITIZE_ADDRESS__)
     if (bytes) __asan_poison_memory_region(memory_ + bytes, padding_);
     end_ = memory_ + bytes;
@@ -278,7 +288,8 @@ class SharedMemory {
   }
 
  private:
-  static size_t rounded(size_t bytes) { return (bytes + 127) / 128 * 128; }
+  static constexpr size_t kAlignment = 1024;
+  static size_t rounded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
   unsigned char* memory_ = nullptr;
   [[maybe_unused]] unsigned char* end_ = nullptr;
   [[maybe_unused]] size_t padding_;
@@ -416,11 +427,28 @@ void async_copy_commit() { ++machine.running->copy_group; }
 void async_copy_wait(int groups_in_flight, CopyFunction copy) {
   Thread& self = *machine.running;
   const int last = self.copy_group - groups_in_flight;  // groups before this one must be complete
+  bool copied = false;
   for (const AsyncCopy& c : self.copies) {
-    if (c.group < last) copy(c.to, c.from, c.bytes);
+    if (c.group >= last) continue;
+    copy(c.to, c.from, c.bytes);
+    copied = true;
   }
   const TsanBlindfold unseen;
+  if (copied && !self.unfenced) {
+    self.unfenced = true;
+    ++machine.unfenced;
+  }
   std::erase_if(self.copies, [&](const AsyncCopy& c) { return c.group < last; });
 }
+
+bool unfenced_copies() { return machine.unfenced > 0; }
+
+void fence_copies() {
+  Thread& self = *machine.running;
+  if (self.unfenced) --machine.unfenced;
+  self.unfenced = false;
+}
+
+WarpgroupThread& warpgroup_thread() { return machine.running->warpgroup; }
 
 }  // namespace emulator

@@ -84,5 +84,9 @@ using CopyFunction = void (*)(void* to, const void* from, unsigned bytes);
 void async_copy_issue(void* to, const void* from, unsigned bytes);  // from null: zeros
 void async_copy_commit();
 void async_copy_wait(int groups_in_flight, CopyFunction copy);
+// wgmma sees the data of such a copy once the thread that waited for it has called fence_copies:
+// whether a thread of the block has not yet.
+bool unfenced_copies();
+void fence_copies();
 
 }  // namespace emulator

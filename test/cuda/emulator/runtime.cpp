@@ -257,7 +257,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= state().hardware.devices) return result(cudaErrorInvalidDevice);
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "Emulated GPU");
-  properties->major = 8;
+  properties->major = state().hardware.capability / 10;
+  properties->minor = state().hardware.capability % 10;
   properties->multiProcessorCount = state().hardware.multiprocessors;
   properties->totalGlobalMem = state().hardware.memory;
   properties->sharedMemPerBlockOptin = 163 * 1024;

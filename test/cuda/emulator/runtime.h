@@ -111,6 +111,7 @@ struct Hardware {
   int driver_version = 13000;
   size_t memory = size_t{1} << 30;  // bytes of each device
   int multiprocessors = 1;          // so few that loops over the grid go round
+  int capability = 80;              // compute capability: 90 has wgmma
 };
 Hardware& hardware();
 

@@ -166,6 +166,11 @@ void sync_warp(uint32_t mask, Site site) {
   warp_collective(mask, &nothing, &combine_nothing, true, site);
 }
 
+void sync_lanes(Site site) {
+  char nothing = 0;
+  warp_collective(kAllLanes, &nothing, &combine_nothing, false, site);
+}
+
 uint32_t reduce(uint32_t mask, uint32_t value, Reduction reduction, bool is_signed, Site site) {
   Reduced lane{value, reduction, is_signed};
   warp_collective(mask, &lane, &combine_reduce, false, site);

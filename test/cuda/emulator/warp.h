@@ -13,6 +13,8 @@ namespace emulator {
 uint64_t shuffle(uint32_t mask, uint64_t bits, int source, Site site);
 uint32_t ballot(uint32_t mask, bool predicate, Site site);
 void sync_warp(uint32_t mask, Site site);
+// All lanes meet, without any order of their memory.
+void sync_lanes(Site site);
 
 enum class Reduction { Add, Min, Max, And, Or, Xor };
 // Over the mask; `is_signed` tells how Min and Max compare.

@@ -4,19 +4,24 @@
 #include <cstdio>
 #include <vector>
 
+#include "backend/cuda/warpgroups.h"
 #include "gpu/no_gpu.h"
 #include "ptx_functions.h"
 
 namespace {
 
 using countenance::cuda::launch;
+using countenance::cuda::LaunchShape;
+
+const LaunchShape kWarp{dim3(1), dim3(32)};
 
 template <class Kernel, class... Arguments>
-void record(const char* name, int count, Kernel kernel, Arguments... arguments) {
+void record(const char* name, const LaunchShape& shape, int count, Kernel kernel,
+            Arguments... arguments) {
   const size_t bytes = static_cast<size_t>(count) * sizeof(uint32_t);
   void* out = nullptr;
   COUNTENANCE_CUDA(cudaMalloc(&out, bytes));
-  launch(name, nullptr, {dim3(1), dim3(32)}, kernel, static_cast<uint32_t*>(out), arguments...);
+  launch(name, nullptr, shape, kernel, static_cast<uint32_t*>(out), arguments...);
   std::vector<uint32_t> words(static_cast<size_t>(count));
   COUNTENANCE_CUDA(cudaMemcpy(words.data(), out, bytes, cudaMemcpyDeviceToHost));
   COUNTENANCE_CUDA(cudaFree(out));
@@ -47,10 +52,14 @@ int main() {
     COUNTENANCE_CUDA(cudaMalloc(&in, numbers.size() * sizeof(uint32_t)));
     COUNTENANCE_CUDA(
         cudaMemcpy(in, numbers.data(), numbers.size() * sizeof(uint32_t), cudaMemcpyHostToDevice));
-    record("mma", kMmaWords, mma_functions);
-    record("ldmatrix", kLoadWords, load_functions);
-    record("cp_async", kAsyncWords, async_functions, static_cast<const uint32_t*>(in));
-    record("math", kMathWords, math_functions);
+    record("mma", kWarp, kMmaWords, mma_functions);
+    record("ldmatrix", kWarp, kLoadWords, load_functions);
+    record("cp_async", kWarp, kAsyncWords, async_functions, static_cast<const uint32_t*>(in));
+    record("math", kWarp, kMathWords, math_functions);
+    if (countenance::cuda::has_warpgroups(properties, nullptr)) {
+      record("wgmma", {dim3(1), dim3(kWarpgroupThreads), kWarpgroupBytes}, kWarpgroupWords,
+             warpgroup_functions);
+    }
     COUNTENANCE_CUDA(cudaFree(in));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

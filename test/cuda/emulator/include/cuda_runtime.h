@@ -64,6 +64,9 @@ inline double2 make_double2(double x, double y) { return {x, y}; }
 
 // ---- Synchronisation ----
 
+[[noreturn]] inline void __trap(emulator::Site site = emulator::Site::current()) {
+  emulator::fail("__trap", site);
+}
 inline void __syncthreads(emulator::Site site = emulator::Site::current()) {
   emulator::block_barrier(false, site);
 }

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace countenance::cuda {
+
+// Whether products of warpgroups (wgmma.h) run on the present device: its compute capability is 9.0
+// and the code that the driver chose for it was compiled with them. COUNTENANCE_WGMMA=0 in the
+// environment turns them off, to compare or to avoid them.
+bool has_warpgroups(const cudaDeviceProp& device, cudaStream_t stream);
+
+}  // namespace countenance::cuda
