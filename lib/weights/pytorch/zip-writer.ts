@@ -11,8 +11,12 @@ export interface ZipContent {
 /** PyTorch starts every entry's content at a multiple of this, so that it can be mapped into memory. */
 const alignment = 64;
 
-/** Without ZIP64, sizes and places have 32 bits. */
-const largest = 0xffffffff;
+/** Without ZIP64, sizes and places have 32 bits and counts 16; all bits set point to a ZIP64 record. */
+const sizeLimit = 0xffffffff;
+const countLimit = 0xffff;
+const localHeaderBytes = 30;
+const centralHeaderBytes = 46;
+const endBytes = 22;
 
 /** The pad of an entry: an extra field called "FB", as PyTorch writes it. */
 const padding = { id: 0x4246, headerBytes: 4 } as const;
@@ -23,39 +27,47 @@ const date = 0x21;
 /**
  * A ZIP file of stored entries, as pieces; the contents are not copied.
  *
- * @throws CountenanceError ERR_UNSUPPORTED where it would have 4 GiB or more
+ * @throws CountenanceError ERR_UNSUPPORTED, before any work, where it could need ZIP64: 4 GiB or 65,535 entries
  */
 export async function encodeZip(contents: readonly ZipContent[]): Promise<Uint8Array[]> {
+  if (contents.length >= countLimit || mostBytes(contents) >= sizeLimit) throw tooLarge();
   const pieces: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
   let position = 0;
   for (const { name, bytes } of contents) {
     const crc = await checksum(bytes);
     const path = Buffer.from(name, 'utf8');
-    const start = position + 30 + path.length + padding.headerBytes;
+    const start = position + localHeaderBytes + path.length + padding.headerBytes;
     const pad = Buffer.alloc(padding.headerBytes + ((alignment - (start % alignment)) % alignment));
     pad.writeUInt16LE(padding.id, 0);
     pad.writeUInt16LE(pad.length - padding.headerBytes, 2);
-    const local = header(0x04034b50, 30, 4, crc, bytes.length, path.length);
+    const local = header(0x04034b50, localHeaderBytes, 4, crc, bytes.length, path.length);
     local.writeUInt16LE(pad.length, 28);
     pieces.push(local, path, pad, bytes);
 
-    const central = header(0x02014b50, 46, 6, crc, bytes.length, path.length);
+    const central = header(0x02014b50, centralHeaderBytes, 6, crc, bytes.length, path.length);
     central.writeUInt16LE(20, 4); // made by version 2.0
     central.writeUInt32LE(position, 42);
     directory.push(central, path);
     position += local.length + path.length + pad.length + bytes.length;
-    if (position > largest) throw tooLarge();
   }
   const size = directory.reduce((sum, { length }) => sum + length, 0);
-  if (position + size > largest || contents.length > 0xffff) throw tooLarge();
-  const end = Buffer.alloc(22);
+  const end = Buffer.alloc(endBytes);
   end.writeUInt32LE(0x06054b50, 0);
   end.writeUInt16LE(contents.length, 8);
   end.writeUInt16LE(contents.length, 10);
   end.writeUInt32LE(size, 12);
   end.writeUInt32LE(position, 16);
   return [...pieces, ...directory, end];
+}
+
+/** Bytes of the archive if every entry had the largest pad. */
+function mostBytes(contents: readonly ZipContent[]): number {
+  const perEntry = localHeaderBytes + padding.headerBytes + alignment + centralHeaderBytes;
+  return contents.reduce(
+    (sum, { name, bytes }) => sum + perEntry + 2 * Buffer.byteLength(name) + bytes.length,
+    endBytes,
+  );
 }
 
 /** The fields that a local header and a directory entry share, in the same order from `at`. */
@@ -92,6 +104,6 @@ async function checksum(bytes: Uint8Array): Promise<number> {
 function tooLarge(): CountenanceError {
   return new CountenanceError(
     'ERR_UNSUPPORTED',
-    'A PyTorch file of 4 GiB or more, or of 65,536 tensors, is not written: use safetensors',
+    'A PyTorch file of 4 GiB or more, or with more than 65,000 tensors, is not written: use safetensors',
   );
 }
