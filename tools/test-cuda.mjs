@@ -1,7 +1,8 @@
 // Tests the CUDA kernels without a GPU: their sources run on the emulator of test/cuda, plain and
 // under sanitizers, and, where nvcc is, compile for every architecture of the plugin, with the test
 // programs for a real GPU, which run where there is one.
-// Usage: node tools/start.mjs test:cuda [plain|node|asan|tsan|nvcc|package...] [-- PART_OF_A_TEST_NAME...]
+// Usage: node tools/start.mjs test:cuda [plain|node|golden|asan|tsan|nvcc|package...] [-- PART_OF_A_TEST_NAME...]
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { packageCuda, preparePackage } from './packages.mjs';
 import {
@@ -34,7 +35,7 @@ const sharedMemoryCases = [
 ];
 
 /** Variants that another one runs as well. */
-const parts = ['node', 'package'];
+const parts = ['node', 'golden', 'package'];
 
 /** Programs for a machine with a GPU; elsewhere they say so and end with this status. */
 const gpuPrograms = ['cuda_gpu_tests', 'cuda_gpu_op_tests', 'cuda_gpu_golden_tests'];
@@ -59,12 +60,25 @@ function emulated(folder, names, cases = names, run = runInteractive) {
   ];
 }
 
+/** A recorded run of the reference that takes half a minute; the others take minutes. */
+const quickGolden = 'golden_resnet18_48_pairwise_fp32';
+
+/** The emulated plugin as the programs for a GPU open it. */
+const emulatedPlugin = (folder) => ({
+  COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so'),
+  EMULATED_MEMORY: '8192', // MiB
+});
+
+const golden = (folder, ...names) =>
+  program(join(folder, 'Release/cuda_gpu_golden_tests'), names, { env: emulatedPlugin(folder) });
+
 const variants = {
   async plain(names) {
-    const folder = await build('build/cuda', [], 'cuda_loader_tests', ...nodePlugins);
+    const targets = ['cuda_loader_tests', 'cuda_gpu_golden_tests', ...nodePlugins];
+    const folder = await build('build/cuda', [], ...targets);
     if (names.length === 0) await buildNative('countenance');
     return runAll([
-      ...(names.length > 0 ? [] : nodeTests(folder)),
+      ...(names.length > 0 ? [] : [...nodeTests(folder), golden(folder, `=${quickGolden}`)]),
       ...emulated(folder, names),
       program(join(folder, 'cuda_loader_tests'), names),
     ]);
@@ -74,6 +88,19 @@ const variants = {
     await buildNative('countenance');
     const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
     return runAll(nodeTests(folder, names));
+  },
+  /** The recorded runs of the reference, a process each; an hour, or those that are named. */
+  async golden(names) {
+    const targets = ['cuda_gpu_golden_tests', 'emulated_plugin'];
+    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...targets);
+    const list = spawnSync(join(folder, 'Release/cuda_gpu_golden_tests'), ['--list'], {
+      encoding: 'utf8',
+      env: { ...process.env, ...emulatedPlugin(folder) },
+    });
+    const chosen = list.stdout
+      .split('\n')
+      .filter((test) => test && (names.length === 0 || names.some((name) => test.includes(name))));
+    return runAll(chosen.map((test) => golden(folder, `=${test}`)));
   },
   async asan(names) {
     const folder = await build('build/cuda-asan', ['-DSANITIZE=address+undefined']);
@@ -99,7 +126,7 @@ const variants = {
       script('tools/check-binary.mjs', join(folder, 'Release/countenance_cuda.so')),
       // What they do with a plugin shows with the emulated one.
       program(join(folder, 'Release/cuda_gpu_op_tests'), ['=op_relu', '=op_scale_shift'], {
-        env: { COUNTENANCE_CUDA_PLUGIN: join(folder, 'test/cuda/emulated_plugin.so') },
+        env: emulatedPlugin(folder),
       }),
     ]);
     const packed = names.length > 0 ? 0 : await variants.package();

@@ -86,9 +86,10 @@ function isChosen(name: string, chosen: readonly string[], only: string | undefi
 const minutes = (seconds: number) =>
   seconds < 90 ? `${Math.round(seconds)} s` : `${(seconds / 60).toFixed(1)} min`;
 
-/** Whether a part's figures are there already, of this card and commit. */
-function isDone(fragment: Fragment | undefined, platform: Platform): boolean {
+/** Whether a part's figures are there already, of this card and commit, and what it made as well. */
+function isDone({ isHere }: Part, fragment: Fragment | undefined, platform: Platform): boolean {
   return (
+    isHere?.() !== false &&
     fragment?.status === 'passed' &&
     fragment.platform.card.name === platform.card.name &&
     fragment.platform.commit === platform.commit
@@ -116,7 +117,7 @@ async function runParts(
   const reasons = new Map<string, string>();
   let good = true;
   for (const part of parts) {
-    if (!options.again && isDone(fragments.read(part.name), context.platform)) {
+    if (!options.again && isDone(part, fragments.read(part.name), context.platform)) {
       console.log(`== ${part.name}: passed before`);
       continue;
     }

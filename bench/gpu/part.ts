@@ -32,6 +32,8 @@ export interface Part<Result = unknown> {
   readonly what: string;
   /** About how long it takes, in seconds. */
   readonly seconds: number;
+  /** Whether what it made for the other parts is here; absent where it makes nothing. */
+  readonly isHere?: () => boolean;
   run(context: Context): Promise<Outcome<Result>>;
 }
 

@@ -10,6 +10,9 @@ root=$(cd "$here/../.." && pwd)
 # shellcheck source=bench/gpu/sources.sh
 . "$here/sources.sh"
 
+# nvcc and compute-sanitizer, which a toolkit does not always put on the path.
+export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+
 pack=${COUNTENANCE_GPU_PACK:-$root/.gpu}
 tools=$root/build/gpu/tools
 

@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { Trainer } from '../../lib/index.js';
-import type { Model, StepResult } from '../../lib/index.js';
+import type { Model, StateDict, StepResult } from '../../lib/index.js';
+import { groupOf } from '../../lib/train/groups.js';
 import { digest, makeModel, noise } from '../api-support.js';
 import { close, needEmulatedGpu } from './device-support.js';
 
@@ -38,6 +39,39 @@ describe('models on a GPU (the emulated one), step by step', function () {
     // The guard mode looks at the memory between the operations, so that nothing is recorded.
     assert.deepEqual(await train(direct, { ...options, guard: true }, 3), found);
     assert.equal(digest(direct.stateDict()), digest(recorded.stateDict()));
+  });
+
+  it('train groups of parameters as on the CPU', async () => {
+    const groups = { backbone: { learningRateScale: 0 }, transformation: { weightDecay: 0.25 } };
+    for (const optimizer of ['sgd', 'adamw'] as const) {
+      const after = async (device: 'cpu' | 'cuda'): Promise<[StateDict, StateDict]> => {
+        await using model = await makeModel({ device, logitScale: 10 });
+        const before = model.stateDict();
+        const options = { optimizer, weightDecayOn: 'matrices', weightDecay: 0.5, groups } as const;
+        await train(model, options, 1);
+        return [before, model.stateDict()];
+      };
+      const [before, expected] = await after('cpu');
+      const [, found] = await after('cuda');
+      let moved = 0;
+      for (const [name, { data }] of found) {
+        const old = before.get(name)!.data;
+        if (groupOf(name) === 'backbone' && !name.includes('running_')) {
+          assert.deepEqual(data, old, `${name} stays where it is with ${optimizer}`);
+        }
+        // Of the change of a whole tensor: what a rounding decides is a sign of few gradients.
+        const wanted = expected.get(name)!.data;
+        const distance = (other: Float32Array) =>
+          Math.sqrt(wanted.reduce((sum, value, i) => sum + (other[i]! - value) ** 2, 0));
+        const change = distance(old);
+        assert.ok(
+          distance(data) <= 0.02 * change,
+          `${name} with ${optimizer}: ${distance(data)} of ${change}`,
+        );
+        if (groupOf(name) === 'transformation' && change > 0) moved++;
+      }
+      assert.ok(moved >= 4, `${moved} tensors moved with ${optimizer}`);
+    }
   });
 
   it('train and predict in bfloat16', async () => {

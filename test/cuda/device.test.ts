@@ -82,6 +82,58 @@ describe('models on a GPU (the emulated one)', function () {
     });
   });
 
+  it('give all memory back: closed, out of memory, aborted, in a worker that is terminated', async () => {
+    const worker = `
+      const { parentPort } = require('node:worker_threads');
+      require('ts-node').register({ transpileOnly: true });
+      const { makeModel, noise } = require('./test/api-support.ts');
+      const { Trainer } = require('./lib/index.ts');
+      (async () => {
+        const trainer = new Trainer(await makeModel({ device: 'cuda:1' }));
+        for (;;) {
+          const step = trainer.step({ images: noise(2), labels: [1, 2] });
+          parentPort.postMessage('begun');
+          await step;
+        }
+      })();`;
+    const script = `
+      const told = (error) => console.log(error.code);
+      async function main() {
+        const worker = new Worker(${JSON.stringify(worker)}, { eval: true });
+        worker.once('message', () => worker.terminate());
+        await new Promise((resolve) => worker.once('exit', resolve));
+        // A second one finds the memory of the first one free.
+        for (const device of ['cuda:1', 'cuda', 'cuda', 'cuda']) {
+          const model = await makeModel({ device });
+          const trainer = new api.Trainer(model, { emaDecay: 0.5 });
+          const stop = new AbortController();
+          const run = async () => {
+            const options = { epochs: 1, batchSize: 2, signal: stop.signal };
+            for await (const { type } of trainer.fit(faces(8), options)) {
+              if (type === 'start') stop.abort();
+            }
+          };
+          await run().catch(told);
+          const many = { images: new Uint8Array(4096 * side * side * 3), labels: Array(4096).fill(1) };
+          await trainer.step(many).catch(told);
+          const predictor = new api.Predictor(model);
+          await predictor.predict({ data: noise(1), width: side, height: side, channels: 3 });
+          predictor.close();
+          trainer.close();
+          model.close();
+        }
+      }
+      void main();`;
+    // One model with its trainer takes 180 MiB of weights, gradients, velocities and means.
+    const environment = 'export EMULATED_REPORT=1 EMULATED_MEMORY=320';
+    const { status, output, errors } = await runTypeScript(script, environment).end;
+    assert.equal(status, 0, errors);
+    assert.deepEqual(output.trim().split('\n'), [
+      ...Array.from({ length: 4 }, () => ['ERR_ABORTED', 'ERR_OUT_OF_MEMORY']).flat(),
+      'left on the GPUs: 0 bytes, 0 blocks, 0 handles',
+    ]);
+  });
+
   it('are what device auto takes, also for a Predictor', async () => {
     const directory = join(folder, 'model');
     await using model = await makeModel({ device: 'auto' });

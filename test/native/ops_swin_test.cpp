@@ -128,9 +128,13 @@ OP_CASES(window_attention_swin, "window_attention_forward", "window_attention_ba
   }
 }
 
-// More tokens than some kernels have threads.
+// More tokens than some kernels have threads, or room for their scores.
 OP_CASES(window_attention_large, "window_attention_forward", "window_attention_backward") {
-  run_attention({{1, 9, 18}, 3, {1, 9, 4}});
+  for (const AttentionCase& p :
+       {AttentionCase{{1, 9, 18}, 3, {1, 9, 4}}, AttentionCase{{1, 10, 10}, 4, {2, 10, 3}},
+        AttentionCase{{1, 12, 24}, 5, {1, 12, 5}}, AttentionCase{{1, 14, 14}, 36, {1, 14, 9}}}) {
+    run_attention(p);
+  }
 }
 
 // Several slices of windows.

@@ -15,6 +15,12 @@ export interface BuildResult {
 /** What the other parts need: the addon, the plugin, the test programs. */
 const targets = ['countenance', 'countenance_cuda', 'cuda_gpu_programs'];
 
+/** What they leave in {@link releaseFolder}; fragments may come from a machine that is gone. */
+const files = [
+  ...['countenance.node', 'countenance_cuda.so', 'cuda_gpu_tests', 'cuda_gpu_op_tests'],
+  ...['cuda_gpu_golden_tests', 'record_ptx'],
+];
+
 /** Folders of the headers that cmake-js would have found. */
 function headers(): string {
   const from = createRequire(__filename);
@@ -71,5 +77,6 @@ export const buildPart: Part<BuildResult> = {
   name: 'build',
   what: 'the addon, the plugin for this card, the test programs',
   seconds: 240,
+  isHere: () => files.every((name) => existsSync(join(releaseFolder, name))),
   run: build,
 };

@@ -1,6 +1,7 @@
 #include "backend/cuda/window_attention.h"
 
 #include "backend/cuda/backend_class.h"
+#include "backend/cuda/window_attention_large.h"
 #include "backend/cuda/window_attention_rows.h"
 #include "backend/cuda/window_attention_tiles.h"
 
@@ -10,7 +11,7 @@ namespace countenance::cuda {
 
 namespace {
 
-// ---- Any shape ----
+// ---- Small windows ----
 
 // Scores of query i become e^(s - max) in place, its column of `scores`. Gives max and sum.
 struct Softmax {
@@ -198,6 +199,7 @@ size_t CudaBackend::window_attention_workspace(const Shape& qkv,
 void CudaBackend::window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv,
                                            Tensor bias_table,
                                            const WindowAttentionAttributes& attributes, Tensor) {
+  const char* name = "window_attention_forward";
   const AttentionLayout layout(qkv.shape, attributes);
   const AttentionSlices slices = forward_slices(layout, queue());
   with_activation(qkv.dtype, [&](auto type) {
@@ -206,15 +208,15 @@ void CudaBackend::window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor 
                                          data<float>(bias_table)};
     if constexpr (std::is_same_v<T, Bf16>) {
       if (fits_tiles(layout)) {
-        launch("window_attention_forward", queue(), {slices.grid(layout), dim3(kTileThreads)},
-               attention_tiles_forward, tensors, layout, slices);
+        launch(name, queue(), {slices.grid(layout), dim3(kTileThreads)}, attention_tiles_forward,
+               tensors, layout, slices);
         return;
       }
     }
     const RowsLayout shape(layout, 1, 1);
-    launch("window_attention_forward", queue(),
-           {slices.grid(layout), dim3(kRowThreads), shape.bytes}, attention_rows_forward<T>,
-           tensors, layout, slices, shape);
+    if (!shape.fits()) return large_attention_forward(name, queue(), tensors, layout, slices);
+    launch(name, queue(), {slices.grid(layout), dim3(kRowThreads), shape.bytes},
+           attention_rows_forward<T>, tensors, layout, slices, shape);
   });
 }
 

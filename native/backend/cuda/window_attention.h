@@ -11,6 +11,10 @@
 
 namespace countenance::cuda {
 
+// What every device since compute capability 8.0 gives a block that asks: 8.0 and 9.0 more, 8.6 and
+// 12.0 no more.
+inline constexpr size_t kMostSharedBytes = 99 * 1024;
+
 // Swin's mask between tokens that are not neighbours.
 inline constexpr float kMasked = -100.0f;
 
@@ -137,5 +141,25 @@ struct AttentionBackward {
   const float* log_sum_exp;
   const float* bias_table;
 };
+
+// Sums dS of the pairs of tokens whose relative position is row r of the table.
+// at(i, j): dS of query i and key j.
+template <class At>
+__device__ __forceinline__ float gather_position(int r, int window, At at) {
+  const int dv = r / (2 * window - 1) - (window - 1);
+  const int du = r % (2 * window - 1) - (window - 1);
+  float sum = 0;
+  for (int v = max(0, dv); v < min(window, window + dv); ++v) {
+    for (int u = max(0, du); u < min(window, window + du); ++u) {
+      sum += at(v * window + u, (v - dv) * window + u - du);
+    }
+  }
+  return sum;
+}
+
+// In the backward pass: a block's share of the table's gradient.
+__device__ __forceinline__ float* block_table(float* tables, const AttentionLayout& layout) {
+  return tables + static_cast<int64_t>(blockIdx.x) * layout.table_rows;
+}
 
 }  // namespace countenance::cuda

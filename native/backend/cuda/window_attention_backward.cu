@@ -1,5 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/window_attention.h"
+#include "backend/cuda/window_attention_large.h"
 #include "backend/cuda/window_attention_rows.h"
 #include "backend/cuda/window_attention_tiles.h"
 
@@ -12,27 +13,7 @@ namespace countenance::cuda {
 
 namespace {
 
-// Sums dS of the pairs of tokens whose relative position is row r of the table.
-// at(i, j): dS of query i and key j.
-template <class At>
-__device__ __forceinline__ float gather_position(int r, int window, At at) {
-  const int dv = r / (2 * window - 1) - (window - 1);
-  const int du = r % (2 * window - 1) - (window - 1);
-  float sum = 0;
-  for (int v = max(0, dv); v < min(window, window + dv); ++v) {
-    for (int u = max(0, du); u < min(window, window + du); ++u) {
-      sum += at(v * window + u, (v - dv) * window + u - du);
-    }
-  }
-  return sum;
-}
-
-// This block's share of the table's gradient.
-__device__ __forceinline__ float* block_table(float* tables, const AttentionLayout& layout) {
-  return tables + static_cast<int64_t>(blockIdx.x) * layout.table_rows;
-}
-
-// ---- Any shape ----
+// ---- Small windows ----
 
 // For query i: P in place of the products Q K^T in its column of `probabilities`, dS in place of dP
 // in its column of `gradients`.
@@ -363,6 +344,7 @@ void CudaBackend::window_attention_backward(Gradient dqkv, Gradient dbias_table,
       }
     }
     const RowsLayout shape(layout, 2, 3);
+    if (!shape.fits()) return large_attention_backward(name, queue(), tensors, layout, slices);
     launch(name, queue(), {slices.grid(layout), dim3(kRowThreads), shape.bytes},
            attention_rows_backward<T>, tensors, layout, slices, shape);
   });

@@ -3,7 +3,8 @@
 #include "backend/cuda/reduce.h"
 #include "backend/cuda/window_attention.h"
 
-// Window attention in float arithmetic, for any window, any depth and both types of activations.
+// Window attention in float arithmetic, for any depth and both types of activations, for windows
+// whose scores fit into a block's shared memory (window_attention_large.h has the others).
 //
 // A thread has a row: a query or, for the gradients of keys and values, a key. Its own channels and
 // its sums are in registers, 32 channels at a time; the rows of the other side pass by in shared
@@ -14,8 +15,6 @@ namespace countenance::cuda {
 
 inline constexpr int kRowThreads = 64;
 inline constexpr int kChunk = 32;  // channels
-// What every device since compute capability 8.0 gives a block that asks.
-inline constexpr size_t kMostSharedBytes = 163 * 1024;
 
 using Chunk = Floats<kChunk>;
 
@@ -27,12 +26,8 @@ struct RowsLayout {
         chunk_elements(layout.tokens * kChunk),
         bytes(sizeof(float) * (static_cast<size_t>(chunks) * chunk_elements +
                                static_cast<size_t>(score_matrices) * score_elements +
-                               2 * static_cast<size_t>(layout.table_rows + layout.tokens))) {
-    if (layout.tokens > 1024 || bytes > kMostSharedBytes) {
-      fail(code::kUnsupported, "a window of ", layout.window, " x ", layout.window,
-           " tokens is too large");
-    }
-  }
+                               2 * static_cast<size_t>(layout.table_rows + layout.tokens))) {}
+  bool fits() const { return bytes <= kMostSharedBytes; }
 
   int score_stride;  // odd: a row of scores meets all banks as well as a column does
   int score_elements, chunk_elements;

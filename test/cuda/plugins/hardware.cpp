@@ -1,6 +1,8 @@
 // What machine the emulated plugin finds, told by the environment, for tests of whole programs:
 // EMULATED_DEVICES, EMULATED_MEMORY (MiB of each), EMULATED_DRIVER (12040 for CUDA 12.4, 0: none),
 // EMULATED_CAPABILITY (90 for compute capability 9.0).
+// With EMULATED_REPORT the process says at its end what it did not give back.
+#include <cstdio>
 #include <cstdlib>
 
 #include "runtime.h"
@@ -22,5 +24,18 @@ long number(const char* name, long otherwise) {
   if (hardware.devices == 0) hardware.error = cudaErrorNoDevice;
   return true;
 }();
+
+struct Report {
+  // The machine is there first, and with it goes last.
+  Report() { emulator::resources(); }
+  ~Report() {
+    if (!std::getenv("EMULATED_REPORT")) return;
+    const emulator::Resources left = emulator::resources();
+    std::printf("left on the GPUs: %zu bytes, %zu blocks, %zu handles\n", left.device_bytes,
+                left.blocks, left.handles);
+    std::fflush(stdout);
+  }
+};
+[[maybe_unused]] const Report report;
 
 }  // namespace
