@@ -11,7 +11,7 @@
 #include "crc32.h"
 #include "harness.h"
 #include "image/augment.h"
-#include "image/resize.h"
+#include "core/resize.h"
 #include "json.h"
 
 using namespace countenance;
