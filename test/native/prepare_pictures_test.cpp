@@ -142,9 +142,9 @@ TEST(prepare_pictures_equals_resize_and_prepare_images) {
   for (int64_t size : {1, 7, 16, 33}) {
     // Larger and smaller, the same size in one axis and in both, a pixel, lines; then the same
     // sizes again, which meet other transforms.
-    std::vector<Picture> pictures = {{1, 1},     {size, size}, {size, 5}, {3, size},
-                                     {50, 40},   {2, 90},      {301, 1},  {1, 203},
-                                     {size + 1, 2 * size},     {size * 4, 13}};
+    std::vector<Picture> pictures = {
+        {1, 1},   {size, size},         {size, 5},     {3, size}, {50, 40}, {2, 90}, {301, 1},
+        {1, 203}, {size + 1, 2 * size}, {size * 4, 13}};
     const std::vector<Picture> again(pictures.begin(), pictures.begin() + 5);
     pictures.insert(pictures.end(), again.begin(), again.end());
     check_same_bits(pictures, size);
@@ -170,8 +170,8 @@ TEST(prepare_pictures_refuses_bad_sizes) {
       return error_code(
           [&] { prepare(*backend, tested.precision, pictures, 2, pixels, transforms); });
     };
-    for (int64_t side : {int64_t{0}, int64_t{-1}, kMaxImageSide + 1,
-                         std::numeric_limits<int64_t>::max()}) {
+    for (int64_t side :
+         {int64_t{0}, int64_t{-1}, kMaxImageSide + 1, std::numeric_limits<int64_t>::max()}) {
       CHECK(code_of({{side, 2}}, {{}}) == code::kInvalidArgument, tested.name, " ", side);
       CHECK(code_of({{2, side}}, {{}}) == code::kInvalidArgument, tested.name, " ", side);
     }
