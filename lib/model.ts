@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { CountenanceError, checkInteger, throwIfAborted } from './errors.js';
 import type { TensorLike } from './images/input.js';
 import { awaitNative, callNative, nativeAddon } from './load-native.js';
-import type { NativeModel } from './native.js';
+import type { NativeModel, NativeOutputs } from './native.js';
 import { modelCard, type CardDetails } from './model/card.js';
 import {
   embeddingWidth,
@@ -46,10 +46,12 @@ export interface ModelOutputs {
   readonly neutral: TensorData;
 }
 
-/** What the trainer may touch of a model. */
+/** What the trainer and the predictor may touch of a model. */
 export interface ModelInternals {
   readonly native: NativeModel;
   readonly gate: Gate;
+  /** Runs a forward pass of `size` images when it is its turn. */
+  readonly run: (size: number, pass: () => Promise<NativeOutputs>) => Promise<ModelOutputs>;
   /** All files of the model's directory. The caller holds the gate alone. */
   readonly files: (details?: CardDetails) => Promise<Map<string, FileContent>>;
   /** Loads weights. The caller holds the gate alone. */
@@ -193,9 +195,13 @@ export class Model {
     const { images, size } = toBatch(given, inputSize);
     // Copied now: the job may have to wait for its turn.
     const copy = this.#gate.busy ? images.slice() : images;
+    return this.#run(size, () => this.#native.forward(copy, size));
+  }
+
+  async #run(size: number, pass: () => Promise<NativeOutputs>): Promise<ModelOutputs> {
     const outputs = await this.#gate.beside(() => {
       this.#requireOpen();
-      return awaitNative(() => this.#native.forward(copy, size));
+      return awaitNative(pass);
     });
     return {
       logits: { shape: [size, this.config.classes.length], data: outputs.logits },
@@ -360,6 +366,7 @@ export class Model {
     return {
       native: this.#native,
       gate: this.#gate,
+      run: (size, pass) => this.#run(size, pass),
       files: (details) => this.#files(details),
       restore: (tensors, what) => this.#restore(tensors, what),
     };

@@ -94,6 +94,16 @@ export interface NativeModel {
    * or float32 already normalised. The array is copied before this returns.
    */
   forward(images: Uint8Array | Float32Array, batch: number): Promise<NativeOutputs>;
+  /**
+   * {@link forward} of RGB pictures (height, width, 3) of any size, resized as {@link NativeAddon.resize}
+   * does it, by the model's device. `sides`: width and height of each. The arrays are copied before this
+   * returns.
+   */
+  forwardPictures(
+    pictures: readonly Uint8Array[],
+    sides: Uint32Array,
+    mirrored: boolean,
+  ): Promise<NativeOutputs>;
   /** Normalisation of uint8 images; defaults to ImageNet's. */
   setNormalization(mean: Float32Array, std: Float32Array): void;
   /** Replaces the text embeddings (same width, any number of classes). */

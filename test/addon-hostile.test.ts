@@ -124,6 +124,7 @@ describe('addon: hostile calls', function () {
       [model, 'readTensor', ['MLP.fc1.bias']],
       [model, 'writeTensor', ['MLP.fc1.bias', new Float32Array(128)]],
       [model, 'forward', [images(1), 1]],
+      [model, 'forwardPictures', [[images(1)], Uint32Array.of(size, size), false]],
       [model, 'setNormalization', [Float32Array.of(0, 0, 0), Float32Array.of(1, 1, 1)]],
       [model, 'setText', [floats(classes * width), classes, 1]],
       [trainer, 'step', [batch()]],
@@ -243,6 +244,48 @@ describe('addon: hostile calls', function () {
     await failsWith('ERR_INVALID_ARGUMENT', () =>
       trainer.step({ ...batch(1), images: new Float32Array(size * size * 3) }),
     );
+  });
+
+  it('says what is wrong with pictures', async () => {
+    const sides = Uint32Array.of(size, size);
+    const forward = (pictures: unknown, numbers: unknown = sides): unknown =>
+      call(model, 'forwardPictures', pictures, numbers, false);
+    for (const pictures of [null, images(1), {}, [], [null], [[1]], [new Float32Array(3)]]) {
+      const numbers = Array.isArray(pictures) && pictures.length === 0 ? new Uint32Array(0) : sides;
+      await failsWith('ERR_INVALID_ARGUMENT', () => forward(pictures, numbers));
+    }
+    await failsWith('ERR_INVALID_ARGUMENT', () => forward(new Array(4097).fill(images(1))));
+    await failsWith('ERR_INVALID_ARGUMENT', () => forward(new Array(2 ** 32 - 1)));
+    const noBytes = images(1);
+    detach(noBytes);
+    for (const pictures of [[images(2)], [images(1), images(1)], [new Uint8Array()], [noBytes]]) {
+      await failsWith('ERR_SHAPE_MISMATCH', () => forward(pictures));
+    }
+    await failsWith('ERR_SHAPE_MISMATCH', () => forward([images(1)], Uint32Array.of(size)));
+    for (const side of [0, 32_769, 2 ** 32 - 1]) {
+      await failsWith('ERR_INVALID_ARGUMENT', () => forward([images(1)], Uint32Array.of(side, 1)));
+      await failsWith('ERR_INVALID_ARGUMENT', () => forward([images(1)], Uint32Array.of(1, side)));
+    }
+    // What an array runs while it is read.
+    const closing = await makeModel();
+    const getter = [images(1)];
+    Object.defineProperty(getter, 0, {
+      get: () => {
+        closing.close();
+        return images(1);
+      },
+    });
+    await failsWith('ERR_CLOSED', () => call(closing, 'forwardPictures', getter, sides, false));
+    const gone = images(1);
+    const detaching = [gone, gone];
+    Object.defineProperty(detaching, 1, {
+      get: () => {
+        detach(gone);
+        return images(1);
+      },
+    });
+    const both = Uint32Array.of(size, size, size, size);
+    await failsWith('ERR_SHAPE_MISMATCH', () => forward(detaching, both));
   });
 
   it('says what is wrong with targets, names and data', async () => {

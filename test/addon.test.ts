@@ -95,6 +95,34 @@ describe('addon: model', function () {
     }
   });
 
+  it('resizes pictures as `resize` does, and mirrors them', async () => {
+    const sides = [
+      [50, 41],
+      [7, 60],
+      [size, size],
+    ] as const;
+    const pictures = sides.map(([width, height], i) =>
+      Uint8Array.from({ length: width * height * 3 }, (_, k) => (k * (37 + i)) % 251),
+    );
+    const numbers = Uint32Array.from(sides.flat());
+    const resized = await Promise.all(
+      sides.map(([width, height], i) => addon.resize(pictures[i]!, width, height, size)),
+    );
+    const expected = await model.forward(Buffer.concat(resized), 3);
+    const pending = model.forwardPictures(pictures, numbers, false);
+    const mirrored = model.forwardPictures(pictures, numbers, true);
+    for (const picture of pictures) picture.fill(0); // they were copied
+    assert.deepEqual(await pending, expected);
+    const flipped = resized.map((image) => {
+      const rows = Array.from({ length: size }, (_, y) => {
+        const row = image.subarray(y * size * 3, (y + 1) * size * 3);
+        return Array.from({ length: size }, (_, x) => [...row.slice(x * 3, x * 3 + 3)]).reverse();
+      });
+      return Uint8Array.from(rows.flat(2));
+    });
+    assert.deepEqual(await mirrored, await model.forward(Buffer.concat(flipped), 3));
+  });
+
   it('normalises uint8 images as it was told when they came', async () => {
     const input = images(1);
     const normal = await model.forward(input, 1);

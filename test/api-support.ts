@@ -10,6 +10,7 @@ import {
   type StateDict,
   type TrainingEvent,
 } from '../lib/index.js';
+import { internalsOf } from '../lib/model.js';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
 import { Random } from '../lib/philox.js';
 
@@ -35,6 +36,22 @@ export function makeModel(options: Partial<ModelOptions> = {}): Promise<Model> {
 export function noise(count: number, seed = 1): Uint8Array {
   const random = new Random(seed, 99);
   return Uint8Array.from({ length: count * side * side * 3 }, () => random.below(256));
+}
+
+/** Records the widths of the pictures that a model is handed for its forward passes, until `stop`. */
+export function watchPictures(model: Model): {
+  readonly widths: number[];
+  readonly stop: () => void;
+} {
+  const { native } = internalsOf(model);
+  const forwardPictures = native.forwardPictures.bind(native);
+  const widths: number[] = [];
+  const watched: typeof forwardPictures = (pictures, sides, mirrored) => {
+    widths.push(...sides.filter((_, i) => i % 2 === 0));
+    return forwardPictures(pictures, sides, mirrored);
+  };
+  Object.defineProperty(native, 'forwardPictures', { value: watched, configurable: true });
+  return { widths, stop: () => Reflect.deleteProperty(native, 'forwardPictures') };
 }
 
 /** Drawn faces, split 0 for training and 1 for validation. */

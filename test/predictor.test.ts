@@ -5,9 +5,11 @@ import sharp from 'sharp';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
 import type { ImageInput } from '../lib/images/input.js';
 import { Model } from '../lib/model.js';
+import { runPipeline } from '../lib/predict/pipeline.js';
 import { toPrediction } from '../lib/predict/prediction.js';
 import { Predictor } from '../lib/predictor.js';
 import { syntheticTextEmbeddings } from '../lib/text/synthetic.js';
+import { watchPictures } from './api-support.js';
 import { collect, rejectsWith, temporaryDirectory } from './data-support.js';
 
 const side = 32;
@@ -165,6 +167,31 @@ describe('predictor', function () {
       ];
       const expected = await predictor.predict(images[1]!);
       for (const form of forms) assert.deepEqual(await predictor.predict(form), expected);
+    });
+
+    it('gives the same whether the device or the host resizes', async () => {
+      const sides = [70, 20, side, 45, 33, 64, 90];
+      const given = (await Promise.all(sides.map((size) => faces(1, size)))).flat();
+      for (const flip of [false, true]) {
+        const run = async (rawLimit?: number) => {
+          const handed = watchPictures(model);
+          const options = { maxBatch: 4, flip, nameOf: String, rawLimit };
+          const outcomes = await collect(runPipeline(model, given, options));
+          handed.stop();
+          const passes = flip ? 2 : 1;
+          assert.equal(handed.widths.length, sides.length * passes);
+          return { outcomes, widths: new Set(handed.widths) };
+        };
+        const byHost = await run();
+        assert.deepEqual([...byHost.widths], [side]);
+        const byDevice = await run(2 ** 30);
+        assert.deepEqual(byDevice.widths, new Set(sides));
+        assert.deepEqual(byDevice.outcomes, byHost.outcomes);
+        // Little room: the largest has to be resized before.
+        const byBoth = await run(90 * 90 * 3 - 1);
+        assert.ok(byBoth.widths.size > 1 && !byBoth.widths.has(90), [...byBoth.widths].join());
+        assert.deepEqual(byBoth.outcomes, byHost.outcomes);
+      }
     });
 
     it('names the file, or the place, of what it cannot use', async () => {

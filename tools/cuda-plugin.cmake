@@ -3,7 +3,11 @@
 enable_language(CUDA)
 
 file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS native/backend/cuda/*.cu native/backend/cuda/*.cpp)
-list(APPEND CUDA_SOURCES native/core/glibc_baseline.cpp)
+list(APPEND CUDA_SOURCES
+  native/core/glibc_baseline.cpp
+  native/core/resize.cpp
+  native/core/resize_axis.cpp
+)
 set_source_files_properties(native/backend/cuda/plugin.cpp PROPERTIES
   COMPILE_DEFINITIONS ${ABI_DEFINITION})
 

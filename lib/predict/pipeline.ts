@@ -4,13 +4,16 @@ import { decodeImage } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
 import type { Model } from '../model.js';
 import { embeddingWidth } from '../model/config.js';
-import { forwardImages } from '../model/mirror.js';
-import { resizeImage } from '../model/resize.js';
-import type { TensorData } from '../types.js';
+import { forwardPictures } from '../model/mirror.js';
+import { checkResizable, resizeImage } from '../model/resize.js';
+import type { RawImage, TensorData } from '../types.js';
 import type { Embedding } from './prediction.js';
 
 /** Images decoded at a time: sharp decodes each on one of libuv's threads. */
 const decodersAtOnce = 8;
+
+/** Default of {@link PipelineOptions.rawLimit} for a GPU. */
+const gpuRawLimit = 256 * 2 ** 20;
 
 /** What became of one image of a pipeline. */
 export type Outcome = { readonly index: number; readonly image: ImageInput } & (
@@ -33,6 +36,12 @@ export interface PipelineOptions {
   readonly signal?: AbortSignal | undefined;
   /** What messages call an image that has no path. */
   readonly nameOf: (index: number) => string;
+  /**
+   * Bytes of pictures held as they are, for the model's device to resize them. Default: 256 MiB for a
+   * GPU, 0 on the CPU. What comes beyond is resized here, with the same result, so that memory stays
+   * bounded.
+   */
+  readonly rawLimit?: number | undefined;
 }
 
 /**
@@ -71,8 +80,8 @@ export async function* runPipeline(
 interface Slot {
   readonly index: number;
   readonly image: ImageInput;
-  /** (S, S, 3) once decoded. */
-  pixels?: Uint8Array;
+  /** Once decoded, as it goes to the model. */
+  picture?: RawImage;
   outcome?: Outcome;
   running: boolean;
 }
@@ -89,6 +98,9 @@ class Pipeline {
   /** True while the source takes longer than a turn of the event loop for its next image. */
   private sourceSlow = false;
   private passes = 0;
+  /** Bytes of the pictures that wait for the model or are with it. */
+  private heldBytes = 0;
+  private readonly rawLimit: number;
   private failure: { readonly error: unknown } | undefined;
   private listener: (() => void) | undefined;
 
@@ -100,6 +112,7 @@ class Pipeline {
     this.iterator =
       Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
     this.capacity = 4 * options.maxBatch;
+    this.rawLimit = options.rawLimit ?? (model.device.startsWith('cuda') ? gpuRawLimit : 0);
     this.pump();
   }
 
@@ -179,11 +192,11 @@ class Pipeline {
     const { index, image } = slot;
     const name = this.options.nameOf(index);
     try {
-      slot.pixels = await this.limiter.run(async () => {
+      slot.picture = await this.limiter.run(async () => {
         const { signal } = this.abandon;
         const decoded = await decodeImage(image, { name, signal });
         try {
-          return await resizeImage(decoded, this.model.config.inputSize);
+          return await this.resize(decoded);
         } catch (error) {
           const { code, message } = toCountenanceError(error);
           const called = typeof image === 'string' ? image : name;
@@ -196,6 +209,18 @@ class Pipeline {
     this.pump();
   }
 
+  /** The picture as it goes to the model: as it is where that resizes and there is room. */
+  private async resize(picture: RawImage): Promise<RawImage> {
+    checkResizable(picture);
+    const { inputSize: side } = this.model.config;
+    const ready =
+      this.heldBytes + picture.data.length <= this.rawLimit
+        ? picture
+        : { data: await resizeImage(picture, side), width: side, height: side };
+    this.heldBytes += ready.data.length;
+    return ready;
+  }
+
   /**
    * The images of a forward pass that should start now. A full batch, and the last one, may wait behind
    * the running one. A smaller one starts only where the source is slow, the model idle and nothing
@@ -206,7 +231,7 @@ class Pipeline {
     const { maxBatch } = this.options;
     if (this.failure || this.passes > 1) return [];
     const waiting = this.slots.filter((slot) => !slot.outcome && !slot.running);
-    const undecoded = waiting.findIndex((slot) => !slot.pixels);
+    const undecoded = waiting.findIndex((slot) => !slot.picture);
     const ready = undecoded < 0 ? waiting : waiting.slice(0, undecoded);
     if (ready.length >= maxBatch) return ready.slice(0, maxBatch);
     if (undecoded >= 0 || ready.length === 0) return [];
@@ -217,17 +242,15 @@ class Pipeline {
 
   private async forward(batch: readonly Slot[]): Promise<void> {
     this.passes += 1;
+    const pictures = batch.map((slot) => slot.picture!);
+    for (const slot of batch) {
+      slot.running = true;
+      delete slot.picture;
+    }
     try {
-      const itemBytes = batch[0]!.pixels!.length;
-      const images = new Uint8Array(batch.length * itemBytes);
-      batch.forEach((slot, i) => {
-        slot.running = true;
-        images.set(slot.pixels!, i * itemBytes);
-        delete slot.pixels;
-      });
-      const { logits, expression, neutral, mirrored } = await forwardImages(
+      const { logits, expression, neutral, mirrored } = await forwardPictures(
         this.model,
-        images,
+        pictures,
         this.options.flip,
       );
       const classes = this.model.config.classes.length;
@@ -246,6 +269,7 @@ class Pipeline {
     } catch (error) {
       this.failure ??= { error };
     }
+    this.heldBytes -= pictures.reduce((sum, { data }) => sum + data.length, 0);
     this.passes -= 1;
     this.pump();
   }

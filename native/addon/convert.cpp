@@ -27,6 +27,14 @@ ArrayView view_array(Napi::Value value, std::string_view expected, std::string_v
   return view;
 }
 
+ArrayView view_bytes(Napi::Value value, std::string_view name) {
+  const ArrayView view = view_array(value, "a Uint8Array", name);
+  if (view.type != napi_uint8_array && view.type != napi_uint8_clamped_array) {
+    reject_argument("a Uint8Array", name, value);
+  }
+  return view;
+}
+
 template <class T>
 std::vector<T> copy_of(const ArrayView& view) {
   const T* data = static_cast<const T*>(view.data);
@@ -110,11 +118,31 @@ std::vector<float> read_floats(Napi::Value value, std::string_view name) {
 }
 
 std::vector<uint8_t> read_bytes(Napi::Value value, std::string_view name) {
-  const ArrayView view = view_array(value, "a Uint8Array", name);
-  if (view.type != napi_uint8_array && view.type != napi_uint8_clamped_array) {
-    reject_argument("a Uint8Array", name, value);
+  return copy_of<uint8_t>(view_bytes(value, name));
+}
+
+JoinedBytes read_byte_arrays(Napi::Value value, std::string_view name, uint32_t most) {
+  if (!value.IsArray()) reject_argument("an array of Uint8Arrays", name, value);
+  const Napi::Array array = value.As<Napi::Array>();
+  const uint32_t count = array.Length();
+  require(count <= most, "Expected at most ", most, " Uint8Arrays for ", name, " but received ",
+          count);
+  // An array may run JavaScript where it is read, so that nothing is looked at before all is read.
+  std::vector<Napi::Value> items;
+  for (uint32_t i = 0; i < count; ++i) items.push_back(array.Get(i));
+  JoinedBytes joined;
+  size_t total = 0;
+  for (const Napi::Value& item : items) {
+    joined.lengths.push_back(view_bytes(item, name).length);
+    total += joined.lengths.back();
   }
-  return copy_of<uint8_t>(view);
+  joined.bytes.reserve(total);
+  for (const Napi::Value& item : items) {
+    const ArrayView view = view_bytes(item, name);
+    const uint8_t* data = static_cast<const uint8_t*>(view.data);
+    joined.bytes.insert(joined.bytes.end(), data, data + view.length);
+  }
+  return joined;
 }
 
 std::vector<uint32_t> read_indices(Napi::Value value, std::string_view name) {

@@ -39,6 +39,12 @@ inline uint64_t read_seed(Napi::Value value, std::string_view name) {
 // Typed arrays of any length.
 std::vector<float> read_floats(Napi::Value value, std::string_view name);
 std::vector<uint8_t> read_bytes(Napi::Value value, std::string_view name);
+// An array of Uint8Arrays: their bytes, one behind the other, and how many each has.
+struct JoinedBytes {
+  std::vector<uint8_t> bytes;
+  std::vector<size_t> lengths;
+};
+JoinedBytes read_byte_arrays(Napi::Value value, std::string_view name, uint32_t most);
 std::vector<uint32_t> read_indices(Napi::Value value, std::string_view name);
 // An array of two numbers.
 std::pair<float, float> read_pair(Napi::Value value, std::string_view name);

@@ -7,6 +7,7 @@
 #include "addon/convert.h"
 #include "addon/device.h"
 #include "addon/instance.h"
+#include "core/resize.h"
 #include "core/thread_pool.h"
 
 namespace countenance::addon {
@@ -50,6 +51,31 @@ Normalization read_normalization(const Napi::CallbackInfo& info) {
   return normalization;
 }
 
+// Pictures, and the width and height of each.
+CopiedImages read_pictures(Napi::Value pictures, Napi::Value sides) {
+  JoinedBytes joined = read_byte_arrays(pictures, "pictures", kMaxBatch);
+  const std::vector<uint32_t> numbers = read_indices(sides, "sides");
+  const size_t count = joined.lengths.size();
+  if (numbers.size() != 2 * count) {
+    fail(code::kShapeMismatch, "Expected ", 2 * count, " sides for ", count,
+         " pictures but received ", numbers.size());
+  }
+  require(count > 0, "Expected at least 1 picture but received none");
+  CopiedImages images{std::move(joined.bytes), {}};
+  for (size_t i = 0; i < count; ++i) {
+    const Picture picture{numbers[2 * i], numbers[2 * i + 1]};
+    check_image_side("width", picture.width);
+    check_image_side("height", picture.height);
+    const int64_t bytes = picture.width * picture.height * 3;
+    if (joined.lengths[i] != static_cast<size_t>(bytes)) {
+      fail(code::kShapeMismatch, "Expected ", bytes, " bytes for picture ", i, " of ",
+           picture.width, " x ", picture.height, " but received ", joined.lengths[i]);
+    }
+    images.pictures.push_back(picture);
+  }
+  return images;
+}
+
 }  // namespace
 
 CopiedImages read_images(Napi::Value value) {
@@ -68,6 +94,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::read_tensor>("readTensor"),
                       InstanceMethod<&ModelObject::write_tensor>("writeTensor"),
                       InstanceMethod<&ModelObject::forward>("forward"),
+                      InstanceMethod<&ModelObject::forward_pictures>("forwardPictures"),
                       InstanceMethod<&ModelObject::set_normalization>("setNormalization"),
                       InstanceMethod<&ModelObject::set_text>("setText"),
                       InstanceMethod<&ModelObject::close>("close")});
@@ -181,33 +208,48 @@ void ModelObject::write_tensor(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return promised(env, [&]() -> Napi::Value {
+  return promised(info.Env(), [&] {
     state_->require_open("the model");
     const int64_t size = read_integer(info[1], "batch", 1, 1 << 30);
-    struct Forward {
-      CopiedImages images;
-      Prediction prediction;
-    };
-    auto job = std::make_shared<Forward>(Forward{read_images(info[0]), {}});
-    auto state = state_;
-    const Normalization normalization = state_->normalization;
-    return state_->queue.post(
-        state.get(),
-        [=](const std::atomic<bool>& cancelled) {
-          const Evaluator::Begun begun =
-              state->evaluator->begin(job->images.batch(size), normalization, &cancelled);
-          return now_or_later(state->model->backend(),
-                              [=] { job->prediction = Evaluator::finish(begun); });
-        },
-        [=](Napi::Env job_env) {
-          auto outputs = Napi::Object::New(job_env);
-          outputs.Set("logits", to_js(job_env, job->prediction.logits));
-          outputs.Set("expression", to_js(job_env, job->prediction.expression));
-          outputs.Set("neutral", to_js(job_env, job->prediction.neutral));
-          return outputs;
-        });
+    return post_forward(read_images(info[0]), size, {});
   });
+}
+
+Napi::Value ModelObject::forward_pictures(const Napi::CallbackInfo& info) {
+  return promised(info.Env(), [&] {
+    state_->require_open("the model");
+    CopiedImages images = read_pictures(info[0], info[1]);
+    const auto size = static_cast<int64_t>(images.pictures.size());
+    const ImageTransform transform{.flip = read_boolean(info[2], "mirrored")};
+    state_->require_open("the model");  // a getter of the array could have closed it
+    return post_forward(std::move(images), size, transform);
+  });
+}
+
+Napi::Value ModelObject::post_forward(CopiedImages images, int64_t size,
+                                      const ImageTransform& transform) {
+  struct Forward {
+    CopiedImages images;
+    Prediction prediction;
+  };
+  auto job = std::make_shared<Forward>(Forward{std::move(images), {}});
+  auto state = state_;
+  const Normalization normalization = state_->normalization;
+  return state_->queue.post(
+      state.get(),
+      [=](const std::atomic<bool>& cancelled) {
+        const Evaluator::Begun begun =
+            state->evaluator->begin(job->images.batch(size), normalization, &cancelled, transform);
+        return now_or_later(state->model->backend(),
+                            [=] { job->prediction = Evaluator::finish(begun); });
+      },
+      [=](Napi::Env job_env) {
+        auto outputs = Napi::Object::New(job_env);
+        outputs.Set("logits", to_js(job_env, job->prediction.logits));
+        outputs.Set("expression", to_js(job_env, job->prediction.expression));
+        outputs.Set("neutral", to_js(job_env, job->prediction.neutral));
+        return outputs;
+      });
 }
 
 void ModelObject::set_normalization(const Napi::CallbackInfo& info) {

@@ -7,6 +7,16 @@
 
 namespace countenance::addon {
 
+// The images of a call: copied, in one of the forms of ImageBatch.
+struct CopiedImages {
+  std::vector<uint8_t> pixels;
+  std::vector<float> normalized;
+  std::vector<Picture> pictures = {};
+
+  ImageBatch batch(int64_t size) const { return {size, pixels, normalized, pictures}; }
+};
+CopiedImages read_images(Napi::Value value);
+
 // NativeModel of lib/native.ts.
 class ModelObject final : public Napi::ObjectWrap<ModelObject> {
  public:
@@ -26,23 +36,16 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
   Napi::Value read_tensor(const Napi::CallbackInfo& info);
   void write_tensor(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
+  Napi::Value forward_pictures(const Napi::CallbackInfo& info);
   void set_normalization(const Napi::CallbackInfo& info);
   void set_text(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   // Guards a synchronous access.
   Model& idle_model() const;
+  Napi::Value post_forward(CopiedImages images, int64_t size, const ImageTransform& transform);
 
   std::shared_ptr<ModelState> state_;
 };
-
-// The images of a call: copied, in one of the two forms.
-struct CopiedImages {
-  std::vector<uint8_t> pixels;
-  std::vector<float> normalized;
-
-  ImageBatch batch(int64_t size) const { return {size, pixels, normalized}; }
-};
-CopiedImages read_images(Napi::Value value);
 
 }  // namespace countenance::addon

@@ -7,7 +7,7 @@
 
 #include "addon/async_task.h"
 #include "addon/convert.h"
-#include "image/resize.h"
+#include "core/resize.h"
 #include "image/warp.h"
 
 namespace countenance::addon {

@@ -116,6 +116,12 @@ struct ImageTransform {
   int32_t erase_width = 0;
 };
 
+// The size of a picture before it is resized.
+struct Picture {
+  int64_t width = 0;  // pixels, 1..kMaxImageSide (core/resize.h)
+  int64_t height = 0;
+};
+
 struct Normalization {
   float mean[3] = {0.485f, 0.456f, 0.406f};
   float std[3] = {0.229f, 0.224f, 0.225f};

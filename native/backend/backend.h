@@ -224,6 +224,12 @@ class Backend {
   // Images. out (B, S, S, 3) activations; images (B, S, S, 3) uint8; transforms: B of them (host).
   virtual void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                               const Normalization& normalization) = 0;
+  // The same of pictures of any size, resized to (S, S) first; the bits are those of core/resize.h
+  // and prepare_images. pixels: the pictures (height, width, 3), on the host, one behind the other.
+  virtual void prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
+                                std::span<const Picture> pictures,
+                                std::span<const ImageTransform> transforms,
+                                const Normalization& normalization) = 0;
 };
 
 }  // namespace countenance

@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/philox.h"
-#include "image/resize.h"
+#include "core/resize.h"
 
 namespace countenance {
 

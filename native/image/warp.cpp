@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "image/resize.h"
+#include "core/resize.h"
 
 namespace countenance {
 

@@ -50,14 +50,15 @@ void Evaluator::forward(const Entry& entry, int64_t batch, const std::atomic<boo
 }
 
 Evaluator::Begun Evaluator::begin(const ImageBatch& batch, const Normalization& normalization,
-                                  const std::atomic<bool>* cancel) {
+                                  const std::atomic<bool>* cancel,
+                                  const ImageTransform& transform) {
   validate(batch, model_.config().input_size);
   require_going_on(cancel);
   Entry& entry = plans_.get(
       batch.size, [this](int64_t size) { return make_plan(size, false); },
       [this](int64_t size) { return make_plan(size, true)->plan.bytes(); });
   Backend& backend = model_.backend();
-  const std::vector<ImageTransform> transforms(static_cast<size_t>(batch.size));
+  const std::vector<ImageTransform> transforms(static_cast<size_t>(batch.size), transform);
   load_images(entry.plan, entry.input, batch, transforms, normalization);
   entry.repeated.run(backend, model_.parameters().weights.flat().data, 0,
                      [&] { forward(entry, batch.size, cancel); });

@@ -30,14 +30,15 @@ class Evaluator {
     int64_t classes = 0;
   };
 
-  // cancel is looked at between ops, or before a recorded run: ERR_ABORTED.
+  // cancel is looked at between ops, or before a recorded run: ERR_ABORTED. transform: what becomes
+  // of each image, such as its mirror image; not of normalised ones.
   Prediction run(const ImageBatch& batch, const Normalization& normalization,
-                 const std::atomic<bool>* cancel = nullptr) {
-    return finish(begin(batch, normalization, cancel));
+                 const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {}) {
+    return finish(begin(batch, normalization, cancel, transform));
   }
   // The two halves of run(): one more run may be begun before one is finished.
   Begun begin(const ImageBatch& batch, const Normalization& normalization,
-              const std::atomic<bool>* cancel = nullptr);
+              const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {});
   static Prediction finish(const Begun& begun);
   // Forgets the plans: after the model's text changed.
   void reset() { plans_.clear(); }

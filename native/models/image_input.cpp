@@ -4,7 +4,30 @@
 #include <cmath>
 #include <vector>
 
+#include "core/resize.h"
+
 namespace countenance {
+
+namespace {
+
+void validate_pictures(const ImageBatch& batch) {
+  const auto count = static_cast<int64_t>(batch.pictures.size());
+  if (count != batch.size) {
+    fail(code::kShapeMismatch, "Expected ", batch.size, " pictures but received ", count);
+  }
+  int64_t bytes = 0;  // kMaxBatch pictures of kMaxImageSide are far from its limit
+  for (const Picture& picture : batch.pictures) {
+    check_image_side("width", picture.width);
+    check_image_side("height", picture.height);
+    bytes += picture.width * picture.height * 3;
+  }
+  if (batch.pixels.size() != static_cast<size_t>(bytes) || !batch.normalized.empty()) {
+    fail(code::kShapeMismatch, "Expected ", bytes, " bytes for ", count,
+         " RGB pictures but received ", batch.pixels.size());
+  }
+}
+
+}  // namespace
 
 void validate(const ImageBatch& batch, int64_t input_size) {
   require(batch.size >= 1, "Expected a batch of at least 1 image but received ", batch.size);
@@ -12,6 +35,7 @@ void validate(const ImageBatch& batch, int64_t input_size) {
     fail(code::kBatchTooLarge, "Expected a batch of at most ", kMaxBatch, " images but received ",
          batch.size);
   }
+  if (!batch.pictures.empty()) return validate_pictures(batch);
   const Shape shape{batch.size, input_size, input_size, 3};
   require(batch.pixels.empty() || batch.normalized.empty(), "Expected images in one form, not two");
   const size_t received = batch.pixels.empty() ? batch.normalized.size() : batch.pixels.size();
@@ -39,6 +63,10 @@ void load_images(Plan& plan, const ImageInput& input, const ImageBatch& batch,
                  std::span<const ImageTransform> transforms, const Normalization& normalization) {
   Backend& backend = plan.graph().backend();
   const Tensor images = plan.tensor(input.images);
+  if (!batch.pictures.empty()) {
+    backend.prepare_pictures(images, batch.pixels, batch.pictures, transforms, normalization);
+    return;
+  }
   if (batch.pixels.empty()) {
     if (images.dtype == DType::F32) {
       backend.copy_in(images, batch.normalized.data());

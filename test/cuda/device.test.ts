@@ -1,8 +1,16 @@
 import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
-import { info, Predictor, Trainer } from '../../lib/index.js';
+import { decodeImage, info, Predictor, resizeImage, Trainer } from '../../lib/index.js';
 import type { CountenanceError } from '../../lib/index.js';
-import { digest, makeModel, noise, runTypeScript, side, textEmbeddings } from '../api-support.js';
+import {
+  digest,
+  makeModel,
+  noise,
+  runTypeScript,
+  side,
+  textEmbeddings,
+  watchPictures,
+} from '../api-support.js';
 import { close, needEmulatedGpu, temporaryFolder } from './device-support.js';
 
 /**
@@ -145,6 +153,42 @@ describe('models on a GPU (the emulated one)', function () {
     const predictions = await predictor.predict([image, image, image]);
     assert.equal(predictions.length, 3);
     assert.deepEqual(predictions[0], predictions[2]);
+  });
+
+  it('resize the pictures of a Predictor, with the same bits as the host', async () => {
+    await using model = await makeModel({ device: 'cuda' });
+    // Frames of a camera, larger and smaller, the model's size in one axis and in both, a pixel.
+    const sizes = [
+      [160, 120],
+      [20, 45],
+      [side, 50],
+      [side, side],
+      [1, 1],
+    ] as const;
+    const pictures = sizes.map(([width, height], i) => {
+      const values = { length: width * height * 4 };
+      const data = Uint8Array.from(values, (_, k) => (k * (31 + i) + (k >> 5) * 7) % 256);
+      return { data, width, height, channels: 4 }; // its alpha is dropped
+    });
+    const predictor = new Predictor(model, { flip: true }); // mirrored as well
+    const handed = watchPictures(model);
+    const predictions = await predictor.predict(pictures);
+    handed.stop();
+    const widths = sizes.map(([width]) => width);
+    assert.deepEqual(handed.widths, [...widths, ...widths]);
+    const resized = await Promise.all(
+      pictures.map(async (picture) => {
+        const data = await resizeImage(await decodeImage(picture), side);
+        return { data, width: side, height: side };
+      }),
+    );
+    assert.deepEqual(await predictor.predict(resized), predictions);
+    const wide = { data: new Uint8Array(32_769 * 3), width: 32_769, height: 1 };
+    await assert.rejects(new Predictor(model).predict(wide), (error: CountenanceError) => {
+      assert.equal(error.code, 'ERR_IMAGE_SIZE');
+      assert.match(error.message, /32769 x 1 has a side of more than 32768 pixels/);
+      return true;
+    });
   });
 
   it('say how large a batch would fit where memory is short', async () => {

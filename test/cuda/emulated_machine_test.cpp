@@ -58,6 +58,32 @@ TEST(out_of_memory_tells_what_was_wanted_and_what_is_free) {
   CHECK(x.get(backend) == counted(5));
 }
 
+TEST(pictures_find_the_memory_of_those_before_them) {
+  const SavedHardware saved;
+  CudaBackend backend(0);
+  const Numbers out(backend, counted(2 * 4 * 4 * 3));
+  const Tensor images = tensor_of(out.tensor.f32(), {2, 4, 4, 3});
+  const std::vector<ImageTransform> transforms(2);
+  const auto prepare = [&](int64_t width, int64_t height) {
+    const std::vector<uint8_t> pixels(static_cast<size_t>(2 * width * height * 3), 128);
+    const std::vector<Picture> pictures(2, {width, height});
+    backend.prepare_pictures(images, pixels, pictures, transforms, {});
+    backend.synchronize();
+  };
+  for (int i = 0; i < 4; ++i) prepare(100, 80);  // every slot of the staging
+  const emulator::Resources before = emulator::resources();
+  for (const auto& [width, height] : {std::pair{100, 80}, {80, 100}, {3, 5}}) {
+    prepare(width, height);
+    CHECK(emulator::resources().blocks == before.blocks &&
+              emulator::resources().device_bytes == before.device_bytes,
+          width, " x ", height);
+  }
+  emulator::hardware().memory = size_t{40} << 20;
+  CHECK(error_code([&] { prepare(3000, 3000); }) == code::kOutOfMemory);
+  prepare(100, 80);  // nothing is broken by it
+  CHECK(out.get(backend)[0] == (128 / 255.0f - 0.485f) / 0.229f);
+}
+
 TEST(devices_are_counted_and_told_apart) {
   const SavedHardware saved;
   emulator::hardware().devices = 2;

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/arena.h"
+#include "core/resize.h"
 #include "harness.h"
 #include "train_fixture.h"
 
@@ -69,6 +70,48 @@ TEST(evaluator_takes_pixels_and_normalised_images_alike) {
   // The normalisation may be one multiplication and addition: a rounding of float32 an input.
   CHECK(error_of(of_pixels.logits, of_floats.logits) < 1e-5,
         error_of(of_pixels.logits, of_floats.logits));
+}
+
+TEST(evaluator_resizes_and_mirrors_pictures) {
+  Fixture f;
+  const std::vector<Picture> pictures = {{50, 41}, {7, 90}, {32, 32}};
+  const size_t image = 32 * 32 * 3;
+  std::vector<uint8_t> pixels;
+  std::vector<uint8_t> resized(pictures.size() * image);
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const auto& [width, height] = pictures[i];
+    std::vector<uint8_t> picture = BatchData(5, 32, i).pixels;
+    picture.resize(static_cast<size_t>(width * height * 3));
+    resize_bilinear(&resized[i * image], 32, 32, picture.data(), width, height, 3);
+    pixels.insert(pixels.end(), picture.begin(), picture.end());
+  }
+  const ImageBatch raw{3, pixels, {}, pictures};
+  const ImageBatch ready{3, resized, {}};
+  const Prediction plain = f.evaluator.run(ready, {});
+  CHECK(same_bits(f.evaluator.run(raw, {}).logits, plain.logits));
+
+  std::vector<uint8_t> mirrored(resized.size());
+  for (size_t i = 0; i < resized.size(); i += 3) {
+    const size_t column = i / 3 % 32;
+    std::copy_n(&resized[i], 3, &mirrored[i + 3 * (31 - column) - 3 * column]);
+  }
+  const Prediction flipped = f.evaluator.run({3, mirrored, {}}, {});
+  CHECK(!same_bits(flipped.logits, plain.logits));
+  for (const ImageBatch& batch : {raw, ready}) {
+    const Prediction got = f.evaluator.run(batch, {}, nullptr, {.flip = true});
+    CHECK(same_bits(got.logits, flipped.logits));
+  }
+
+  const auto code_of = [&](int64_t size, std::span<const Picture> sizes) {
+    return error_code([&] { f.evaluator.run({size, pixels, {}, sizes}, {}); });
+  };
+  CHECK(code_of(2, pictures) == code::kShapeMismatch);
+  CHECK(code_of(kMaxBatch + 1, pictures) == code::kBatchTooLarge);
+  CHECK(code_of(2, std::span(pictures).first(2)) == code::kShapeMismatch, "more bytes");
+  for (int64_t side : {int64_t{0}, int64_t{-1}, kMaxImageSide + 1, INT64_MAX}) {
+    const std::vector<Picture> wrong = {pictures[0], {side, 90}, pictures[2]};
+    CHECK(code_of(3, wrong) == code::kInvalidArgument, side);
+  }
 }
 
 TEST(evaluator_runs_may_be_begun_ahead) {

@@ -8,10 +8,10 @@
 #include <tuple>
 #include <vector>
 
+#include "core/resize.h"
 #include "crc32.h"
 #include "harness.h"
 #include "image/augment.h"
-#include "image/resize.h"
 #include "json.h"
 
 using namespace countenance;

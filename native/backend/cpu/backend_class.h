@@ -128,6 +128,10 @@ class CpuBackend final : public Backend {
 
   void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                       const Normalization& normalization) override;
+  void prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
+                        std::span<const Picture> pictures,
+                        std::span<const ImageTransform> transforms,
+                        const Normalization& normalization) override;
 
  private:
   static bool refused(Tensor gradient_scale) {

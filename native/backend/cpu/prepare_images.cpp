@@ -1,10 +1,12 @@
+#include "backend/prepared_images.h"
+
 #include "backend/cpu/simd.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-constexpr int kChannels = 3;
+constexpr int kChannels = kImageChannels;
 
 // (p / 255 - mean) / std of every pixel value, in torchvision's steps and roundings (to_tensor
 // divides by 255, normalize subtracts and divides): three divisions are too slow for every pixel
@@ -56,15 +58,7 @@ void CpuBackend::prepare_images(Tensor out, Tensor images,
   float* y = out.f32();
   const uint8_t* x = images.u8();
   ensure(images.shape == Shape({batch, size, size, kChannels}), "images of shape ", images.shape);
-  ensure(out.shape == images.shape, "prepared images of shape ", out.shape);
-  ensure(transforms.size() == static_cast<size_t>(batch), transforms.size(), " transforms for ",
-         batch, " images");
-  for (const ImageTransform& t : transforms) {
-    ensure(t.erase_top >= 0 && t.erase_left >= 0 && t.erase_height >= 0 && t.erase_width >= 0 &&
-               int64_t{t.erase_top} + t.erase_height <= size &&
-               int64_t{t.erase_left} + t.erase_width <= size,
-           "an erased rectangle leaves its image");
-  }
+  ensure_prepares(out, batch, transforms);
   const Levels levels(normalization);
   // The rows of all images together: even one large image keeps every thread busy.
   const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 14) / (size * kChannels));

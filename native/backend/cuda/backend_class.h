@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
@@ -138,6 +139,10 @@ class CudaBackend final : public Backend {
 
   void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                       const Normalization& normalization) override;
+  void prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
+                        std::span<const Picture> pictures,
+                        std::span<const ImageTransform> transforms,
+                        const Normalization& normalization) override;
 
  private:
   // The compute stream; makes this backend's device the thread's.
@@ -166,6 +171,8 @@ class CudaBackend final : public Backend {
   __nv_bfloat16* bf16_copy_to_update(Tensor weights);
   // To be called after anything else wrote to float32 memory.
   void written(Tensor tensor);
+  // So many bytes of pictures_, which grows where it has less.
+  std::byte* room_for_pictures(size_t bytes);
 
   int device_;
   std::string name_;
@@ -174,6 +181,7 @@ class CudaBackend final : public Backend {
   Stream compute_;
   std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
   std::unique_ptr<Staging> staging_;
+  DeviceMemory pictures_;               // of prepare_pictures, before they are resized
   DeviceMemory shifts_;                 // two uint64: always 0; the replayed recording's
   CudaRecording* recording_ = nullptr;  // the one under way
 };

@@ -1,11 +1,12 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/elementwise.h"
+#include "backend/cuda/image_transform.h"
 
 namespace countenance::cuda {
 
 namespace {
 
-constexpr int kChannels = 3;
+constexpr int kChannels = kImageChannels;
 // Images of one launch. Their transforms travel as a kernel parameter, of which there are 4 KiB.
 constexpr int kImages = 64;
 
@@ -13,7 +14,6 @@ struct Transforms {
   ImageTransform image[kImages];
 };
 
-// Crop, flip, normalise and erase, in torchvision's steps and roundings: (p / 255 - mean) / std.
 template <class T>
 struct PrepareImages {
   T* out;
@@ -24,16 +24,10 @@ struct PrepareImages {
 
   __device__ __forceinline__ float value(const ImageTransform& t, const uint8_t* image, int row,
                                          int column, int channel) const {
-    if (row >= t.erase_top && row < t.erase_top + t.erase_height && column >= t.erase_left &&
-        column < t.erase_left + t.erase_width) {
-      return 0.0f;
-    }
-    const int64_t y = int64_t{row} + t.shift_y;
-    const int64_t x = int64_t{t.flip ? size - 1 - column : column} + t.shift_x;
-    const bool inside = y >= 0 && y < size && x >= 0 && x < size;
-    const int pixel = inside ? image[(y * size + x) * kChannels + channel] : 0;
-    return (static_cast<float>(pixel) / 255.0f - normalization.mean[channel]) /
-           normalization.std[channel];
+    if (erased(t, row, column)) return 0.0f;
+    const Source from = source_of(t, size, row, column);
+    const int pixel = from.inside ? image[(from.y * size + from.x) * kChannels + channel] : 0;
+    return normalised(pixel, normalization, channel);
   }
 
   template <int N>
@@ -74,15 +68,7 @@ void CudaBackend::prepare_images(Tensor out, Tensor images,
   const int64_t batch = images.shape[0];
   const int64_t size = images.shape[1];
   ensure(images.shape == Shape({batch, size, size, kChannels}), "images of shape ", images.shape);
-  ensure(out.shape == images.shape, "prepared images of shape ", out.shape);
-  ensure(transforms.size() == static_cast<size_t>(batch), transforms.size(), " transforms for ",
-         batch, " images");
-  for (const ImageTransform& t : transforms) {
-    ensure(t.erase_top >= 0 && t.erase_left >= 0 && t.erase_height >= 0 && t.erase_width >= 0 &&
-               int64_t{t.erase_top} + t.erase_height <= size &&
-               int64_t{t.erase_left} + t.erase_width <= size,
-           "an erased rectangle leaves its image");
-  }
+  ensure_prepares(out, batch, transforms);
   const int64_t numbers = size * size * kChannels;
   ensure(kImages * numbers <= INT32_MAX, "images of ", size, " pixels a side are too large");
   with_activation(out.dtype, [&](auto type) {

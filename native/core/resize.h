@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "core/resize_axis.h"
 
 namespace countenance {
 
@@ -28,26 +29,14 @@ class Resizer {
   void run(uint8_t* out, const uint8_t* in) const;
 
  private:
-  // What one output coordinate is made of: `taps` input coordinates from `first` on.
-  struct Window {
-    int32_t first;
-    int32_t taps;
-    int32_t weights;  // index into Axis::weights
-  };
-  // One axis; no window when its two sizes agree and Pillow skips its pass.
-  struct Axis {
-    std::vector<Window> windows;
-    std::vector<int32_t> weights;
-  };
-  static Axis make_axis(int64_t out_size, int64_t size);
-
   int64_t out_width_;
   int64_t out_height_;
   int64_t width_;
   int64_t height_;
   int64_t channels_;
-  Axis horizontal_;
-  Axis vertical_;
+  // No window where an axis' two sizes agree and Pillow skips its pass.
+  ResizeAxis horizontal_;
+  ResizeAxis vertical_;
 };
 
 // Resizer for a single image.

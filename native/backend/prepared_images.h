@@ -1,0 +1,46 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backend/attributes.h"
+#include "core/error.h"
+#include "core/resize.h"
+#include "core/tensor.h"
+
+namespace countenance {
+
+inline constexpr int kImageChannels = 3;
+
+// What every backend checks before it makes `count` images `out` (B, S, S, 3).
+inline void ensure_prepares(const Tensor& out, int64_t count,
+                            std::span<const ImageTransform> transforms) {
+  const int64_t size = out.shape[1];
+  ensure(out.shape == Shape({count, size, size, kImageChannels}), "prepared images of shape ",
+         out.shape);
+  ensure(transforms.size() == static_cast<size_t>(count), transforms.size(), " transforms for ",
+         count, " images");
+  for (const ImageTransform& t : transforms) {
+    ensure(t.erase_top >= 0 && t.erase_left >= 0 && t.erase_height >= 0 && t.erase_width >= 0 &&
+               int64_t{t.erase_top} + t.erase_height <= size &&
+               int64_t{t.erase_left} + t.erase_width <= size,
+           "an erased rectangle leaves its image");
+  }
+}
+
+// Where each picture's bytes begin in `pixels`, and behind them where the last one's end.
+inline std::vector<size_t> picture_places(std::span<const uint8_t> pixels,
+                                          std::span<const Picture> pictures) {
+  std::vector<size_t> places = {0};
+  places.reserve(pictures.size() + 1);
+  for (const Picture& picture : pictures) {
+    check_image_side("width", picture.width);
+    check_image_side("height", picture.height);
+    places.push_back(places.back() +
+                     static_cast<size_t>(picture.width * picture.height * kImageChannels));
+  }
+  ensure(places.back() == pixels.size(), pixels.size(), " bytes for pictures of ", places.back());
+  return places;
+}
+
+}  // namespace countenance
