@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import ts from 'typescript';
+import * as countenance from '../lib/index.js';
 import { command } from './cli-support.js';
 import { temporaryDirectory } from './data-support.js';
 
@@ -35,6 +37,63 @@ function words(line: string): string[] {
   );
 }
 
+/** What blocks of code take as given, beside all that countenance exports. */
+const given = {
+  model: "import('countenance').Model",
+  predictor: "import('countenance').Predictor",
+  trainer: "import('countenance').Trainer",
+  mine: '(data: Uint8Array, width: number, height: number) => Promise<any[]>',
+  cameraFrames: 'AsyncIterable<Buffer>',
+  buffer: 'Buffer',
+  classes: 'string[]',
+  textEmbeddings: "import('countenance').TextEmbeddings",
+  signal: 'AbortSignal',
+  width: 'number',
+  height: 'number',
+  data: 'any',
+  options: 'any',
+  values: 'any',
+  app: 'any',
+  leftEye: 'any',
+  rightEye: 'any',
+  nose: 'any',
+  leftMouth: 'any',
+  rightMouth: 'any',
+};
+
+/** Packages that are not installed here. */
+const elsewhere = ['@vladmandic/human', 'onnxruntime-node'];
+
+/** Writes the pages' TypeScript, a module a block, and what it takes as given; the files' names. */
+function writeModules(folder: string): string[] {
+  const files: string[] = [];
+  const write = (name: string, text: string) => {
+    files.push(join(folder, name));
+    writeFileSync(files.at(-1)!, text);
+  };
+  const exported = Object.keys(countenance).map((name) => [
+    name,
+    `typeof import('countenance').${name}`,
+  ]);
+  write(
+    'given.d.ts',
+    [
+      ...elsewhere.map((name) => `declare module '${name}';`),
+      ...[...exported, ...Object.entries(given)].map(
+        ([name, type]) => `declare const ${name}: ${type};`,
+      ),
+      "type Readable = import('node:stream').Readable;",
+    ].join('\n'),
+  );
+  for (const page of pages) {
+    const text = readFileSync(join(root, page), 'utf8');
+    [...text.matchAll(/^```ts\n([\s\S]*?)^```/gm)].forEach(([, block], i) => {
+      write(`${page.replaceAll(/\W/g, '-')}-${i}.mts`, `${block}export {};\n`);
+    });
+  }
+  return files;
+}
+
 describe('documentation', function () {
   this.timeout(60_000);
   const temporary = temporaryDirectory();
@@ -62,6 +121,29 @@ describe('documentation', function () {
       }
     }
     assert.ok(count >= 20, `${count} commands were found`);
+  });
+
+  it('shows TypeScript that compiles against the package as it is installed', () => {
+    // Inside of the package, so that its name leads to its exports.
+    const folder = join(root, '.cache/docs');
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+    const files = writeModules(folder);
+    assert.ok(files.length >= 20, `${files.length} blocks of code were found`);
+    const program = ts.createProgram(files, {
+      ...{ noEmit: true, strict: true, noImplicitAny: false, skipLibCheck: true, types: ['node'] },
+      typeRoots: [join(root, 'node_modules/@types')],
+      target: ts.ScriptTarget.ES2022,
+      lib: ['lib.es2022.d.ts', 'lib.esnext.disposable.d.ts', 'lib.dom.d.ts'],
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    });
+    const problems = ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), {
+      getCanonicalFileName: (name) => name,
+      getCurrentDirectory: () => folder,
+      getNewLine: () => '\n',
+    });
+    assert.equal(problems, '');
   });
 
   it('links to files that are there', () => {
