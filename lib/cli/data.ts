@@ -105,8 +105,9 @@ export function describeInfo(info: DatasetInfo, limit: number): string {
       ...limited(duplicates.map(duplicateLine), limit),
     );
   }
+  const fine = duplicates.length > 0 ? 'nothing else is wrong' : 'nothing is wrong';
   lines.push(
-    problems.length === 0 ? 'nothing is wrong' : `${problems.length} problems`,
+    problems.length === 0 ? fine : `${problems.length} problems`,
     ...limited(problems.map(problemLine), limit),
   );
   return lines.join('\n');
