@@ -125,7 +125,7 @@ describe('documentation', function () {
 
   it('shows TypeScript that compiles against the package as it is installed', () => {
     // Inside of the package, so that its name leads to its exports.
-    const folder = join(root, '.cache/docs');
+    const folder = join(root, 'build/documentation');
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const files = writeModules(folder);

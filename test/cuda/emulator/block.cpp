@@ -10,6 +10,7 @@
 #include <sstream>
 #include <vector>
 
+#include "async_copies.h"
 #include "fiber.h"
 #include "warpgroup.h"
 
@@ -44,13 +45,6 @@ const char* name_of(State state) {
   return "?";
 }
 
-struct AsyncCopy {
-  void* to;
-  const void* from;
-  unsigned bytes;
-  int group;
-};
-
 struct Thread {
   Fiber fiber;
   uint3 index{};
@@ -58,8 +52,7 @@ struct Thread {
   State state = State::Ready;
   Site site;              // where it waits
   void* order = nullptr;  // ThreadSanitizer: what to acquire after waking
-  std::vector<AsyncCopy> copies;
-  int copy_group = 0;
+  AsyncCopies copies;
   bool unfenced = false;
   WarpgroupThread warpgroup;
 };
@@ -249,7 +242,6 @@ void run_block() {
     t.state = State::Ready;
     t.order = nullptr;
     t.copies.clear();
-    t.copy_group = 0;
     t.unfenced = false;
     t.warpgroup = {};
     t.fiber.start(&thread_main);
@@ -418,27 +410,20 @@ void enter_static_shared(void* variable, size_t bytes, uint64_t& last_block) {
 
 void async_copy_issue(void* to, const void* from, unsigned bytes) {
   const TsanBlindfold unseen;
-  Thread& self = *machine.running;
-  self.copies.push_back({to, from, bytes, self.copy_group});
+  machine.running->copies.issue(to, from, bytes);
 }
 
-void async_copy_commit() { ++machine.running->copy_group; }
+void async_copy_commit() { machine.running->copies.commit(); }
 
 void async_copy_wait(int groups_in_flight, CopyFunction copy) {
   Thread& self = *machine.running;
-  const int last = self.copy_group - groups_in_flight;  // groups before this one must be complete
-  bool copied = false;
-  for (const AsyncCopy& c : self.copies) {
-    if (c.group >= last) continue;
-    copy(c.to, c.from, c.bytes);
-    copied = true;
-  }
+  const bool copied = self.copies.finish(groups_in_flight, copy);
   const TsanBlindfold unseen;
   if (copied && !self.unfenced) {
     self.unfenced = true;
     ++machine.unfenced;
   }
-  std::erase_if(self.copies, [&](const AsyncCopy& c) { return c.group < last; });
+  self.copies.drop_finished(groups_in_flight);
 }
 
 bool unfenced_copies() { return machine.unfenced > 0; }
