@@ -7,7 +7,7 @@
 #include "addon/convert.h"
 #include "addon/device.h"
 #include "addon/instance.h"
-#include "core/resize.h"
+#include "backend/prepared_images.h"
 #include "core/thread_pool.h"
 
 namespace countenance::addon {
@@ -64,9 +64,7 @@ CopiedImages read_pictures(Napi::Value pictures, Napi::Value sides) {
   CopiedImages images{std::move(joined.bytes), {}};
   for (size_t i = 0; i < count; ++i) {
     const Picture picture{numbers[2 * i], numbers[2 * i + 1]};
-    check_image_side("width", picture.width);
-    check_image_side("height", picture.height);
-    const int64_t bytes = picture.width * picture.height * 3;
+    const int64_t bytes = picture_bytes(picture);
     if (joined.lengths[i] != static_cast<size_t>(bytes)) {
       fail(code::kShapeMismatch, "Expected ", bytes, " bytes for picture ", i, " of ",
            picture.width, " x ", picture.height, " but received ", joined.lengths[i]);

@@ -28,16 +28,20 @@ inline void ensure_prepares(const Tensor& out, int64_t count,
   }
 }
 
+// Bytes of a picture (height, width, 3); a side out of its range is ERR_INVALID_ARGUMENT.
+inline int64_t picture_bytes(const Picture& picture) {
+  check_image_side("width", picture.width);
+  check_image_side("height", picture.height);
+  return picture.width * picture.height * kImageChannels;
+}
+
 // Where each picture's bytes begin in `pixels`, and behind them where the last one's end.
 inline std::vector<size_t> picture_places(std::span<const uint8_t> pixels,
                                           std::span<const Picture> pictures) {
   std::vector<size_t> places = {0};
   places.reserve(pictures.size() + 1);
   for (const Picture& picture : pictures) {
-    check_image_side("width", picture.width);
-    check_image_side("height", picture.height);
-    places.push_back(places.back() +
-                     static_cast<size_t>(picture.width * picture.height * kImageChannels));
+    places.push_back(places.back() + static_cast<size_t>(picture_bytes(picture)));
   }
   ensure(places.back() == pixels.size(), pixels.size(), " bytes for pictures of ", places.back());
   return places;

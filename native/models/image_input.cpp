@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "core/resize.h"
+#include "backend/prepared_images.h"
 
 namespace countenance {
 
@@ -16,11 +16,7 @@ void validate_pictures(const ImageBatch& batch) {
     fail(code::kShapeMismatch, "Expected ", batch.size, " pictures but received ", count);
   }
   int64_t bytes = 0;  // kMaxBatch pictures of kMaxImageSide are far from its limit
-  for (const Picture& picture : batch.pictures) {
-    check_image_side("width", picture.width);
-    check_image_side("height", picture.height);
-    bytes += picture.width * picture.height * 3;
-  }
+  for (const Picture& picture : batch.pictures) bytes += picture_bytes(picture);
   if (batch.pixels.size() != static_cast<size_t>(bytes) || !batch.normalized.empty()) {
     fail(code::kShapeMismatch, "Expected ", bytes, " bytes for ", count,
          " RGB pictures but received ", batch.pixels.size());
