@@ -7,6 +7,7 @@
 #include "death.h"
 #include "device_array.h"
 #include "harness.h"
+#include "planted.h"
 
 // Bugs that are planted here and that the emulator must catch: a kernel test is worth as much as
 // this list is long.
@@ -30,13 +31,6 @@ std::string failure_of(const std::function<void(cudaStream_t)>& f) {
   }
   return "";
 }
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-const emulator::Order kOrders[] = {emulator::Order::Forward, emulator::Order::Reverse,
-                                   emulator::Order::Random};
 
 std::vector<float> counted(int n) {
   std::vector<float> values;

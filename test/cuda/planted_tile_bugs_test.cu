@@ -8,6 +8,7 @@
 #include "death.h"
 #include "device_array.h"
 #include "harness.h"
+#include "planted.h"
 
 // Bugs of kernels for tensor cores, planted here, that the emulator must catch: barriers missing
 // between the threads that fill shared memory and ldmatrix, and pipelines of cp.async that read a
@@ -21,9 +22,6 @@ namespace {
 
 // How a kernel with a planted bug shows it.
 enum class Seen { Nowhere, WrongNumbers, DataRace };
-
-const emulator::Order kOrders[] = {emulator::Order::Forward, emulator::Order::Reverse,
-                                   emulator::Order::Random};
 
 // run(): what the kernel computes. ThreadSanitizer ends the process at a race, so that it runs in
 // another one.
@@ -43,19 +41,6 @@ Seen seen(emulator::Order order, const std::vector<float>& expected, Run run) {
   }
   emulator::set_order(emulator::Order::Forward);
   return result;
-}
-
-std::vector<__nv_bfloat16> bf16(const std::vector<float>& values) {
-  std::vector<__nv_bfloat16> halves;
-  for (float v : values) halves.push_back(__float2bfloat16_rn(v));
-  return halves;
-}
-
-// Small integers, of which bfloat16 and the sums below are exact.
-std::vector<float> digits(int n, int seed) {
-  std::vector<float> values;
-  for (int i = 0; i < n; ++i) values.push_back(static_cast<float>((i * 7 + i / 5 + seed) % 9 - 4));
-  return values;
 }
 
 // ---- From registers through shared memory to ldmatrix ----

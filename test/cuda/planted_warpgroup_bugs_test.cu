@@ -6,6 +6,7 @@
 #include "death.h"
 #include "device_array.h"
 #include "harness.h"
+#include "planted.h"
 
 // Bugs of kernels for warpgroups, planted here, that the emulator must catch: fences, waits and
 // barriers missing around wgmma.
@@ -45,7 +46,7 @@ __global__ void warpgroup_kernel(float* out, const __nv_bfloat16* a, const __nv_
     cp_async_wait<0>();
     if (Bug != Planted::NoProxyFence) fence_for_wgmma();
     if (Bug != Planted::NoBarrier) __syncthreads();
-    if (Bug != Planted::EarlyRefill) fill(step + 1);
+    fill(step + 1);
     const __nv_bfloat16* now = stages + step % kStages * kStage;
     if (Bug == Planted::Divergent && thread < 16) {
       wgmma_fence();
@@ -56,10 +57,8 @@ __global__ void warpgroup_kernel(float* out, const __nv_bfloat16* a, const __nv_
       wgmma<false, false>(d, wgmma_operand(now + k, 16), wgmma_operand(now + 64 * 64 + k, 16));
     }
     wgmma_commit();
-    // The stage that is being read is filled anew.
-    if (Bug == Planted::EarlyRefill) fill(step + kStages);
+    if (Bug == Planted::EarlyRefill) fill(step + kStages);  // the stage that is being read
     if (Bug != Planted::NoWait || step + 1 == kSteps) wgmma_wait<Bug == Planted::NoWait ? 1 : 0>();
-    if (Bug == Planted::EarlyRefill) fill(step + 1);
   }
   const int lane = thread % kWarp;
   for (int i = 0; i < 32; ++i) {
@@ -70,25 +69,10 @@ __global__ void warpgroup_kernel(float* out, const __nv_bfloat16* a, const __nv_
   cp_async_wait<0>();
 }
 
-// Small integers, of which bfloat16 and the sums are exact.
-std::vector<float> digits(int seed) {
-  std::vector<float> values;
-  for (int i = 0; i < 64 * kDepth; ++i) {
-    values.push_back(static_cast<float>((i * 7 + i / 5 + seed) % 9 - 4));
-  }
-  return values;
-}
-
-std::vector<__nv_bfloat16> bf16(const std::vector<float>& values) {
-  std::vector<__nv_bfloat16> halves;
-  for (float v : values) halves.push_back(__float2bfloat16_rn(v));
-  return halves;
-}
-
 // "" where the numbers are right, else what is wrong.
 template <Planted Bug>
 std::string run() {
-  const std::vector<float> a = digits(2), b = digits(3);
+  const std::vector<float> a = digits(64 * kDepth, 2), b = digits(64 * kDepth, 3);
   const Stream stream = make_stream();
   const DeviceArray<__nv_bfloat16> left(bf16(a), stream), right(bf16(b), stream);
   const DeviceArray<float> out(std::vector<float>(64 * 64), stream);
@@ -122,11 +106,6 @@ std::string told(emulator::Order order) {
   return result;
 }
 
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
-const emulator::Order kOrders[] = {emulator::Order::Forward, emulator::Order::Reverse,
-                                   emulator::Order::Random};
-
 }  // namespace
 
 TEST(wgmma_as_it_should_be_passes) {
@@ -138,8 +117,8 @@ TEST(wgmma_as_it_should_be_passes) {
 
 TEST(wgmma_without_its_fences_is_found) {
   for (emulator::Order order : kOrders) {
-    CHECK(has(told<Planted::NoFence>(order), "without a wgmma_fence"));
-    CHECK(has(told<Planted::NoProxyFence>(order), "without fence_for_wgmma"));
+    CHECK(contains(told<Planted::NoFence>(order), "without a wgmma_fence"));
+    CHECK(contains(told<Planted::NoProxyFence>(order), "without fence_for_wgmma"));
   }
 }
 
@@ -154,12 +133,12 @@ TEST(wgmma_without_a_barrier_behind_the_copies_is_found) {
 TEST(a_stage_that_is_filled_while_wgmma_reads_it_is_found) {
   for (emulator::Order order : kOrders) {
     const std::string what = told<Planted::EarlyRefill>(order);
-    CHECK(has(what, "changed while") || has(what, "data race"), what);
+    CHECK(contains(what, "changed while") || contains(what, "data race"), what);
   }
 }
 
 TEST(wgmma_by_a_part_of_a_warp_is_found) {
-  CHECK(has(told<Planted::Divergent>(emulator::Order::Forward), "deadlock"));
+  CHECK(contains(told<Planted::Divergent>(emulator::Order::Forward), "deadlock"));
 }
 
 }  // namespace countenance::test
