@@ -3,8 +3,8 @@
  *
  * @packageDocumentation
  */
-export { Model, type ModelOutputs } from './model.js';
-export { Trainer, type StepResult, type TrainingBatch } from './trainer.js';
+export { Model, type ModelOutputs } from './model/model.js';
+export { Trainer, type StepResult, type TrainingBatch } from './train/trainer.js';
 export {
   Predictor,
   type PredictOptions,
@@ -12,7 +12,7 @@ export {
   type PredictorOptions,
   type StreamedPrediction,
   type StreamOptions,
-} from './predictor.js';
+} from './predict/predictor.js';
 export type { FacePrediction } from './predict/faces.js';
 export type { Embedding, Prediction } from './predict/prediction.js';
 export { evaluate, type Evaluation, type EvaluateOptions } from './model/evaluate.js';

@@ -10,7 +10,7 @@ import {
   type StateDict,
   type TrainingEvent,
 } from '../lib/index.js';
-import { internalsOf } from '../lib/model.js';
+import { internalsOf } from '../lib/model/model.js';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
 import { Random } from '../lib/philox.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { ConfusionMatrix } from '../lib/metrics.js';
-import { rejectsWith } from './data-support.js';
+import { rejectsWith } from './data/data-support.js';
 
 const close = (actual: number, expected: number): void =>
   assert.ok(Math.abs(actual - expected) < 1e-12, `${actual} is not ${expected}`);

@@ -25,9 +25,24 @@ import { testNode } from './test-node.mjs';
 import { installPeers } from './test-peers.mjs';
 
 /** The tests that need nothing but the library. */
-const ordinaryTests = ['test/*.test.ts', 'test/weights/*.test.ts'];
+const ordinaryTests = [
+  '.',
+  'addon',
+  'bench',
+  'cli',
+  'data',
+  'export',
+  'faces',
+  'images',
+  'model',
+  'predict',
+  'project',
+  'text',
+  'train',
+  'weights',
+].map((folder) => (folder === '.' ? 'test/*.test.ts' : `test/${folder}/*.test.ts`));
 /** Those that measure how late a timer is: nothing else runs beside them. */
-const timedTests = ['test/concurrency.test.ts', 'test/predictor.test.ts'];
+const timedTests = ['test/predict/concurrency.test.ts', 'test/predict/predictor.test.ts'];
 
 /** Mocha's command line for the test files among the arguments, or for `all`. */
 function mochaArguments(args, all = ordinaryTests) {

@@ -3,7 +3,7 @@ import { openDataset } from '../data/registry.js';
 import { limitDataset } from '../data/subset.js';
 import { summariseDataset } from '../data/dataset.js';
 import { describeMapping } from '../data/shared-classes.js';
-import { Model } from '../model.js';
+import { Model } from '../model/model.js';
 import { evaluate, evaluatedClasses, type EvaluateOptions } from '../model/evaluate.js';
 import { writeFileAtomic } from '../weights/atomic.js';
 import {

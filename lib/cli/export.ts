@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { Option, type Command } from 'commander';
 import { exportOnnx, onnxInputs, type OnnxInput } from '../export/onnx.js';
 import { exportNames } from '../model/export.js';
-import { Model } from '../model.js';
+import { Model } from '../model/model.js';
 import { formatOf, weightFormats, type WeightFileFormat } from '../weights/write.js';
 import { addJsonOption, examples, exitStatus } from './options.js';
 import { Output, type Context } from './output.js';

@@ -1,7 +1,7 @@
 import { CountenanceError } from '../errors.js';
 import { decodeImage } from '../images/decode.js';
 import type { FacePrediction } from '../predict/faces.js';
-import type { Predictor } from '../predictor.js';
+import type { Predictor } from '../predict/predictor.js';
 import type { RawImage } from '../types.js';
 import type { Output } from './output.js';
 import { PredictionColumns } from './prediction-columns.js';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CountenanceError } from '../errors.js';
-import { Predictor, type StreamedPrediction } from '../predictor.js';
+import { Predictor, type StreamedPrediction } from '../predict/predictor.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { loadTextEmbeddings } from '../text/file.js';
 import {

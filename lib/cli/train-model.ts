@@ -6,7 +6,7 @@ import { mixDatasets } from '../data/mix.js';
 import { limitDataset, selectClasses } from '../data/subset.js';
 import { CountenanceError } from '../errors.js';
 import { kindOf, readRegularFile } from '../files.js';
-import { Model } from '../model.js';
+import { Model } from '../model/model.js';
 import { modelFiles, readModelDirectory } from '../model/directory.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { loadTextEmbeddings } from '../text/file.js';

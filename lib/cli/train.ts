@@ -10,7 +10,7 @@ import type { TrainingLog } from '../train/logs/log.js';
 import { TensorBoardLog } from '../train/logs/tensorboard-log.js';
 import { presets } from '../train/presets.js';
 import { schedules } from '../train/schedule.js';
-import { Trainer } from '../trainer.js';
+import { Trainer } from '../train/trainer.js';
 import { Interrupt } from './interrupt.js';
 import {
   addDeviceOptions,

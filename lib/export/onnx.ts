@@ -1,5 +1,5 @@
 import { invalidArgument, throwIfAborted } from '../errors.js';
-import { internalsOf, Model } from '../model.js';
+import { internalsOf, Model } from '../model/model.js';
 import { checkChoice, type ModelConfig } from '../model/config.js';
 import { preprocessorJson } from '../model/directory.js';
 import { inTurns, readState } from '../model/state.js';

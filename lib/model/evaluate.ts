@@ -4,7 +4,7 @@ import { DataLoader } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
 import { shareClasses, type ClassMapping } from '../data/shared-classes.js';
 import { ConfusionMatrix, type Metrics } from '../metrics.js';
-import type { Model } from '../model.js';
+import type { Model } from './model.js';
 import { checkChoice } from './config.js';
 import { forwardImages } from './mirror.js';
 import { resizeImage } from './resize.js';

@@ -1,5 +1,5 @@
 import { inSlices } from '../slices.js';
-import { internalsOf, type Model, type ModelOutputs } from '../model.js';
+import { internalsOf, type Model, type ModelOutputs } from './model.js';
 import type { RawImage, TensorData } from '../types.js';
 
 /**

@@ -2,7 +2,7 @@ import { CountenanceError, throwIfAborted, toCountenanceError } from '../errors.
 import { Limiter } from '../data/limiter.js';
 import { decodeImage } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
-import type { Model } from '../model.js';
+import type { Model } from '../model/model.js';
 import { embeddingWidth } from '../model/config.js';
 import { forwardPictures } from '../model/mirror.js';
 import { checkResizable, resizeImage } from '../model/resize.js';

@@ -5,7 +5,7 @@ import type { SamplingName } from '../data/sampling.js';
 import { CountenanceError, messageOf } from '../errors.js';
 import { kindOf, checkDirectory, readRegularFile } from '../files.js';
 import { callNative } from '../load-native.js';
-import type { ModelInternals } from '../model.js';
+import type { ModelInternals } from '../model/model.js';
 import type { CardDetails } from '../model/card.js';
 import { insideDirectory, modelFiles } from '../model/directory.js';
 import { checkState, inTurns } from '../model/state.js';

@@ -6,7 +6,7 @@ import { classShares, weightsOf } from '../data/sampling.js';
 import { alignClasses, stratifiedSplit } from '../data/subset.js';
 import { invalidArgument, throwIfAborted } from '../errors.js';
 import type { Metrics } from '../metrics.js';
-import type { Model, ModelInternals } from '../model.js';
+import type { Model, ModelInternals } from '../model/model.js';
 import type { CardDetails } from '../model/card.js';
 import { without } from '../model/config.js';
 import { resizeImage } from '../model/resize.js';

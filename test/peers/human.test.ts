@@ -13,8 +13,8 @@ import {
 } from '../../lib/index.js';
 import { similarity } from '../../lib/faces/align.js';
 import { makeModel } from '../api-support.js';
-import { command, jsonLines } from '../cli-support.js';
-import { temporaryDirectory } from '../data-support.js';
+import { command, jsonLines } from '../cli/support.js';
+import { temporaryDirectory } from '../data/data-support.js';
 import { peer } from './support.js';
 
 /** The photo of people that comes with the package: none is in this repository. */

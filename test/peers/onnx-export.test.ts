@@ -10,8 +10,8 @@ import {
   type OnnxInput,
 } from '../../lib/index.js';
 import { Random } from '../../lib/philox.js';
-import { command } from '../cli-support.js';
-import { temporaryDirectory } from '../data-support.js';
+import { command } from '../cli/support.js';
+import { temporaryDirectory } from '../data/data-support.js';
 import { onnxruntime, type OnnxTensor } from './support.js';
 
 /** Weights whose every part shows in the result: no norm is the identity, no bias is zero. */

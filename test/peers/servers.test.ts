@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import ts from 'typescript';
 import { Predictor, type Model } from '../../lib/index.js';
 import { faces, makeModel } from '../api-support.js';
-import { temporaryDirectory } from '../data-support.js';
+import { temporaryDirectory } from '../data/data-support.js';
 
 const root = join(__dirname, '../..');
 const peers = (...parts: string[]): string =>

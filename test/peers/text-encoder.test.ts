@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipTextEncoder, embedText, loadTextEmbeddings, Model } from '../../lib/index.js';
-import { command, jsonLines } from '../cli-support.js';
-import { rejectsWith, temporaryDirectory } from '../data-support.js';
+import { command, jsonLines } from '../cli/support.js';
+import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { onnxruntime, peer } from './support.js';
 import { vocabulary, writeTinyClip } from './tiny-clip.js';
 

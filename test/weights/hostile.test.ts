@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../lib/errors.js';
 import { Random } from '../../lib/philox.js';
 import { openWeights } from '../../lib/weights/open.js';
 import { encodeSafetensors } from '../../lib/weights/safetensors.js';
-import { rejectsWith, temporaryDirectory } from '../data-support.js';
+import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { makePyTorch, makeZip, pickle } from './pickle-builder.js';
 import { pytorchFixture, readAll, survives } from './support.js';
 

@@ -5,7 +5,7 @@ import { type Model, type StateDict, type TensorData } from '../../lib/index.js'
 import { elementCount } from '../../lib/types.js';
 import { matchNames, type Match, type NamedShape } from '../../lib/weights/names/match.js';
 import { digest, makeModel } from '../api-support.js';
-import { rejectsWith } from '../data-support.js';
+import { rejectsWith } from '../data/data-support.js';
 
 type Shapes = Map<string, readonly number[]>;
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { writeWeights, type StateDict, type TensorData } from '../../lib/index.js';
 import { Random } from '../../lib/philox.js';
 import { makeModel } from '../api-support.js';
-import { temporaryDirectory } from '../data-support.js';
+import { temporaryDirectory } from '../data/data-support.js';
 import { findPython, runPython } from './support.js';
 
 interface Network {

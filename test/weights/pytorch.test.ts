@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { openWeights } from '../../lib/weights/open.js';
-import { rejectsWith, temporaryDirectory } from '../data-support.js';
+import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { pytorchFixture, pytorchFixtures } from './support.js';
 
 describe('PyTorch files', function () {

@@ -3,8 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { openWeights, writeWeights, type Model, type TensorData } from '../../lib/index.js';
 import { digest, makeModel } from '../api-support.js';
-import { command } from '../cli-support.js';
-import { rejectsWith, temporaryDirectory } from '../data-support.js';
+import { command } from '../cli/support.js';
+import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { findPython, findTorches, readAll, runPython } from './support.js';
 
 /** Names that need care, an empty tensor, no dimension, and bits that a text would lose. */

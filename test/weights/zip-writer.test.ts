@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { encodeZip } from '../../lib/weights/pytorch/zip-writer.js';
-import { rejectsWith } from '../data-support.js';
+import { rejectsWith } from '../data/data-support.js';
 
 /** Content of so many bytes, none of which is there: reading one would fail the test. */
 function claimed(length: number): Uint8Array {

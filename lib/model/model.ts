@@ -1,0 +1,387 @@
+import { join } from 'node:path';
+import { CountenanceError, checkInteger, throwIfAborted } from '../errors.js';
+import type { TensorLike } from '../images/input.js';
+import { awaitNative, callNative, nativeAddon } from '../load-native.js';
+import type { NativeModel, NativeOutputs } from '../native.js';
+import { modelCard, type CardDetails } from './card.js';
+import {
+  embeddingWidth,
+  resolveConfig,
+  resolveRunOptions,
+  type ModelConfig,
+  type ModelOptions,
+  type RunOptions,
+} from './config.js';
+import {
+  configJson,
+  insideDirectory,
+  modelFiles,
+  preprocessorJson,
+  readModelDirectory,
+} from './directory.js';
+import { renameState, type SaveWeightsOptions } from './export.js';
+import { Gate } from './gate.js';
+import { isTensor, readTensor, toBatch, type ImageBatch } from './images.js';
+import { pickWeights, type InitializeOptions, type InitializeReport } from './initialize.js';
+import * as state from './state.js';
+import {
+  selectTextEmbeddings,
+  validateTextEmbeddings,
+  type TextEmbeddings,
+} from '../text/embeddings.js';
+import { encodeTextEmbeddings } from '../text/file.js';
+import { elementCount, type StateDict, type TensorData } from '../types.js';
+import type { FileContent } from '../weights/atomic.js';
+import { saveDirectory } from '../weights/directory.js';
+import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
+import { formatOf, writeWeights } from '../weights/write.js';
+
+/** What {@link Model.forward} gives for B images of K classes. */
+export interface ModelOutputs {
+  /** (B, K): logit scale times the cosine of representation and text embedding. */
+  readonly logits: TensorData;
+  /** (B, 512): facial expression representation f_e. */
+  readonly expression: TensorData;
+  /** (B, 512): neutral representation f_n. */
+  readonly neutral: TensorData;
+}
+
+/** What the trainer and the predictor may touch of a model. */
+export interface ModelInternals {
+  readonly native: NativeModel;
+  readonly gate: Gate;
+  /** Runs a forward pass of `size` images when it is its turn. */
+  readonly run: (size: number, pass: () => Promise<NativeOutputs>) => Promise<ModelOutputs>;
+  /** All files of the model's directory. The caller holds the gate alone. */
+  readonly files: (details?: CardDetails) => Promise<Map<string, FileContent>>;
+  /** Loads weights. The caller holds the gate alone. */
+  readonly restore: (tensors: ReadonlyMap<string, TensorData>, what: string) => Promise<void>;
+}
+
+/** The inside of a model, for this package only. @internal */
+export let internalsOf: (model: Model) => ModelInternals;
+
+/**
+ * A network with its weights and its text embeddings, on one device.
+ *
+ * A model holds memory outside JavaScript's: `close()` it, or declare it with `await using`.
+ *
+ * @example
+ * const model = await Model.create({
+ *   backbone: 'resnet18',
+ *   inputSize: 112,
+ *   textEmbeddings: await loadTextEmbeddings('clip.safetensors'),
+ * });
+ * const { logits } = await model.forward({ images }); // images: Uint8Array (B, 112, 112, 3)
+ * await model.save('my-model');
+ */
+export class Model {
+  /** What the model is: backbone, input size, classes, ... */
+  readonly config: ModelConfig;
+  /** Its text embeddings, a row a class, in the order of `config.classes`. */
+  readonly textEmbeddings: TextEmbeddings & { readonly classes: readonly string[] };
+  /** Where it runs, such as `cpu (avx512)` or `cuda:0 (NVIDIA H100)`. */
+  readonly device: string;
+  /** Number of trainable values. */
+  readonly parameterCount: number;
+  readonly #native: NativeModel;
+  readonly #gate = new Gate();
+  #closed = false;
+
+  static {
+    internalsOf = (model) => model.#internals();
+  }
+
+  private constructor(config: ModelConfig, text: TextEmbeddings, native: NativeModel) {
+    this.config = Object.freeze(config);
+    this.textEmbeddings = { ...text, classes: config.classes };
+    this.device = native.device;
+    this.parameterCount = native
+      .tensors()
+      .reduce((sum, { trainable, shape }) => sum + (trainable ? elementCount(shape) : 0), 0);
+    this.#native = native;
+  }
+
+  /**
+   * Makes a model with random weights, as PyTorch would initialise them; equal seeds give equal weights.
+   *
+   * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_TEXT_EMBEDDINGS, ERR_SHAPE_MISMATCH,
+   *   ERR_NOT_FINITE, ERR_ZERO_NORM, ERR_DEVICE_UNAVAILABLE, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_LOAD
+   */
+  static async create(options: ModelOptions): Promise<Model> {
+    const config = resolveConfig(options);
+    const text = selectTextEmbeddings(
+      validateTextEmbeddings({ source: 'given as numbers', ...options.textEmbeddings }),
+      config.classes,
+    );
+    if (text.shape[1] !== embeddingWidth) {
+      throw new CountenanceError(
+        'ERR_TEXT_EMBEDDINGS',
+        `Expected text embeddings of dimension ${embeddingWidth} but received ${text.shape[1]}`,
+      );
+    }
+    const seed = checkInteger(options.seed ?? 0, 'seed', 0);
+    const run = resolveRunOptions(options);
+    const native = await awaitNative(() =>
+      nativeAddon().createModel({
+        backbone: config.backbone,
+        inputSize: config.inputSize,
+        patchSize: config.patchSize,
+        dropPath: config.dropPath,
+        text: text.data,
+        classes: config.classes.length,
+        neutral: config.classes.indexOf(config.neutral),
+        logitScale: config.logitScale,
+        seed,
+        ...run,
+      }),
+    );
+    callNative(() =>
+      native.setNormalization(
+        Float32Array.from(config.imageMean),
+        Float32Array.from(config.imageStd),
+      ),
+    );
+    warnOfFallback(native.fallback);
+    return new Model(config, text, native);
+  }
+
+  /**
+   * Reads a model directory written by {@link Model.save} or by training.
+   *
+   * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_CHECKPOINT,
+   *   ERR_SAFETENSORS, ERR_SHAPE_MISMATCH, ERR_DEVICE_UNAVAILABLE; each names the file
+   * @example
+   * await using model = await Model.load('my-model', { device: 'cpu' });
+   */
+  static async load(
+    directory: string,
+    options: RunOptions & { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Model> {
+    const { signal } = options;
+    throwIfAborted(signal, 'Loading the model');
+    const run = resolveRunOptions(options);
+    const read = await readModelDirectory(directory);
+    const file = join(directory, modelFiles.weights);
+    const { tensors } = await insideDirectory(directory, () => readSafetensors(file, { signal }));
+    const model = await Model.create({ ...read.options, ...run });
+    try {
+      throwIfAborted(signal, 'Loading the model');
+      await model.#gate.alone(() => model.#restore(tensors, `'${file}'`));
+      return model;
+    } catch (error) {
+      model.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Runs the network in evaluation mode, off the main thread.
+   *
+   * @param input images: uint8 RGB (B, S, S, 3), normalised here; or float32 already normalised, in the
+   *   same order or as `{ data, layout: 'NCHW' }`: copied before this returns. Or a TensorFlow.js tensor
+   *   (B, S, S, 3), int32 of 0..255 or float32 normalised: read before the promise is settled.
+   * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE,
+   *   ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size that would fit), ERR_CLOSED
+   * @example
+   * const { logits, expression, neutral } = await model.forward({ images });
+   * logits.shape; // [B, 7]
+   * const tensor = tf.tensor(logits.data, [...logits.shape]);
+   */
+  async forward(input: { readonly images: ImageBatch | TensorLike }): Promise<ModelOutputs> {
+    this.#requireOpen();
+    const { inputSize } = this.config;
+    const given = isTensor(input.images) ? await readTensor(input.images, inputSize) : input.images;
+    const { images, size } = toBatch(given, inputSize);
+    // Copied now: the job may have to wait for its turn.
+    const copy = this.#gate.busy ? images.slice() : images;
+    return this.#run(size, () => this.#native.forward(copy, size));
+  }
+
+  async #run(size: number, pass: () => Promise<NativeOutputs>): Promise<ModelOutputs> {
+    const outputs = await this.#gate.beside(() => {
+      this.#requireOpen();
+      return awaitNative(pass);
+    });
+    return {
+      logits: { shape: [size, this.config.classes.length], data: outputs.logits },
+      expression: { shape: [size, embeddingWidth], data: outputs.expression },
+      neutral: { shape: [size, embeddingWidth], data: outputs.neutral },
+    };
+  }
+
+  /**
+   * A copy of all weights and running statistics under PyTorch's names and in its layouts.
+   *
+   * @throws CountenanceError ERR_BUSY while the model works, ERR_CLOSED
+   * @example
+   * model.stateDict().get('encoder.conv1.weight'); // { shape: [64, 3, 7, 7], data: Float32Array }
+   */
+  stateDict(): StateDict {
+    this.#requireIdle();
+    const result: StateDict = new Map();
+    state.atOnce(state.readState(this.#native, result));
+    return result;
+  }
+
+  /**
+   * Loads weights by name; nothing is changed where anything is wrong. `num_batches_tracked` is passed
+   * over.
+   *
+   * @param options.strict false leaves out what does not fit instead of refusing it. Default true.
+   * @returns how the names and shapes differed
+   * @throws CountenanceError ERR_SHAPE_MISMATCH listing every name that is missing, unexpected or of
+   *   another shape; ERR_NOT_FINITE, ERR_INVALID_ARGUMENT, ERR_BUSY, ERR_CLOSED
+   */
+  loadStateDict(
+    tensors: ReadonlyMap<string, TensorData>,
+    options: { readonly strict?: boolean } = {},
+  ): state.StateDifference {
+    this.#requireIdle();
+    state.atOnce(state.checkState(tensors, 'the state dict'));
+    const { fitting, ...difference } = state.compareState(this.#native.tensors(), tensors);
+    const error = state.differenceError(difference, 'The state dict');
+    if (error && options.strict !== false) throw error;
+    state.atOnce(state.writeState(this.#native, tensors, fitting));
+    return difference;
+  }
+
+  /**
+   * Starts from weights made elsewhere: every tensor that is found under a name of a known family
+   * (torchvision, timm, Microsoft, Hugging Face, SwinFace, the authors', our own; see docs/weights.md) is
+   * taken, the others stay as they are, and the report says which. Nothing is changed where anything is
+   * wrong.
+   *
+   * @param weights a file or directory as {@link openWeights} takes it (safetensors, shards, PyTorch),
+   *   or tensors by name
+   * @throws CountenanceError ERR_SHAPE_MISMATCH where nothing fits, or listing what has another shape;
+   *   ERR_FILE_NOT_FOUND, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE, ERR_NOT_FINITE,
+   *   ERR_UNSUPPORTED, ERR_ABORTED, ERR_CLOSED
+   * @example
+   * const report = await model.initialize('resnet18_msceleb.pth');
+   * report.source; // 'ResNet-18 of torchvision, timm or MS-Celeb-1M'
+   * report.matched.length; // 100
+   * report.ignored; // [ 'state_dict.fc.weight', ... ]
+   */
+  async initialize(
+    weights: string | ReadonlyMap<string, TensorData>,
+    options: InitializeOptions = {},
+  ): Promise<InitializeReport> {
+    this.#requireOpen();
+    const picked = await pickWeights(weights, options, this.#native.tensors());
+    await this.#gate.alone(async () => {
+      this.#requireOpen();
+      await state.inTurns(state.writeState(this.#native, picked.tensors, picked.report.matched));
+    });
+    return picked.report;
+  }
+
+  /**
+   * Writes all weights and running statistics into one file for other programs: safetensors, or a file
+   * that `torch.load(file, weights_only=True)` reads as a state dict.
+   *
+   * @throws CountenanceError ERR_WRITE naming the file and the reason, ERR_INVALID_ARGUMENT, ERR_CLOSED
+   * @example
+   * await model.saveWeights('model.pth');
+   * await model.saveWeights('encoder.safetensors', { names: 'encoder' });
+   */
+  async saveWeights(file: string, options: SaveWeightsOptions = {}): Promise<void> {
+    this.#requireOpen();
+    const format = options.format ?? formatOf(file);
+    const weights: StateDict = new Map();
+    await this.#gate.alone(async () => {
+      this.#requireOpen();
+      await state.inTurns(state.readState(this.#native, weights));
+    });
+    await writeWeights(file, renameState(weights, options.names), format);
+  }
+
+  /**
+   * Writes the model directory: config.json, model.safetensors, preprocessor_config.json,
+   * text_embeddings.safetensors and README.md, all of them or none.
+   *
+   * @param details what the model card shall tell beside the model itself
+   * @throws CountenanceError ERR_WRITE that names the directory and the reason; ERR_CLOSED
+   */
+  async save(directory: string, details: CardDetails = {}): Promise<void> {
+    this.#requireOpen();
+    const files = await this.#gate.alone(() => this.#files(details));
+    await saveDirectory(directory, files);
+  }
+
+  /**
+   * Frees the memory. Work under way rejects with ERR_ABORTED; using the model later is ERR_CLOSED.
+   * May be called again.
+   */
+  close(): void {
+    this.#closed = true;
+    this.#native.close();
+  }
+
+  /** {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** {@link close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await this.#gate.idle();
+  }
+
+  #requireOpen(): void {
+    if (this.#closed) throw new CountenanceError('ERR_CLOSED', 'The model was used after close()');
+  }
+
+  #requireIdle(): void {
+    this.#requireOpen();
+    if (!this.#gate.busy) return;
+    throw new CountenanceError('ERR_BUSY', 'The model is busy: wait for its running work to end');
+  }
+
+  async #files(details?: CardDetails): Promise<Map<string, FileContent>> {
+    this.#requireOpen();
+    const weights: StateDict = new Map();
+    await state.inTurns(state.readState(this.#native, weights));
+    const { config, textEmbeddings, parameterCount } = this;
+    return new Map<string, FileContent>([
+      [modelFiles.config, configJson(config)],
+      [modelFiles.preprocessor, preprocessorJson(config)],
+      [modelFiles.text, encodeTextEmbeddings(textEmbeddings)],
+      [modelFiles.weights, encodeSafetensors(weights, { format: 'pt' })],
+      [modelFiles.card, modelCard(config, textEmbeddings, parameterCount, details)],
+    ]);
+  }
+
+  async #restore(tensors: ReadonlyMap<string, TensorData>, what: string): Promise<void> {
+    await state.inTurns(state.checkState(tensors, what));
+    const { fitting, ...difference } = state.compareState(this.#native.tensors(), tensors);
+    const error = state.differenceError(difference, what);
+    if (error) throw error;
+    await state.inTurns(state.writeState(this.#native, tensors, fitting));
+  }
+
+  #internals(): ModelInternals {
+    this.#requireOpen();
+    return {
+      native: this.#native,
+      gate: this.#gate,
+      run: (size, pass) => this.#run(size, pass),
+      files: (details) => this.#files(details),
+      restore: (tensors, what) => this.#restore(tensors, what),
+    };
+  }
+}
+
+const warnings = new Set<string>();
+
+/** Says once in a process that a GPU which is there is not used. */
+function warnOfFallback(reason: string): void {
+  if (reason === '' || warnings.has(reason)) return;
+  warnings.add(reason);
+  process.emitWarning(`The CPU is used because no GPU can be: ${reason}`, {
+    type: 'CountenanceWarning',
+    code: 'ERR_DEVICE_UNAVAILABLE',
+    detail: "Say device: 'cpu' to do without this warning.",
+  });
+}

@@ -1,0 +1,341 @@
+import { CountenanceError, checkInteger, invalidArgument } from '../errors.js';
+import { describeImage } from '../images/decode.js';
+import type { FaceDetector } from '../faces/detector.js';
+import type { ImageInput } from '../images/input.js';
+import { Model } from '../model/model.js';
+import { checkPositive, type ModelConfig, type RunOptions } from '../model/config.js';
+import { checkDetector, cutFaces, toFacePrediction, type FacePrediction } from './faces.js';
+import { runPipeline, type Outcome } from './pipeline.js';
+import { toPrediction, type Embedding, type Prediction } from './prediction.js';
+import { TextHead, type GivenEmbeddings } from './text-head.js';
+
+/** Options of {@link Predictor}. */
+export interface PredictorOptions {
+  /** Most images of a forward pass; larger inputs are cut. Default 32, at most 4096. */
+  readonly maxBatch?: number;
+  /** Finds the faces of whole photos, for {@link Predictor.predictFaces}. */
+  readonly faces?: FaceDetector;
+  /**
+   * Test-time flip: scores come from the mean of the logits of each image and of its mirror image, at
+   * twice the time. Representations and intensity stay those of the image. Default false.
+   */
+  readonly flip?: boolean;
+}
+
+/** Options of {@link Predictor.load}. */
+export interface PredictorLoadOptions extends PredictorOptions, RunOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of one call. */
+export interface PredictOptions {
+  /** Stops the work: ERR_ABORTED. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of {@link Predictor.predictStream}. */
+export interface StreamOptions extends PredictOptions {
+  /**
+   * Told of each image that could not be decoded; the stream goes on without it. Where it is left out,
+   * the first such image ends the stream with its error.
+   */
+  readonly onError?: (error: CountenanceError, image: ImageInput, index: number) => void;
+}
+
+/** A prediction of {@link Predictor.predictStream}. */
+export interface StreamedPrediction extends Prediction {
+  /** The image as the source gave it. */
+  readonly image: ImageInput;
+  /** Its place in the source, counted from 0. */
+  readonly index: number;
+}
+
+/** What became of an image that could be decoded. */
+type Success = Extract<Outcome, { logits: Float32Array }>;
+
+/**
+ * Tells the expressions of faces. Pictures are decoded and resized beside the network's work, all of it
+ * off the main thread; any number of calls may run at once.
+ *
+ * A predictor that was loaded holds memory outside JavaScript's: `close()` it, or declare it with
+ * `await using`.
+ *
+ * @example
+ * await using predictor = await Predictor.load('my-model');
+ * const { label, score, intensity } = await predictor.predict('face.jpg');
+ * // 'happiness', 0.98, 0.48
+ */
+export class Predictor {
+  /** The model it asks. */
+  readonly model: Model;
+  /** Most images of a forward pass. */
+  readonly maxBatch: number;
+  readonly #faces: FaceDetector | undefined;
+  /** Whether scores are averaged with those of the mirror image. */
+  readonly flip: boolean;
+  #ownsModel = false;
+  #closed = false;
+  #head: TextHead | undefined;
+
+  /**
+   * Uses a model that is open already and stays the caller's: `close()` leaves it open.
+   *
+   * @throws CountenanceError ERR_INVALID_ARGUMENT
+   * @example
+   * const predictor = new Predictor(model);
+   */
+  constructor(model: Model, options: PredictorOptions = {}) {
+    if (!(model instanceof Model)) throw invalidArgument('a Model', 'model', model);
+    this.model = model;
+    this.maxBatch = checkMaxBatch(options);
+    this.#faces = checkDetector(options.faces);
+    this.flip = checkFlip(options);
+  }
+
+  /**
+   * Opens a model directory for predictions.
+   *
+   * @throws CountenanceError what {@link Model.load} throws
+   * @example
+   * const predictor = await Predictor.load('my-model', { device: 'cpu', maxBatch: 64 });
+   */
+  static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
+    checkMaxBatch(options);
+    checkDetector(options.faces);
+    checkFlip(options);
+    const predictor = new Predictor(await Model.load(directory, options), options);
+    predictor.#ownsModel = true;
+    return predictor;
+  }
+
+  /** What the model is: input size, the classes it was trained for, ... */
+  get config(): ModelConfig {
+    return this.model.config;
+  }
+
+  /** The classes of the predictions: the model's, or those of {@link withClasses}. */
+  get classes(): readonly string[] {
+    return this.#head?.classes ?? this.config.classes;
+  }
+
+  /**
+   * A predictor of other expressions with the same model, which needs no training: representations of
+   * faces are compared with the text embeddings given here. These must come from the text encoder whose
+   * embeddings the model was trained with; a model trained with synthetic ones knows no language.
+   *
+   * The new predictor uses this one's model and leaves it open; once the model is closed, neither works.
+   *
+   * @param text raw text embeddings with class names, 512 values each
+   * @param options.logitScale what cosines are multiplied by. Default: the model's, with which it was
+   *   trained.
+   * @throws CountenanceError ERR_TEXT_EMBEDDINGS, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE, ERR_ZERO_NORM,
+   *   ERR_INVALID_ARGUMENT, ERR_CLOSED
+   * @example
+   * const text = await embedText('Xenova/clip-vit-base-patch16', ['boredom', 'pride', 'confusion']);
+   * const { label } = await predictor.withClasses(text).predict('face.jpg'); // 'pride'
+   */
+  withClasses(text: GivenEmbeddings, options: { readonly logitScale?: number } = {}): Predictor {
+    this.#requireOpen();
+    if (typeof text !== 'object' || text === null) {
+      throw invalidArgument('text embeddings', 'text', text);
+    }
+    const scale = checkPositive(options.logitScale ?? this.config.logitScale, 'logitScale');
+    const { maxBatch, flip } = this;
+    const predictor = new Predictor(this.model, {
+      maxBatch,
+      flip,
+      ...(this.#faces ? { faces: this.#faces } : {}),
+    });
+    predictor.#head = new TextHead(text, scale);
+    return predictor;
+  }
+
+  /**
+   * Predicts one image, or several in order: a path, file URL, encoded bytes, sharp instance, pixels or
+   * tensor; or an array of them.
+   *
+   * @returns one prediction for one image, an array for an array
+   * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
+   *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT: each names the file or
+   *   the place in the array; ERR_ABORTED, ERR_CLOSED
+   * @example
+   * const [first, second] = await predictor.predict(['a.jpg', 'b.png']);
+   * first.scores.happiness; // 0.98
+   */
+  predict(image: ImageInput, options?: PredictOptions): Promise<Prediction>;
+  predict(images: readonly ImageInput[], options?: PredictOptions): Promise<Prediction[]>;
+  predict(
+    images: ImageInput | readonly ImageInput[],
+    options?: PredictOptions,
+  ): Promise<Prediction | Prediction[]>;
+  async predict(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions = {},
+  ): Promise<Prediction | Prediction[]> {
+    return this.#all(images, options, (outcome) => this.#toPrediction(outcome));
+  }
+
+  /**
+   * Predicts every face of a photo, or of several in order: the detector given as `faces` finds them,
+   * each is aligned or cut out and predicted.
+   *
+   * @returns the faces of a picture, largest first; none: an empty array
+   * @throws CountenanceError as {@link predict}; ERR_INVALID_ARGUMENT without a detector; what the
+   *   detector throws
+   * @example
+   * const predictor = await Predictor.load('my-model', { faces: humanDetector(human) });
+   * for (const { box, label, score } of await predictor.predictFaces('group.jpg')) { ... }
+   */
+  predictFaces(image: ImageInput, options?: PredictOptions): Promise<FacePrediction[]>;
+  predictFaces(
+    images: readonly ImageInput[],
+    options?: PredictOptions,
+  ): Promise<FacePrediction[][]>;
+  async predictFaces(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions = {},
+  ): Promise<FacePrediction[] | FacePrediction[][]> {
+    this.#requireOpen();
+    const detector = this.#faces;
+    if (!detector) {
+      throw new CountenanceError(
+        'ERR_INVALID_ARGUMENT',
+        'predictFaces needs a detector: pass one as the option `faces` of the predictor',
+      );
+    }
+    const isList = Array.isArray(images);
+    const results: FacePrediction[][] = [];
+    for (const [i, image] of ((isList ? images : [images]) as readonly ImageInput[]).entries()) {
+      const name = isList ? `images[${i}]` : describeImage(image);
+      const { inputSize } = this.config;
+      const cut = await cutFaces(detector, image, inputSize, { name, signal: options.signal });
+      const predictions = await this.predict(
+        cut.map((face) => ({ ...face.image, channels: 3 })),
+        options,
+      );
+      results.push(predictions.map((prediction, f) => toFacePrediction(cut[f]!.face, prediction)));
+    }
+    return isList ? results : results[0]!;
+  }
+
+  /**
+   * The representations of one image, or of several in order: 512 numbers each for the face as it is
+   * and for the same face made neutral.
+   *
+   * @throws CountenanceError as {@link predict}
+   * @example
+   * const { expression, neutral } = await predictor.embed('face.jpg');
+   * expression.length; // 512
+   */
+  embed(image: ImageInput, options?: PredictOptions): Promise<Embedding>;
+  embed(images: readonly ImageInput[], options?: PredictOptions): Promise<Embedding[]>;
+  async embed(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions = {},
+  ): Promise<Embedding | Embedding[]> {
+    return this.#all(images, options, ({ embedding }) => embedding);
+  }
+
+  /**
+   * Predicts images as they come, in order, holding few of them at a time. Leaving the loop stops
+   * reading the source.
+   *
+   * @throws CountenanceError as {@link predict}, and whatever the source throws
+   * @example
+   * for await (const { image, label } of predictor.predictStream(paths)) console.log(image, label);
+   */
+  async *predictStream(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: StreamOptions = {},
+  ): AsyncGenerator<StreamedPrediction, void, undefined> {
+    if (!isIterable(images)) throw invalidArgument('an iterable of images', 'images', images);
+    for await (const outcome of this.#run(images, options, (index) => `images[${index}]`)) {
+      const { image, index, error } = outcome;
+      if (!error) {
+        yield { ...this.#toPrediction(outcome), image, index };
+      } else if (options.onError) {
+        options.onError(error, image, index);
+      } else {
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Frees the memory of a model that {@link load} opened. Work under way rejects with ERR_ABORTED, later
+   * calls with ERR_CLOSED. May be called again.
+   */
+  close(): void {
+    this.#closed = true;
+    if (this.#ownsModel) this.model.close();
+  }
+
+  /** {@link close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** {@link close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    if (this.#ownsModel) await this.model[Symbol.asyncDispose]();
+  }
+
+  async #all<T>(
+    images: ImageInput | readonly ImageInput[],
+    options: PredictOptions,
+    convert: (outcome: Success) => T,
+  ): Promise<T | T[]> {
+    const isList = Array.isArray(images);
+    const list = (isList ? images : [images]) as readonly ImageInput[];
+    const nameOf = (index: number): string =>
+      isList ? `images[${index}]` : describeImage(list[0]!);
+    const results: T[] = [];
+    for await (const outcome of this.#run(list, options, nameOf)) {
+      if (outcome.error) throw outcome.error;
+      results.push(convert(outcome));
+    }
+    return isList ? results : results[0]!;
+  }
+
+  #toPrediction({ logits, embedding, mirrored }: Success): Prediction {
+    const own = this.#head?.logits(embedding.expression, mirrored);
+    return toPrediction(own ?? logits, embedding, this.classes);
+  }
+
+  async *#run(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    { signal }: PredictOptions,
+    nameOf: (index: number) => string,
+  ): AsyncGenerator<Outcome, void, undefined> {
+    this.#requireOpen();
+    const { maxBatch, flip } = this;
+    const pipeline = runPipeline(this.model, images, { maxBatch, flip, signal, nameOf });
+    for await (const outcome of pipeline) {
+      this.#requireOpen();
+      yield outcome;
+    }
+  }
+
+  #requireOpen(): void {
+    if (!this.#closed) return;
+    throw new CountenanceError('ERR_CLOSED', 'The predictor was used after close()');
+  }
+}
+
+function checkMaxBatch(options: PredictorOptions): number {
+  return checkInteger(options.maxBatch ?? 32, 'maxBatch', 1, 4096);
+}
+
+function checkFlip({ flip = false }: PredictorOptions): boolean {
+  if (typeof flip === 'boolean') return flip;
+  throw invalidArgument('true or false', 'flip', flip);
+}
+
+function isIterable(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (Symbol.asyncIterator in value || Symbol.iterator in value)
+  );
+}

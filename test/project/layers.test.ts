@@ -1,0 +1,162 @@
+import { strict as assert } from 'node:assert';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+
+const root = join(__dirname, '../..');
+
+/** The folders of native/. A file may include its own folder and the folders of lines above it. */
+const nativeLayers = [
+  ['core'],
+  ['backend'],
+  ['graph', 'image'],
+  ['ops', 'losses'],
+  ['models', 'optim'],
+  ['train', 'infer'],
+  ['addon'],
+];
+
+/**
+ * The files and folders of lib/, without extension. A module may import itself and the modules of
+ * lines above it.
+ */
+const libLayers = [
+  ['errors', 'version'],
+  ['types', 'philox'],
+  ['files', 'slices', 'binding'],
+  ['native', 'peers', 'cuda-plugin'],
+  ['load-native'],
+  ['weights', 'metrics'],
+  ['images', 'text'],
+  ['faces'],
+  ['data'],
+  ['model'],
+  ['predict', 'train', 'export'],
+  ['index'],
+  ['cli'],
+];
+
+/** Headers that only one folder of native/ may know. */
+const guardedHeaders = [
+  { header: /^(napi|node_api|node_api_types|node|v8|uv)\.h$/, folder: 'addon/' },
+  { header: /^(cuda|cublas|cudnn|cooperative_groups|mma\.h)/, folder: 'backend/cuda/' },
+];
+
+const maximumLines = 450;
+
+function filesBelow(folder: string, suffixes: RegExp): string[] {
+  const path = join(root, folder);
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .filter((name) => suffixes.test(name) && !name.includes('node_modules'))
+    .map((name) => join(folder, name))
+    .sort();
+}
+
+/** A line per reference from `from` to `to` that does not point to an earlier layer. */
+function violation(layers: string[][], from: string, to: string): string | undefined {
+  const place = (name: string) => layers.findIndex((modules) => modules.includes(name));
+  if (place(from) < 0) return `${from} is in no layer: add it to the table of this test`;
+  if (place(to) < 0) return `${to} is in no layer: add it to the table of this test`;
+  if (from === to || place(to) < place(from)) return undefined;
+  return `${from} may not use ${to}`;
+}
+
+/** What a native file includes: `"..."` relative to native/, `<...>` from the system. */
+function includesOf(file: string): { path: string; quoted: boolean }[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(/^\s*#\s*include\s*([<"])([^">]+)[">]/gm)].map((match) => ({
+    path: match[2]!,
+    quoted: match[1] === '"',
+  }));
+}
+
+/** The relative modules that a TypeScript file imports, exports from or requires. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const pattern = /(?:\bfrom|\bimport|\bimport\(|\brequire\()\s*['"](\.{1,2}\/[^'"]+)['"]/g;
+  return [...text.matchAll(pattern)].map((match) => match[1]!);
+}
+
+const nativeFiles = filesBelow('native', /\.(cpp|h|cu|cuh)$/);
+const libFiles = filesBelow('lib', /\.(ts|cts|mts|cjs)$/);
+
+describe('layers', () => {
+  it('finds the sources it is about', () => {
+    assert.ok(nativeFiles.includes('native/core/tensor.h'));
+    assert.ok(libFiles.includes('lib/errors.ts'));
+    assert.ok(nativeFiles.some((file) => includesOf(file).length > 0));
+    assert.ok(libFiles.some((file) => importsOf(file).length > 0));
+  });
+
+  it('tells a wrong direction from a right one', () => {
+    assert.equal(violation(nativeLayers, 'ops', 'core'), undefined);
+    assert.equal(violation(nativeLayers, 'core', 'ops'), 'core may not use ops');
+    assert.equal(violation(nativeLayers, 'train', 'infer'), 'train may not use infer');
+    assert.equal(violation(libLayers, 'train', 'train'), undefined);
+    assert.equal(violation(libLayers, 'predict', 'train'), 'predict may not use train');
+    assert.match(violation(libLayers, 'cli', 'nowhere') ?? '', /in no layer/);
+  });
+
+  it('includes point to earlier layers in native/', () => {
+    const wrong: string[] = [];
+    for (const file of nativeFiles) {
+      const layer = file.split('/')[1]!;
+      for (const { path, quoted } of includesOf(file)) {
+        if (!quoted) continue;
+        if (!existsSync(join(root, 'native', path))) {
+          wrong.push(`${file}: "${path}" is not a path from native/`);
+          continue;
+        }
+        const problem = violation(nativeLayers, layer, path.split('/')[0]!);
+        if (problem) wrong.push(`${file}: "${path}": ${problem}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it('only the addon knows Node, only backend/cuda knows CUDA', () => {
+    const wrong: string[] = [];
+    for (const file of nativeFiles) {
+      for (const { path } of includesOf(file)) {
+        for (const { header, folder } of guardedHeaders) {
+          if (header.test(path) && !file.startsWith(`native/${folder}`)) {
+            wrong.push(`${file} includes ${path}, which belongs to native/${folder}`);
+          }
+        }
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it('imports point to earlier layers in lib/', () => {
+    const moduleOf = (path: string) => path.split('/')[0]!.replace(/\.[a-z.]+$/, '');
+    const wrong: string[] = [];
+    for (const file of libFiles) {
+      const from = moduleOf(relative('lib', file));
+      for (const path of importsOf(file)) {
+        const target = relative('lib', join(dirname(file), path));
+        const problem = target.startsWith('..')
+          ? `${path} leaves lib/`
+          : violation(libLayers, from, moduleOf(target));
+        // lib/binding.cjs opens the addon, which is built outside lib/.
+        if (problem && !(file === 'lib/binding.cjs' && path.endsWith('.node'))) {
+          wrong.push(`${file}: ${problem}`);
+        }
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it(`no source file is longer than ${maximumLines} lines`, () => {
+    const sources = ['native', 'lib', 'test', 'bench', 'tools', 'examples'].flatMap((folder) =>
+      filesBelow(folder, /\.(ts|cts|cjs|mjs|cpp|h|cu|cuh|py)$/),
+    );
+    const long = sources
+      .map((file) => ({
+        file,
+        lines: readFileSync(join(root, file), 'utf8').split('\n').length - 1,
+      }))
+      .filter(({ lines }) => lines > maximumLines);
+    assert.deepEqual(long, []);
+  });
+});
