@@ -4,6 +4,7 @@
  * explains its arguments before; the addon checks sizes again and throws (or rejects with) an Error
  * whose `code` is one of lib/errors.ts. Every promise's work runs off the main thread.
  */
+import type { LossTerms } from './description.js';
 
 /** What the addon is and can use. */
 export interface NativeInfo {
@@ -38,8 +39,70 @@ export interface NativeCudaDevice {
   readonly memoryBytes: number;
 }
 
+/** Something that may be set, as a table in native/ describes it. */
+export interface NativeOption {
+  readonly name: string;
+  readonly kind: 'number' | 'pair' | 'switch' | 'choice';
+  /** Of a number, or of both numbers of a pair. */
+  readonly range?: 'at least 0' | 'above 0' | 'at least 0 and below 1';
+  /** Of a choice. */
+  readonly choices?: readonly string[];
+  readonly default: NativeOptionValue;
+  /** A phrase for help texts. */
+  readonly help: string;
+}
+
+export type NativeOptionValue = number | readonly [number, number] | boolean | string;
+
+export interface NativeEncoder {
+  readonly name: string;
+  /** As people write it: "ResNet-18". */
+  readonly label: string;
+  /** Pixels a side of its input. */
+  readonly leastInput: number;
+  readonly mostInput: number;
+  /** Sides of a patch that it can take; empty where it does not cut images into patches. */
+  readonly patchSizes: readonly number[];
+  /** The input is a multiple of grid x patch size. */
+  readonly grid: number;
+  /** Whether it has stochastic depth. */
+  readonly hasDropPath: boolean;
+  /** What the names of its layers after pooling begin with; null where it has none. */
+  readonly head: string | null;
+  /** The optimizer that it is usually trained with. */
+  readonly optimizer: string;
+}
+
+export interface NativeOptimizer {
+  readonly name: string;
+  readonly label: string;
+  readonly options: readonly NativeOption[];
+  /** Its state tensors: the keys of a checkpoint. */
+  readonly slots: readonly string[];
+  /** Defaults of the trainer's options. */
+  readonly learningRate: number;
+  /** The default where the logit scale is above 50. */
+  readonly steepLearningRate: number;
+  readonly weightDecay: number;
+  readonly maxGradientNorm: number;
+}
+
+export interface NativeLossTerm {
+  readonly name: string;
+  readonly symbol: string;
+  readonly help: string;
+}
+
+/** What the core offers. lib/description.ts is a copy of it, with types. */
+export interface NativeDescription {
+  readonly encoders: readonly NativeEncoder[];
+  readonly optimizers: readonly NativeOptimizer[];
+  readonly lossTerms: readonly NativeLossTerm[];
+  readonly objectiveOptions: readonly NativeOption[];
+}
+
 export interface NativeModelOptions {
-  readonly backbone: 'resnet18' | 'swin-t';
+  readonly backbone: string;
   readonly inputSize: number;
   /** Swin only: side of a patch, 2 or 4. */
   readonly patchSize: number;
@@ -132,23 +195,19 @@ export interface NativeParameterGroups {
 }
 
 export interface NativeTrainerOptions {
-  readonly optimizer: 'sgd' | 'adamw';
-  readonly momentum: number;
-  readonly nesterov: boolean;
+  readonly optimizer: string;
+  /** A value for each of its options. */
+  readonly settings: Readonly<Record<string, NativeOptionValue>>;
   readonly weightDecay: number;
   /** Null: one group with the options here. Otherwise `weightDecay` is not used. */
   readonly groups: NativeParameterGroups | null;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
   /** 0: no clipping. */
   readonly maxGradientNorm: number;
   /** 0: no average of the weights. */
   readonly emaDecay: number;
-  readonly supervisedWeight: number;
-  readonly transformationWeight: number;
-  readonly contrastWeight: number;
-  readonly contrast: 'pairwise' | 'diagonal';
+  readonly lossWeights: Readonly<Record<keyof LossTerms, number>>;
+  /** A value for each of the objective's options. */
+  readonly objective: Readonly<Record<string, NativeOptionValue>>;
   readonly precision: 'fp32' | 'bf16';
   /** 0: the model's. */
   readonly threads: number;
@@ -174,10 +233,9 @@ export interface NativeBatch {
 }
 
 export interface NativeStepResult {
+  /** The terms times their weights. */
   readonly loss: number;
-  readonly supervised: number;
-  readonly transformation: number;
-  readonly contrast: number;
+  readonly terms: LossTerms;
   /** Samples whose best logit is their target's best class. */
   readonly correct: number;
   /** |g|_2 before clipping. */
@@ -196,7 +254,7 @@ export interface NativeTrainer {
   step(batch: NativeBatch): Promise<NativeStepResult>;
   /** Gradient of the last step (before clipping), PyTorch's layout. */
   readGradient(name: string): Float32Array;
-  /** Names of the optimizer's state tensors a parameter has: ["velocity"], ["firstMoment","secondMoment"], plus "average" with EMA. */
+  /** Names of the state tensors a parameter has: the optimizer's slots, plus "average" with EMA. */
   slots(): string[];
   readSlot(slot: string, name: string): Float32Array;
   writeSlot(slot: string, name: string, data: Float32Array): void;
@@ -207,6 +265,7 @@ export interface NativeTrainer {
 
 export interface NativeAddon {
   info(): NativeInfo;
+  describe(): NativeDescription;
   /**
    * Where the CUDA plugin lies that is not beside the addon, and why it may not be used (empty: it
    * may). Before anything else is called.

@@ -143,6 +143,11 @@ const commands = {
   async 'package:cuda'([folder = '.']) {
     console.log(await packageCuda(folder));
   },
+  /** lib/description.ts, after a change of a table in native/. */
+  async describe() {
+    await buildNative('countenance');
+    return runInteractive(process.execPath, [join(root, 'tools/describe.mjs')]);
+  },
   async 'build:lib'() {
     await buildLibrary();
   },

@@ -139,8 +139,7 @@ void run(const ModelConfig& config, int64_t batch, int threads, int steps, bool 
   }
   const double seconds = profile.now() - start;
   std::printf("%s, %s at %lld, batch %lld: %.1f ms a step, %.1f images/s\n",
-              backend->description().c_str(),
-              config.backbone == Backbone::ResNet18 ? "resnet18" : "swin-t",
+              backend->description().c_str(), std::string(config.backbone).c_str(),
               static_cast<long long>(config.input_size), static_cast<long long>(batch),
               1e3 * seconds / steps, static_cast<double>(batch) * steps / seconds);
   std::printf("outside the ops (images, checks, clipping, optimizer): %.1f ms\n",
@@ -153,7 +152,7 @@ void run(const ModelConfig& config, int64_t batch, int threads, int steps, bool 
 int main(int argc, char** argv) {
   const auto number = [&](int i, int fallback) { return argc > i ? std::atoi(argv[i]) : fallback; };
   ModelConfig config;
-  if (argc > 1 && std::strcmp(argv[1], "swin-t") == 0) config.backbone = Backbone::SwinT;
+  if (argc > 1) config.backbone = argv[1];
   config.input_size = number(2, 112);
   config.patch_size = config.input_size >= 224 ? 4 : 2;
   try {

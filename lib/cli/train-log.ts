@@ -1,3 +1,4 @@
+import { lossTermNames, perTerm } from '../core-options.js';
 import type { Metrics } from '../metrics.js';
 import type {
   CheckpointEvent,
@@ -16,15 +17,13 @@ import { accuracies, classTable, figure } from './table.js';
 const columns = [
   ['epoch', 7],
   ['loss', 8],
-  ['supervised', 10],
-  ['transformation', 14],
-  ['contrast', 8],
+  ...lossTermNames.map((name) => [name, Math.max(8, name.length)] as const),
   ['accuracy', 8],
   ['validation', 10],
   ['mean class', 10],
   ['images/s', 8],
   ['time', 7],
-] as const;
+] as const satisfies readonly (readonly [string, number])[];
 
 /** Tells people or programs what happens in a training. */
 export class TrainLog {
@@ -85,7 +84,7 @@ export class TrainLog {
   }
 
   private reportEpoch(event: EpochEvent): void {
-    const { epoch, epochs, loss, supervised, transformation, contrast, accuracy } = event;
+    const { epoch, epochs, loss, accuracy } = event;
     const { validation, best, imagesPerSecond, seconds, step, learningRate } = event;
     if (best && validation) this.bestMetrics = validation;
     this.output.record({
@@ -95,9 +94,7 @@ export class TrainLog {
       step,
       learningRate,
       loss,
-      supervised,
-      transformation,
-      contrast,
+      ...perTerm((name) => event[name]),
       accuracy,
       validation: validation && {
         accuracy: validation.accuracy,
@@ -110,7 +107,7 @@ export class TrainLog {
     });
     const cells = [
       `${epoch}/${epochs}`,
-      ...[loss, supervised, transformation, contrast, accuracy].map(figure),
+      ...[loss, ...lossTermNames.map((name) => event[name]), accuracy].map(figure),
       validation ? figure(validation.accuracy) : '-',
       validation ? figure(validation.meanClassAccuracy) : '-',
       imagesPerSecond.toFixed(imagesPerSecond < 10 ? 1 : 0),

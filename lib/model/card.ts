@@ -1,3 +1,4 @@
+import { encoderNamed } from '../core-options.js';
 import type { Metrics } from '../metrics.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { version } from '../version.js';
@@ -21,10 +22,12 @@ export function modelCard(
   details: CardDetails = {},
 ): string {
   const { backbone, inputSize, patchSize, classes, neutral, logitScale } = config;
-  const network =
-    backbone === 'resnet18'
-      ? 'ResNet-18'
-      : `Swin-T (patch ${patchSize}, drop path ${config.dropPath})`;
+  const encoder = encoderNamed(backbone);
+  const traits = [
+    ...(encoder.patchSizes.length > 0 ? [`patch ${patchSize}`] : []),
+    ...(encoder.hasDropPath ? [`drop path ${config.dropPath}`] : []),
+  ];
+  const network = encoder.label + (traits.length > 0 ? ` (${traits.join(', ')})` : '');
   const lines = [
     ...frontMatter(details),
     '',

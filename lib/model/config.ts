@@ -1,11 +1,20 @@
+import { encoderNamed, type Backbone } from '../core-options.js';
+import { description } from '../description.js';
 import { CountenanceError, checkInteger, describeValue, invalidArgument } from '../errors.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { findNeutral } from '../data/dataset.js';
 
+export type { Backbone } from '../core-options.js';
+
 /** The networks that turn a picture into a representation. */
-export const backbones = ['resnet18', 'swin-t'] as const;
-/** One of {@link backbones}. */
-export type Backbone = (typeof backbones)[number];
+export const backbones: readonly Backbone[] = description.encoders.map(({ name }) => name);
+
+/** Side of a patch in pixels. */
+export type PatchSize = (typeof description.encoders)[number]['patchSizes'][number];
+/** Every {@link PatchSize} that some encoder takes. */
+export const patchSizes: readonly PatchSize[] = [
+  ...new Set(description.encoders.flatMap((encoder): readonly PatchSize[] => encoder.patchSizes)),
+];
 
 /** Where a model runs; see {@link Device}. */
 export const devices = ['auto', 'cpu', 'cuda'] as const;
@@ -71,7 +80,7 @@ export interface ModelOptions extends RunOptions {
   /** Side of the square input in pixels, at least 32 (Swin-T: 112 or 224). Default 112. */
   readonly inputSize?: number;
   /** Swin-T only: side of a patch. Default 2, for 224 pixels 4. */
-  readonly patchSize?: 2 | 4;
+  readonly patchSize?: PatchSize;
   /** Swin-T only: stochastic depth rate of the last block (0 for the first), 0..1. Default 0.1. */
   readonly dropPath?: number;
   /** Class names in the order of the logits. Default: those of the text embeddings. */
@@ -120,7 +129,7 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
     );
   }
   const backbone = checkChoice(options.backbone, backbones, 'backbone');
-  const isSwin = backbone === 'swin-t';
+  const { hasDropPath } = encoderNamed(backbone);
   const inputSize = checkInteger(options.inputSize ?? 112, 'inputSize', 32, 4096);
   const classes = checkClasses(options.classes ?? textEmbeddings.classes);
   const neutral = options.neutral ?? findNeutral(classes);
@@ -130,8 +139,12 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
   return {
     backbone,
     inputSize,
-    patchSize: checkChoice(options.patchSize ?? (inputSize >= 224 ? 4 : 2), [2, 4], 'patchSize'),
-    dropPath: isSwin ? checkNumber(options.dropPath ?? 0.1, 'dropPath', 0, 1) : 0,
+    patchSize: checkChoice(
+      options.patchSize ?? (inputSize >= 224 ? 4 : 2),
+      patchSizes,
+      'patchSize',
+    ),
+    dropPath: hasDropPath ? checkNumber(options.dropPath ?? 0.1, 'dropPath', 0, 1) : 0,
     classes,
     neutral,
     logitScale: checkPositive(options.logitScale ?? textEmbeddings.logitScale ?? 100, 'logitScale'),

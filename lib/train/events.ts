@@ -1,15 +1,10 @@
+import type { LossTerms } from '../description.js';
 import type { Metrics } from '../metrics.js';
 
 /** The losses and the accuracy of a step, or their means over an epoch. */
-export interface Losses {
-  /** The sum of the parts times their weights: what training lowers. */
+export interface Losses extends LossTerms {
+  /** The sum of the terms times their weights: what training lowers. */
   readonly loss: number;
-  /** L_s, cross entropy of the class. */
-  readonly supervised: number;
-  /** L_t, direction of the emotional-to-neutral transformation, 0..2; 0 without a non-neutral image. */
-  readonly transformation: number;
-  /** L_c, self-contrast, 0..4; 0 without a non-neutral image. */
-  readonly contrast: number;
   /** Share of the (augmented) training images classified rightly, 0..1. */
   readonly accuracy: number;
 }

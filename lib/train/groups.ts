@@ -1,3 +1,5 @@
+import { encoderNamed } from '../core-options.js';
+import { description } from '../description.js';
 import { invalidArgument } from '../errors.js';
 import { checkChoice, checkNumber, type Backbone } from '../model/config.js';
 import type { NativeParameterGroups, NativeTensorInfo } from '../native.js';
@@ -60,7 +62,8 @@ export function resolveGroups(
   if (typeof groups !== 'object' || groups === null || Array.isArray(groups)) {
     throw invalidArgument('an object', 'groups', groups);
   }
-  const names = parameterGroups.filter((name) => name !== 'head' || backbone === 'swin-t');
+  const hasHead = encoderNamed(backbone).head !== null;
+  const names = parameterGroups.filter((name) => name !== 'head' || hasHead);
   const entries = Object.entries(groups).map(([key, options]) => {
     const name = checkChoice(key, names, `a name in groups (of ${backbone})`);
     if (typeof options !== 'object' || options === null) {
@@ -74,10 +77,13 @@ export function resolveGroups(
   return Object.fromEntries(entries);
 }
 
+const heads = description.encoders.flatMap(({ head }) => head ?? []);
+
 /** The group that a tensor of the model belongs to. */
 export function groupOf(tensor: string): ParameterGroupName {
   if (tensor.startsWith('MLP.')) return 'transformation';
-  return tensor.startsWith('encoder.feature.') ? 'head' : 'backbone';
+  const isHead = heads.some((head) => tensor.startsWith(`encoder.${head}`));
+  return isHead ? 'head' : 'backbone';
 }
 
 /** The groups as the addon takes them: tensors with the same rates are one group. */

@@ -1,3 +1,12 @@
+import {
+  checkOption,
+  encoderNamed,
+  optimizerNamed,
+  perTerm,
+  type LossTermName,
+  type OptimizerName,
+} from '../core-options.js';
+import { description, type ObjectiveOptions, type OptimizerSettings } from '../description.js';
 import { checkInteger, invalidArgument } from '../errors.js';
 import {
   checkChoice,
@@ -7,7 +16,13 @@ import {
   type Backbone,
   type Precision,
 } from '../model/config.js';
-import type { NativeTensorInfo, NativeTrainerOptions } from '../native.js';
+import type {
+  NativeOptimizer,
+  NativeOption,
+  NativeOptionValue,
+  NativeTensorInfo,
+  NativeTrainerOptions,
+} from '../native.js';
 import {
   resolveGroups,
   toNativeGroups,
@@ -17,15 +32,17 @@ import {
   type WeightDecayTarget,
 } from './groups.js';
 
-/** What the optimizer is. */
-export const optimizers = ['sgd', 'adamw'] as const;
-/** One of {@link optimizers}. */
-export type OptimizerName = (typeof optimizers)[number];
+export type { OptimizerName } from '../core-options.js';
 
-/** Reductions of the contrast loss. */
-export const contrasts = ['pairwise', 'diagonal'] as const;
+/** The optimizers. */
+export const optimizers: readonly OptimizerName[] = description.optimizers.map(({ name }) => name);
+
 /** `pairwise`: every text with every image (the authors' code); `diagonal`: each image with its own text. */
-export type Contrast = (typeof contrasts)[number];
+export type Contrast = Required<ObjectiveOptions>['contrast'];
+/** Reductions of the contrast loss. */
+export const contrasts: readonly Contrast[] = description.objectiveOptions.find(
+  ({ name }) => name === 'contrast',
+)!.choices;
 
 /** Random changes of a training image, in this order, with torchvision's rules. */
 export interface Augmentation {
@@ -43,29 +60,18 @@ export interface Augmentation {
   readonly eraseAspect?: readonly [number, number];
 }
 
-/** Weights of the three parts of the loss. */
-export interface LossWeights {
-  /** Cross entropy of the class. Default 1. */
-  readonly supervised?: number;
-  /** Emotional-to-neutral transformation. Default 1. */
-  readonly transformation?: number;
-  /** Self-contrast. Default 1. */
-  readonly contrast?: number;
-}
+/** Weights of the terms of the loss, by their names; 1 where nothing is said. */
+export type LossWeights = Readonly<Partial<Record<LossTermName, number>>>;
 
 /** Options of a {@link Trainer}. Names and meanings are PyTorch's. */
-export interface TrainerOptions {
-  /** Default `sgd` for ResNet-18, `adamw` for Swin-T. */
+export interface TrainerOptions extends OptimizerSettings, ObjectiveOptions {
+  /** Default: what the encoder is usually trained with, `sgd` for a ResNet, `adamw` for a Swin. */
   readonly optimizer?: OptimizerName;
   /**
    * Highest learning rate of the schedule. Default for SGD 0.1, or 0.05 where the model's logit scale
    * is above 50 (its gradients are that much larger); for AdamW 0.0005.
    */
   readonly learningRate?: number;
-  /** SGD only. Default 0.9. */
-  readonly momentum?: number;
-  /** SGD only. Default false. */
-  readonly nesterov?: boolean;
   /** Default 0.0005 for SGD (added to the gradient), 0.05 for AdamW (decoupled). */
   readonly weightDecay?: number;
   /** What the weight decay acts on. Default `all`. */
@@ -78,17 +84,11 @@ export interface TrainerOptions {
    * @example { backbone: { learningRateScale: 0.1 }, transformation: { weightDecay: 0 } }
    */
   readonly groups?: ParameterGroups;
-  /** AdamW only. Default [0.9, 0.999]. */
-  readonly betas?: readonly [number, number];
-  /** AdamW only. Default 1e-8. */
-  readonly eps?: number;
   /** Gradients longer than this are scaled down to it; 0 for no clipping. Default 0, for AdamW 5. */
   readonly maxGradientNorm?: number;
   /** Decay of a moving average of the weights that is evaluated and saved; 0 for none. Default 0. */
   readonly emaDecay?: number;
   readonly lossWeights?: LossWeights;
-  /** Default `pairwise`. */
-  readonly contrast?: Contrast;
   /** Default `fp32`; ERR_UNSUPPORTED where the device lacks it. */
   readonly precision?: Precision;
   /** CPU threads; default 0, the model's. Results do not depend on it. */
@@ -130,40 +130,74 @@ export function resolveTrainerOptions(
 ): ResolvedTrainerOptions {
   checkObject(options, 'the options of a trainer');
   const optimizer = checkChoice(
-    options.optimizer ?? (model.backbone === 'swin-t' ? 'adamw' : 'sgd'),
+    options.optimizer ?? encoderNamed(model.backbone).optimizer,
     optimizers,
     'optimizer',
   );
-  const isSgd = optimizer === 'sgd';
-  const sgdRate = model.logitScale > 50 ? 0.05 : 0.1;
+  const defaults = optimizerNamed(optimizer);
+  const rate = model.logitScale > 50 ? defaults.steepLearningRate : defaults.learningRate;
   const weights = options.lossWeights ?? {};
   checkObject(weights, 'lossWeights');
-  const [beta1, beta2] = checkPair(options.betas ?? [0.9, 0.999], 'betas');
-  const weightDecay = checkNumber(options.weightDecay ?? (isSgd ? 5e-4 : 0.05), 'weightDecay', 0);
+  const weightDecay = checkNumber(options.weightDecay ?? defaults.weightDecay, 'weightDecay', 0);
   return {
     optimizer,
-    learningRate: checkPositive(options.learningRate ?? (isSgd ? sgdRate : 5e-4), 'learningRate'),
-    momentum: checkBelowOne(options.momentum ?? 0.9, 'momentum'),
-    nesterov: checkBoolean(options.nesterov ?? false, 'nesterov'),
+    ...resolveSettings(options, defaults),
+    ...resolveObjective(options),
+    learningRate: checkPositive(options.learningRate ?? rate, 'learningRate'),
     weightDecay,
     weightDecayOn: checkChoice(options.weightDecayOn ?? 'all', weightDecayTargets, 'weightDecayOn'),
     groups: resolveGroups(options.groups ?? {}, model.backbone, weightDecay),
-    betas: [checkBelowOne(beta1, 'betas'), checkBelowOne(beta2, 'betas')],
-    eps: checkPositive(options.eps ?? 1e-8, 'eps'),
-    maxGradientNorm: checkNumber(options.maxGradientNorm ?? (isSgd ? 0 : 5), 'maxGradientNorm', 0),
+    maxGradientNorm: checkNumber(
+      options.maxGradientNorm ?? defaults.maxGradientNorm,
+      'maxGradientNorm',
+      0,
+    ),
     emaDecay: checkBelowOne(options.emaDecay ?? 0, 'emaDecay'),
-    lossWeights: {
-      supervised: checkNumber(weights.supervised ?? 1, 'lossWeights.supervised', 0),
-      transformation: checkNumber(weights.transformation ?? 1, 'lossWeights.transformation', 0),
-      contrast: checkNumber(weights.contrast ?? 1, 'lossWeights.contrast', 0),
-    },
-    contrast: checkChoice(options.contrast ?? 'pairwise', contrasts, 'contrast'),
+    lossWeights: perTerm((name) => checkNumber(weights[name] ?? 1, `lossWeights.${name}`, 0)),
     precision: checkChoice(options.precision ?? 'fp32', precisions, 'precision'),
     threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
     seed: checkInteger(options.seed ?? 0, 'seed', 0),
     augmentation: resolveAugmentation(options.augmentation ?? {}),
     guard: checkBoolean(options.guard ?? false, 'guard'),
   };
+}
+
+/** The settings of every optimizer: of the chosen one, and the defaults of others. */
+function resolveSettings(
+  options: OptimizerSettings,
+  chosen: NativeOptimizer,
+): Required<OptimizerSettings> {
+  const described = [chosen, ...description.optimizers].flatMap((optimizer) => optimizer.options);
+  return resolveDescribed<OptimizerSettings>(described, options);
+}
+
+function resolveObjective(options: ObjectiveOptions): Required<ObjectiveOptions> {
+  return resolveDescribed<ObjectiveOptions>(description.objectiveOptions, options);
+}
+
+/** A checked value for each option; of two with one name, the first gives the default. */
+function resolveDescribed<T extends object>(
+  described: readonly NativeOption[],
+  options: T,
+): Required<T> {
+  const given = new Map<string, unknown>(Object.entries(options));
+  const values = new Map<string, unknown>();
+  for (const option of described) {
+    if (values.has(option.name)) continue;
+    values.set(option.name, checkOption(option, given.get(option.name) ?? option.default));
+  }
+  return Object.fromEntries(values) as Required<T>;
+}
+
+/** The values that the addon wants for a list of options. */
+function pickDescribed(
+  described: readonly NativeOption[],
+  options: ResolvedTrainerOptions,
+): Record<string, NativeOptionValue> {
+  const values = new Map<string, unknown>(Object.entries(options));
+  return Object.fromEntries(
+    described.map(({ name }) => [name, values.get(name) as NativeOptionValue]),
+  );
 }
 
 function resolveAugmentation(options: Augmentation): Required<Augmentation> {
@@ -193,22 +227,16 @@ export function toNativeOptions(
   options: ResolvedTrainerOptions,
   tensors: readonly NativeTensorInfo[],
 ): NativeTrainerOptions {
-  const { betas, lossWeights, augmentation, ...rest } = options;
+  const { lossWeights, augmentation, ...rest } = options;
   return {
     optimizer: rest.optimizer,
-    momentum: rest.momentum,
-    nesterov: rest.nesterov,
+    settings: pickDescribed(optimizerNamed(rest.optimizer).options, options),
     weightDecay: rest.weightDecay,
     groups: toNativeGroups(options, tensors),
-    beta1: betas[0],
-    beta2: betas[1],
-    eps: rest.eps,
     maxGradientNorm: rest.maxGradientNorm,
     emaDecay: rest.emaDecay,
-    supervisedWeight: lossWeights.supervised,
-    transformationWeight: lossWeights.transformation,
-    contrastWeight: lossWeights.contrast,
-    contrast: rest.contrast,
+    lossWeights,
+    objective: pickDescribed(description.objectiveOptions, options),
     precision: rest.precision,
     threads: rest.threads,
     seed: rest.seed,

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { lossTermNames } from '../core-options.js';
 import { checkDataset, countClasses, type Dataset } from '../data/dataset.js';
 import { DataLoader, defaultCacheBytes } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
@@ -139,7 +140,7 @@ export function summarise(dataset: Dataset): DatasetSummary {
 /** What the model card says of a run. */
 export function cardDetails(run: Run, metrics: Metrics | null): CardDetails {
   const { options, schedule, progress, settings } = run;
-  const { supervised, transformation, contrast } = options.lossWeights;
+  const terms = lossTermNames.map((name) => `${options.lossWeights[name]} x ${name}`);
   return {
     training: [
       `${settings.data.size} images of \`${datasetLabel(settings.data.name)}\`, seed ${options.seed}`,
@@ -149,8 +150,7 @@ export function cardDetails(run: Run, metrics: Metrics | null): CardDetails {
         (options.emaDecay > 0 ? `, average of the weights with decay ${options.emaDecay}` : ''),
       ...describeGroups(options),
       ...samplingLines(run),
-      `loss: ${supervised} x supervised + ${transformation} x transformation + ` +
-        `${contrast} x contrast (${options.contrast})`,
+      `loss: ${terms.join(' + ')} (${options.contrast})`,
       metrics
         ? 'the epoch with the best accuracy on the validation set below; its figures are therefore ' +
           'slightly optimistic'

@@ -1,28 +1,24 @@
+import { lossTermNames, perTerm, type LossTermName } from '../core-options.js';
 import type { NativeStepResult } from '../native.js';
 import type { Losses } from './events.js';
 
 /** Sums over the images of an epoch so far; kept in checkpoints. */
-export interface EpochTotals {
+export interface EpochTotals extends Record<LossTermName, number> {
   images: number;
   loss: number;
-  supervised: number;
-  transformation: number;
-  contrast: number;
   correct: number;
 }
 
 /** Totals of no image. */
 export function noTotals(): EpochTotals {
-  return { images: 0, loss: 0, supervised: 0, transformation: 0, contrast: 0, correct: 0 };
+  return { images: 0, loss: 0, ...perTerm(() => 0), correct: 0 };
 }
 
 /** Adds a step of `images` images. */
 export function addStep(totals: EpochTotals, result: NativeStepResult, images: number): void {
   totals.images += images;
   totals.loss += result.loss * images;
-  totals.supervised += result.supervised * images;
-  totals.transformation += result.transformation * images;
-  totals.contrast += result.contrast * images;
+  for (const name of lossTermNames) totals[name] += result.terms[name] * images;
   totals.correct += result.correct;
 }
 
@@ -31,17 +27,15 @@ export function meansOf(totals: EpochTotals): Losses {
   const count = Math.max(totals.images, 1);
   return {
     loss: totals.loss / count,
-    supervised: totals.supervised / count,
-    transformation: totals.transformation / count,
-    contrast: totals.contrast / count,
+    ...perTerm((name) => totals[name] / count),
     accuracy: totals.correct / count,
   };
 }
 
 /** The figures of one step of `images` images. */
 export function lossesOf(result: NativeStepResult, images: number): Losses {
-  const { loss, supervised, transformation, contrast, correct } = result;
-  return { loss, supervised, transformation, contrast, accuracy: correct / images };
+  const { loss, terms, correct } = result;
+  return { loss, ...terms, accuracy: correct / images };
 }
 
 /** Images a second, smoothed over about ten steps. */

@@ -1,3 +1,4 @@
+#include "addon/description.h"
 #include "addon/errors.h"
 #include "addon/info.h"
 #include "addon/instance.h"
@@ -16,6 +17,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   instance->model_class = Napi::Persistent(ModelObject::define(env));
   instance->trainer_class = Napi::Persistent(TrainerObject::define(env));
 
+  exports.Set("describe", Napi::Function::New<describe_core>(env, "describe"));
   exports.Set("info", Napi::Function::New<info>(env, "info"));
   exports.Set("setCudaPlugin", Napi::Function::New<set_cuda_plugin>(env, "setCudaPlugin"));
   exports.Set("createModel", Napi::Function::New<ModelObject::create>(env, "createModel"));

@@ -170,4 +170,23 @@ Napi::Value to_js(Napi::Env env, std::span<const float> values) {
   return array;
 }
 
+Napi::Value text(Napi::Env env, std::string_view value) {
+  return Napi::String::New(env, value.data(), value.size());
+}
+
+Napi::Array texts(Napi::Env env, std::span<const std::string_view> values) {
+  auto list = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) list.Set(i, text(env, values[i]));
+  return list;
+}
+
+Napi::Value number(Napi::Env env, float value) {
+  char digits[32];
+  for (int precision = 1; precision <= 9; ++precision) {
+    std::snprintf(digits, sizeof(digits), "%.*g", precision, static_cast<double>(value));
+    if (std::strtof(digits, nullptr) == value) break;
+  }
+  return Napi::Number::New(env, std::strtod(digits, nullptr));
+}
+
 }  // namespace countenance::addon

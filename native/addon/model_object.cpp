@@ -9,6 +9,7 @@
 #include "addon/instance.h"
 #include "backend/prepared_images.h"
 #include "core/thread_pool.h"
+#include "models/encoders.h"
 
 namespace countenance::addon {
 
@@ -21,9 +22,7 @@ using Payload = Napi::External<std::shared_ptr<ModelState>>;
 
 ModelConfig read_config(Napi::Object options) {
   ModelConfig config;
-  config.backbone =
-      read_choice<Backbone>(options.Get("backbone"), "backbone",
-                            {{"resnet18", Backbone::ResNet18}, {"swin-t", Backbone::SwinT}});
+  config.backbone = find_encoder(read_text(options.Get("backbone"), "backbone")).name;
   config.input_size = read_integer(options.Get("inputSize"), "inputSize", 1, 1 << 20);
   config.patch_size = read_integer(options.Get("patchSize"), "patchSize", 1, 1 << 20);
   config.drop_path = read_float(options.Get("dropPath"), "dropPath");

@@ -1,6 +1,8 @@
 #include "addon/train_options.h"
 
 #include "addon/convert.h"
+#include "addon/options.h"
+#include "optim/rules.h"
 
 namespace countenance::addon {
 
@@ -20,15 +22,10 @@ void read_groups(OptimizerOptions& optimizer, Napi::Object groups) {
 }
 
 OptimizerOptions read_optimizer(Napi::Object options) {
-  using Kind = OptimizerOptions::Kind;
   OptimizerOptions optimizer;
-  optimizer.kind = read_choice<Kind>(options.Get("optimizer"), "optimizer",
-                                     {{"sgd", Kind::Sgd}, {"adamw", Kind::AdamW}});
-  optimizer.momentum = read_float(options.Get("momentum"), "momentum");
-  optimizer.nesterov = read_boolean(options.Get("nesterov"), "nesterov");
-  optimizer.beta1 = read_float(options.Get("beta1"), "beta1");
-  optimizer.beta2 = read_float(options.Get("beta2"), "beta2");
-  optimizer.eps = read_float(options.Get("eps"), "eps");
+  const OptimizerRule& rule = find_optimizer(read_text(options.Get("optimizer"), "optimizer"));
+  optimizer.name = rule.name;
+  optimizer.settings = read_options(options.Get("settings"), "settings", rule.options);
   optimizer.weight_decay = read_float(options.Get("weightDecay"), "weightDecay");
   optimizer.max_gradient_norm = read_float(options.Get("maxGradientNorm"), "maxGradientNorm");
   const Napi::Value groups = options.Get("groups");
@@ -58,13 +55,9 @@ TrainOptions read_train_options(Napi::Object options) {
   TrainOptions result;
   result.optimizer = read_optimizer(options);
   result.ema_decay = read_float(options.Get("emaDecay"), "emaDecay");
-  result.supervised_weight = read_float(options.Get("supervisedWeight"), "supervisedWeight");
-  result.transformation_weight =
-      read_float(options.Get("transformationWeight"), "transformationWeight");
-  result.contrast_weight = read_float(options.Get("contrastWeight"), "contrastWeight");
-  result.contrast =
-      read_choice<Contrast>(options.Get("contrast"), "contrast",
-                            {{"pairwise", Contrast::Pairwise}, {"diagonal", Contrast::Diagonal}});
+  result.loss_weights =
+      read_options(options.Get("lossWeights"), "lossWeights", loss_weight_options());
+  result.objective = read_options(options.Get("objective"), "objective", objective_options());
   result.precision = read_precision(options.Get("precision"));
   result.seed = read_seed(options.Get("seed"), "seed");
   result.augmentation = read_augmentation(read_object(options.Get("augmentation"), "augmentation"));

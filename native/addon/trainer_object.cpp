@@ -53,9 +53,11 @@ std::shared_ptr<Step> read_step(Napi::Value value) {
 Napi::Value to_js(Napi::Env env, const StepResult& result) {
   auto object = Napi::Object::New(env);
   object.Set("loss", Napi::Number::New(env, result.loss));
-  object.Set("supervised", Napi::Number::New(env, result.supervised));
-  object.Set("transformation", Napi::Number::New(env, result.transformation));
-  object.Set("contrast", Napi::Number::New(env, result.contrast));
+  auto terms = Napi::Object::New(env);
+  for (size_t i = 0; i < result.terms.size(); ++i) {
+    terms.Set(text(env, loss_terms()[i].name), Napi::Number::New(env, result.terms[i]));
+  }
+  object.Set("terms", terms);
   object.Set("correct", Napi::Number::New(env, static_cast<double>(result.correct)));
   object.Set("gradientNorm", Napi::Number::New(env, result.gradient_norm));
   return object;

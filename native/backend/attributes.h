@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "core/tensor.h"
 
 // The attributes of the backend's operations: plain values, no memory.
@@ -54,17 +55,8 @@ struct RandomKey {
 
 enum class Contrast : uint8_t { Pairwise, Diagonal };
 
-// METHOD: L = lambda_s L_s + lambda_t L_t + lambda_c L_c.
-struct ObjectiveAttributes {
-  float logit_scale = 100.0f;
-  int64_t neutral = 0;  // index of the neutral class
-  float supervised_weight = 1.0f;
-  float transformation_weight = 1.0f;
-  float contrast_weight = 1.0f;
-  Contrast contrast = Contrast::Pairwise;
-};
-
-// Places in the objective's `losses` tensor.
+// Offsets in the objective's `losses` tensor: the total, the terms in the order of loss_terms()
+// (losses/objective_options.h), the number of correct samples.
 enum ObjectiveValue : int {
   kTotal,
   kSupervised,
@@ -72,6 +64,20 @@ enum ObjectiveValue : int {
   kContrast,
   kCorrect,
   kObjectiveValues
+};
+inline constexpr int kFirstTerm = kSupervised;
+inline constexpr int kLossTerms = kCorrect - kFirstTerm;
+
+// METHOD: L = lambda_s L_s + lambda_t L_t + lambda_c L_c.
+struct ObjectiveAttributes {
+  float logit_scale = 100.0f;
+  int64_t neutral = 0;  // index of the neutral class
+  float weights[kLossTerms] = {1.0f, 1.0f, 1.0f};
+  Contrast contrast = Contrast::Pairwise;
+
+  COUNTENANCE_HOST_DEVICE float weight(ObjectiveValue term) const {
+    return weights[term - kFirstTerm];
+  }
 };
 
 struct SgdAttributes {

@@ -1,18 +1,33 @@
 #pragma once
 
+#include "core/option.h"
 #include "models/model.h"
 
 namespace countenance {
 
-// The two image encoders: images (B, S, S, 3) -> representation (B, D). Parameters under `name`.
+// An image encoder: images (B, S, S, 3) -> representation (B, D), and what its input may be.
+struct Encoder {
+  std::string_view name;   // "resnet18"
+  std::string_view label;  // "ResNet-18"
+  int64_t least_input = 32;
+  int64_t most_input = 1024;
+  // Sides of a patch that it can take; none where images are not cut into patches. The input is a
+  // multiple of grid * patch.
+  std::vector<int64_t> patch_sizes = {};
+  int64_t grid = 1;
+  bool has_drop_path = false;       // stochastic depth
+  std::string_view head = {};       // prefix of the layers after pooling; none where there are none
+  std::string_view optimizer = {};  // that it is usually trained with
+  // Parameters under `name`, the names of torchvision or Microsoft.
+  Value (*build)(Graph& graph, Value images, const std::string& name, const ModelConfig& config);
+};
 
-// He et al., "Deep residual learning for image recognition", 2016; torchvision's names, no fc.
-Value resnet18(Graph& graph, Value images, const std::string& name);
+const Encoder& resnet18();
+const Encoder& swin_t();
 
-// Liu et al., "Swin transformer", 2021, with the reference's head; `drop_path` is the rate of the
-// last block. Needs an image of 7 * 8 * patch_size pixels a side, or a multiple of it.
-Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_size,
-             float drop_path);
+std::span<const Encoder* const> encoders();
+// Throws ERR_INVALID_ARGUMENT listing the names there are.
+const Encoder& find_encoder(std::string_view name);
 
 // METHOD: f_n = W2 relu(W1 f_e + b1) + b2, W1: D -> 128, W2: 128 -> D.
 Value neutral_transformation(Graph& graph, Value expression, const std::string& name);

@@ -1,6 +1,8 @@
 #include "models/model.h"
 
+#include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "models/encoders.h"
 
@@ -35,25 +37,28 @@ void validate(const ModelConfig& config) {
   const int64_t size = config.input_size;
   require(std::isfinite(config.logit_scale) && config.logit_scale > 0,
           "Expected a positive logit scale but received ", config.logit_scale);
-  if (config.backbone == Backbone::ResNet18) {
-    require(size >= 32 && size <= 1024,
-            "Expected an input size of 32 to 1024 for resnet18 but received ", size);
-    return;
+  const Encoder& encoder = find_encoder(config.backbone);
+  require(size >= encoder.least_input && size <= encoder.most_input, "Expected an input size of ",
+          encoder.least_input, " to ", encoder.most_input, " for ", encoder.name, " but received ",
+          size);
+  if (!encoder.patch_sizes.empty()) {
+    std::string expected;
+    for (int64_t side : encoder.patch_sizes) {
+      expected.append(expected.empty() ? "" : " or ").append(std::to_string(side));
+    }
+    const auto& sides = encoder.patch_sizes;
+    require(std::find(sides.begin(), sides.end(), config.patch_size) != sides.end(),
+            "Expected a patch size of ", expected, " but received ", config.patch_size);
+    const int64_t unit = encoder.grid * config.patch_size;
+    require(size % unit == 0, "Expected an input size divisible by ", unit, " for ", encoder.name,
+            " with patch size ", config.patch_size, " but received ", size);
   }
-  require(config.patch_size == 2 || config.patch_size == 4,
-          "Expected a patch size of 2 or 4 but received ", config.patch_size);
-  const int64_t unit = 7 * 8 * config.patch_size;
-  require(size >= unit && size <= 1024 && size % unit == 0, "Expected an input size divisible by ",
-          unit, " for swin-t with patch size ", config.patch_size, " but received ", size);
-  require(config.drop_path >= 0 && config.drop_path < 1,
+  require(!encoder.has_drop_path || (config.drop_path >= 0 && config.drop_path < 1),
           "Expected a drop path rate in [0, 1) but received ", config.drop_path);
 }
 
 Features ke2nt(Graph& graph, const ModelConfig& config, Value images) {
-  const Value expression =
-      config.backbone == Backbone::ResNet18
-          ? resnet18(graph, images, "encoder")
-          : swin_t(graph, images, "encoder", config.patch_size, config.drop_path);
+  const Value expression = find_encoder(config.backbone).build(graph, images, "encoder", config);
   return {expression, neutral_transformation(graph, expression, "MLP")};
 }
 

@@ -2,22 +2,21 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "graph/plan.h"
 
 namespace countenance {
 
-enum class Backbone : uint8_t { ResNet18, SwinT };
-
 // Width D of the representations, given by the vision-language model's text embeddings.
 inline constexpr int64_t kEmbedding = 512;
 
 struct ModelConfig {
-  Backbone backbone = Backbone::ResNet18;
+  std::string_view backbone = "resnet18";  // of an entry in models/encoders.h
   int64_t input_size = 112;
-  int64_t patch_size = 2;  // Swin: 2 or 4
-  float drop_path = 0.1f;  // Swin: rate of the last block, rising linearly from 0
+  int64_t patch_size = 2;  // where the encoder cuts the image into patches
+  float drop_path = 0.1f;  // where it has stochastic depth: the last block's rate, rising from 0
   int64_t classes = 7;
   int64_t neutral = 6;
   float logit_scale = 100.0f;

@@ -26,9 +26,7 @@ Value stage(Graph& graph, Value x, const std::string& name, int64_t channels, in
   return basic_block(graph, x, name + ".1", channels, 1);
 }
 
-}  // namespace
-
-Value resnet18(Graph& graph, Value images, const std::string& name) {
+Value build(Graph& graph, Value images, const std::string& name, const ModelConfig&) {
   Value x = conv_norm(graph, images, name + ".conv1", name + ".bn1",
                       {.out_channels = 64, .kernel = 7, .stride = 2, .padding = 3},
                       {.activation = Activation::Relu});
@@ -38,6 +36,15 @@ Value resnet18(Graph& graph, Value images, const std::string& name) {
   x = stage(graph, x, name + ".layer3", 256, 2);
   x = stage(graph, x, name + ".layer4", 512, 2);
   return global_average_pool(graph, x);
+}
+
+}  // namespace
+
+// He et al., "Deep residual learning for image recognition", 2016; torchvision's names, no fc.
+const Encoder& resnet18() {
+  static const Encoder encoder{
+      .name = "resnet18", .label = "ResNet-18", .optimizer = "sgd", .build = build};
+  return encoder;
 }
 
 }  // namespace countenance

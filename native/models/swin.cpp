@@ -53,19 +53,18 @@ Value downsample(Graph& graph, Value x, const std::string& name) {
   return dense(graph, x, name + ".reduction", 2 * channels, false);
 }
 
-}  // namespace
-
-Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_size,
-             float drop_path) {
-  Value x =
-      conv2d(graph, images, name + ".patch_embed.proj",
-             {.out_channels = kEmbed, .kernel = patch_size, .stride = patch_size, .bias = true});
+Value build(Graph& graph, Value images, const std::string& name, const ModelConfig& config) {
+  Value x = conv2d(graph, images, name + ".patch_embed.proj",
+                   {.out_channels = kEmbed,
+                    .kernel = config.patch_size,
+                    .stride = config.patch_size,
+                    .bias = true});
   x = layer_norm(graph, x, name + ".patch_embed.norm");
   int done = 0;
   for (size_t i = 0; i < kDepths.size(); ++i) {
     const std::string layer = name + ".layers." + std::to_string(i);
     for (int64_t j = 0; j < kDepths[i]; ++j, ++done) {
-      const float rate = drop_path * static_cast<float>(done) / (kBlocks - 1);
+      const float rate = config.drop_path * static_cast<float>(done) / (kBlocks - 1);
       x = block(graph, x, layer + ".blocks." + std::to_string(j), kHeads[i], j % 2 == 1, rate);
     }
     if (i + 1 < kDepths.size()) x = downsample(graph, x, layer + ".downsample");
@@ -78,6 +77,22 @@ Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_
   x = batch_norm(graph, x, name + ".feature.1", norm);
   x = dense(graph, x, name + ".feature.2", kEmbedding, false);
   return batch_norm(graph, x, name + ".feature.3", norm);
+}
+
+}  // namespace
+
+// Liu et al., "Swin transformer", 2021, with the reference's head.
+const Encoder& swin_t() {
+  static const Encoder encoder{.name = "swin-t",
+                               .label = "Swin-T",
+                               .least_input = 112,
+                               .patch_sizes = {2, 4},
+                               .grid = kWindow << (kDepths.size() - 1),
+                               .has_drop_path = true,
+                               .head = "feature.",
+                               .optimizer = "adamw",
+                               .build = build};
+  return encoder;
 }
 
 }  // namespace countenance

@@ -17,17 +17,10 @@ void check_at_least_zero(const char* name, float value) {
           " but received ", value);
 }
 
-void check_decay(const char* name, float value) {
-  require(value >= 0 && value < 1, "Expected a number from 0 to below 1 for ", name,
-          " but received ", value);
-}
-
 std::vector<OptimizerGroup> groups_of(const OptimizerOptions& options) {
   if (options.groups.empty()) return {{.weight_decay = options.weight_decay}};
   return options.groups;
 }
-
-}  // namespace
 
 void validate(const OptimizerOptions& options) {
   for (const OptimizerGroup& group : options.groups) {
@@ -38,14 +31,9 @@ void validate(const OptimizerOptions& options) {
           " groups but received ", options.groups.size());
   check_at_least_zero("weightDecay", options.weight_decay);
   check_at_least_zero("maxGradientNorm", options.max_gradient_norm);
-  check_decay("momentum", options.momentum);
-  check_decay("beta1", options.beta1);
-  check_decay("beta2", options.beta2);
-  require(std::isfinite(options.eps) && options.eps > 0,
-          "Expected a positive number for eps but received ", options.eps);
-  require(!options.nesterov || options.momentum > 0,
-          "Expected a momentum above 0 for nesterov but received ", options.momentum);
 }
+
+}  // namespace
 
 Optimizer::Optimizer(Backend& backend, const ParameterTable& table, const OptimizerOptions& options,
                      int rates)
@@ -110,8 +98,7 @@ void Optimizer::measure(const ParameterArena& gradients, Tensor loss) {
 std::unique_ptr<Optimizer> make_optimizer(Backend& backend, const ParameterTable& table,
                                           const OptimizerOptions& options) {
   validate(options);
-  return options.kind == OptimizerOptions::Kind::Sgd ? make_sgd(backend, table, options)
-                                                     : make_adamw(backend, table, options);
+  return find_optimizer(options.name).make(backend, table, options);
 }
 
 }  // namespace countenance

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/option.h"
 #include "graph/parameters.h"
 
 namespace countenance {
@@ -16,12 +17,8 @@ struct OptimizerGroup {
 };
 
 struct OptimizerOptions {
-  enum class Kind : uint8_t { Sgd, AdamW } kind = Kind::Sgd;
-  float momentum = 0.9f;  // SGD, 0..1
-  bool nesterov = false;  // SGD
-  float beta1 = 0.9f;     // AdamW, 0..1, both
-  float beta2 = 0.999f;
-  float eps = 1e-8f;  // AdamW
+  std::string_view name = "sgd";  // of an entry in optim/rules.h
+  GivenOptions settings = {};     // of that entry's options
   float weight_decay = 0.0f;
   float max_gradient_norm = 0.0f;  // 0: no clipping
   // None: one group with `weight_decay`. Otherwise that is not used, and group_of holds the group
@@ -29,9 +26,6 @@ struct OptimizerOptions {
   std::vector<OptimizerGroup> groups = {};
   std::vector<uint8_t> group_of = {};
 };
-
-// Throws ERR_INVALID_ARGUMENT with the option's name when one is out of its range.
-void validate(const OptimizerOptions& options);
 
 // What an optimizer remembers of each parameter: an arena laid out like the weights.
 struct Slot {

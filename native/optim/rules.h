@@ -2,13 +2,33 @@
 
 #include "optim/optimizer.h"
 
-// The optimizers behind make_optimizer; each stands in a file of its own.
+// The table of optimizers. Each stands in a file of its own, which describes its options and state.
 
 namespace countenance {
 
-std::unique_ptr<Optimizer> make_sgd(Backend& backend, const ParameterTable& table,
-                                    const OptimizerOptions& options);
-std::unique_ptr<Optimizer> make_adamw(Backend& backend, const ParameterTable& table,
-                                      const OptimizerOptions& options);
+// What the trainer uses where the user says nothing.
+struct OptimizerDefaults {
+  float learning_rate = 0;
+  // Where the logit scale is above 50, whose gradients are that much larger.
+  float steep_learning_rate = 0;
+  float weight_decay = 0;
+  float max_gradient_norm = 0;  // 0: no clipping
+};
+
+struct OptimizerRule {
+  std::string_view name;   // "sgd"
+  std::string_view label;  // "SGD"
+  std::vector<OptionSpec> options;
+  std::vector<std::string_view> slots;  // as add_slot() names them
+  OptimizerDefaults defaults;
+  std::unique_ptr<Optimizer> (*make)(Backend&, const ParameterTable&, const OptimizerOptions&);
+};
+
+const OptimizerRule& sgd_rule();
+const OptimizerRule& adamw_rule();
+
+std::span<const OptimizerRule* const> optimizer_rules();
+// Throws ERR_INVALID_ARGUMENT listing the names there are.
+const OptimizerRule& find_optimizer(std::string_view name);
 
 }  // namespace countenance

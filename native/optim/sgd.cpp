@@ -8,11 +8,13 @@ namespace {
 class Sgd final : public Optimizer {
  public:
   Sgd(Backend& backend, const ParameterTable& table, const OptimizerOptions& options)
-      : Optimizer(backend, table, options, kSgdRates), velocity_(add_slot("velocity", table)) {}
+      : Optimizer(backend, table, options, kSgdRates),
+        attributes_(attributes(options)),
+        velocity_(add_slot("velocity", table)) {}
 
   void update(ParameterArena& weights, const ParameterArena& gradients) override {
     backend_.sgd_step(weights.flat(), velocity_, gradients.flat(), gradient_scale(), groups_,
-                      rates_, {.momentum = options_.momentum, .nesterov = options_.nesterov});
+                      rates_, attributes_);
   }
 
  protected:
@@ -24,14 +26,37 @@ class Sgd final : public Optimizer {
   }
 
  private:
+  static SgdAttributes attributes(const OptimizerOptions& options) {
+    const OptionValues values(sgd_rule().options, options.settings);
+    const float momentum = values.number("momentum");
+    const bool nesterov = values.is_on("nesterov");
+    require(!nesterov || momentum > 0, "Expected a momentum above 0 for nesterov but received ",
+            momentum);
+    return {.momentum = momentum, .nesterov = nesterov};
+  }
+
+  const SgdAttributes attributes_;
   Tensor velocity_;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_sgd(Backend& backend, const ParameterTable& table,
-                                    const OptimizerOptions& options) {
-  return std::make_unique<Sgd>(backend, table, options);
+const OptimizerRule& sgd_rule() {
+  using Kind = OptionSpec::Kind;
+  using Range = OptionSpec::Range;
+  static const OptimizerRule rule{
+      .name = "sgd",
+      .label = "SGD",
+      .options = {{.name = "momentum",
+                   .range = Range::BelowOne,
+                   .initial = {0.9f},
+                   .help = "share of the last step's velocity that is kept"},
+                  {.name = "nesterov", .kind = Kind::Switch, .help = "Nesterov's momentum"}},
+      .slots = {"velocity"},
+      .defaults = {.learning_rate = 0.1f, .steep_learning_rate = 0.05f, .weight_decay = 5e-4f},
+      .make = [](Backend& backend, const ParameterTable& table, const OptimizerOptions& options)
+          -> std::unique_ptr<Optimizer> { return std::make_unique<Sgd>(backend, table, options); }};
+  return rule;
 }
 
 }  // namespace countenance

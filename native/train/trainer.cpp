@@ -15,16 +15,8 @@ constexpr int64_t kResults = kObjectiveValues + 1;
 // Soft labels are sums of votes divided in float32.
 constexpr double kTargetTolerance = 1e-3;
 
-void check_weight(const char* name, float value) {
-  require(std::isfinite(value) && value >= 0, "Expected a number of at least 0 for ", name,
-          " but received ", value);
-}
-
 TrainOptions checked(const TrainOptions& options, const Backend& backend) {
   check(options.augmentation);
-  check_weight("supervisedWeight", options.supervised_weight);
-  check_weight("transformationWeight", options.transformation_weight);
-  check_weight("contrastWeight", options.contrast_weight);
   require(options.ema_decay >= 0 && options.ema_decay < 1,
           "Expected a number from 0 to below 1 for emaDecay but received ", options.ema_decay);
   require_precision(backend, options.precision);
@@ -56,6 +48,7 @@ void check_targets(std::span<const float> targets, int64_t batch, int64_t classe
 Trainer::Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Backend> backend)
     : model_(model),
       options_(checked(options, *backend)),
+      objective_(objective_attributes(options.loss_weights, options.objective)),
       backend_(std::move(backend)),
       gradients_(*backend_, model.table()),
       statistics_before_(*backend_, model.table(), ParameterArena::Part::Statistics),
@@ -75,14 +68,11 @@ std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch, bool dry) {
   const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
   const Value targets = graph.input(Shape{batch, config.classes}, DType::F32);
   const Features features = ke2nt(graph, config, input.images);
+  ObjectiveAttributes attributes = objective_;
+  attributes.logit_scale = config.logit_scale;
+  attributes.neutral = config.neutral;
   const Objective objective =
-      ke2nt_objective(graph, features.expression, features.neutral, targets, text,
-                      {.logit_scale = config.logit_scale,
-                       .neutral = config.neutral,
-                       .supervised_weight = options_.supervised_weight,
-                       .transformation_weight = options_.transformation_weight,
-                       .contrast_weight = options_.contrast_weight,
-                       .contrast = options_.contrast});
+      ke2nt_objective(graph, features.expression, features.neutral, targets, text, attributes);
   graph.output(objective.losses);
   return std::make_unique<Entry>(
       Entry{Plan(std::move(graph), {.dry = dry, .guard = options_.guard}),
@@ -213,12 +203,10 @@ StepResult Trainer::finish() {
          " gave a loss of ", loss, " and a gradient of norm ", norm,
          "; the weights are as before it. Try a lower learning rate");
   }
-  return {.loss = loss,
-          .supervised = results[kSupervised],
-          .transformation = results[kTransformation],
-          .contrast = results[kContrast],
-          .correct = static_cast<int64_t>(results[kCorrect]),
-          .gradient_norm = norm};
+  StepResult result{
+      .loss = loss, .correct = static_cast<int64_t>(results[kCorrect]), .gradient_norm = norm};
+  std::copy_n(results + kFirstTerm, kLossTerms, result.terms.begin());
+  return result;
 }
 
 // The host's part of a step that was not taken.

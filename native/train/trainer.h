@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <deque>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "graph/repeated_run.h"
 #include "image/augment.h"
 #include "losses/objective.h"
+#include "losses/objective_options.h"
 #include "models/image_input.h"
 #include "optim/optimizer.h"
 #include "optim/weight_average.h"
@@ -17,11 +19,9 @@ namespace countenance {
 
 struct TrainOptions {
   OptimizerOptions optimizer{};
-  float ema_decay = 0;  // 0: no average of the weights
-  float supervised_weight = 1;
-  float transformation_weight = 1;
-  float contrast_weight = 1;
-  Contrast contrast = Contrast::Pairwise;
+  float ema_decay = 0;          // 0: no average of the weights
+  GivenOptions loss_weights{};  // of loss_weight_options()
+  GivenOptions objective{};     // of objective_options()
   Precision precision = Precision::FP32;
   uint64_t seed = 0;  // of augmentation, dropout and drop path
   AugmentOptions augmentation{};
@@ -39,12 +39,10 @@ struct TrainBatch {
 };
 
 struct StepResult {
-  float loss = 0;
-  float supervised = 0;
-  float transformation = 0;
-  float contrast = 0;
-  int64_t correct = 0;      // samples whose best logit is their target's best class
-  float gradient_norm = 0;  // |g|_2 before clipping
+  float loss = 0;                         // the terms times their weights
+  std::array<float, kLossTerms> terms{};  // as loss_terms()
+  int64_t correct = 0;                    // samples whose best logit is their target's best class
+  float gradient_norm = 0;                // |g|_2 before clipping
 };
 
 // Trains a model, one step at a time. One caller at a time, which is also the only one that uses
@@ -121,6 +119,7 @@ class Trainer {
 
   Model& model_;
   TrainOptions options_;
+  ObjectiveAttributes objective_;  // logit_scale and neutral are the model's
   std::shared_ptr<Backend> backend_;
   ParameterArena gradients_;
   ParameterArena statistics_before_;  // running statistics at the start of the step

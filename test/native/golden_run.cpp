@@ -38,7 +38,7 @@ class GoldenRun {
  private:
   static ModelConfig config(const Golden& golden) {
     ModelConfig config;
-    config.backbone = golden.model == "resnet18" ? Backbone::ResNet18 : Backbone::SwinT;
+    config.backbone = golden.model == "resnet18" ? "resnet18" : "swin-t";
     config.input_size = golden.size;
     config.drop_path = 0;
     config.classes = kGoldenClasses;
@@ -100,10 +100,10 @@ class GoldenRun {
 
   void train() {
     TrainOptions options;
-    options.optimizer.momentum = kGoldenMomentum;
+    options.optimizer.settings.emplace("momentum", kGoldenMomentum);
     options.optimizer.weight_decay = kGoldenWeightDecay;
     options.precision = precision_;
-    options.contrast = golden_.contrast == "pairwise" ? Contrast::Pairwise : Contrast::Diagonal;
+    options.objective.emplace("contrast", golden_.contrast == "pairwise" ? 0.0f : 1.0f);
     Trainer trainer(model_, options, model_.shared_backend());
     for (size_t step = 0; step < golden_.steps.size(); ++step) {
       const std::vector<float> images = golden_images(golden_, static_cast<int64_t>(step));
@@ -126,9 +126,9 @@ class GoldenRun {
             ", expected ", b);
     };
     close("loss", found.loss, expected.total);
-    close("L_s", found.supervised, expected.supervised);
-    close("L_t", found.transformation, expected.transformation);
-    close("L_c", found.contrast, expected.contrast);
+    close("L_s", found.terms[kSupervised - kFirstTerm], expected.supervised);
+    close("L_t", found.terms[kTransformation - kFirstTerm], expected.transformation);
+    close("L_c", found.terms[kContrast - kFirstTerm], expected.contrast);
   }
 
   void check_gradients(const Trainer& trainer) {

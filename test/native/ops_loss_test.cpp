@@ -192,8 +192,8 @@ void objective_reference(OpValues& v, const ObjectiveCase& p) {
       contrast += (product(hat(text), hat(neutral_j)) - product(hat(text), hat(e)) + 2) / (n * n);
     }
   }
-  v["losses"] = {a.supervised_weight * supervised + a.transformation_weight * transformation +
-                     a.contrast_weight * contrast,
+  v["losses"] = {a.weight(kSupervised) * supervised + a.weight(kTransformation) * transformation +
+                     a.weight(kContrast) * contrast,
                  supervised, transformation, contrast, correct};
 }
 
@@ -202,8 +202,8 @@ OpCase objective_case(const ObjectiveCase& p) {
   const int64_t batch = static_cast<int64_t>(p.labels.size());
   OpCase c(text(batch, " x ", p.width, ", ", p.classes, " classes, ",
                 a.contrast == Contrast::Pairwise ? "pairwise" : "diagonal", p.soft ? ", soft" : "",
-                ", weights ", a.supervised_weight, " ", a.transformation_weight, " ",
-                a.contrast_weight));
+                ", weights ", a.weight(kSupervised), " ", a.weight(kTransformation), " ",
+                a.weight(kContrast)));
   const Shape features{batch, p.width};
   c.input("expression", features, normal(features.elements(), "expression"));
   c.input("neutral", features, normal(features.elements(), "neutral"));

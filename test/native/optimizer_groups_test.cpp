@@ -5,15 +5,13 @@
 
 #include "harness.h"
 #include "json.h"
-#include "optim/optimizer.h"
+#include "optim/rules.h"
 #include "train_fixture.h"
 
 using namespace countenance;
 using namespace countenance::test;
 
 namespace {
-
-using Kind = OptimizerOptions::Kind;
 
 // The tensors of test/fixtures/make_optimizer_fixtures.py, with a statistic in between that belongs
 // to no group.
@@ -87,13 +85,15 @@ TEST(optimizer_groups_equal_those_of_torch) {
   CHECK(fixtures["cases"].array().size() == 5);
   for (const Json& c : fixtures["cases"].array()) {
     OptimizerOptions options;
-    options.kind = c["kind"].string() == "sgd" ? Kind::Sgd : Kind::AdamW;
-    if (options.kind == Kind::Sgd) {
-      options.momentum = static_cast<float>(c["momentum"].number());
-      options.nesterov = c["nesterov"].boolean();
+    options.name = find_optimizer(c["kind"].string()).name;
+    if (options.name == "sgd") {
+      options.settings.emplace("momentum", static_cast<float>(c["momentum"].number()));
+      options.settings.emplace("nesterov", c["nesterov"].boolean() ? 1.0f : 0.0f);
+    } else {
+      options.settings.emplace(
+          "betas", OptionValue(static_cast<float>(fixtures["betas"].array()[0].number()),
+                               static_cast<float>(fixtures["betas"].array()[1].number())));
     }
-    options.beta1 = static_cast<float>(fixtures["betas"].array()[0].number());
-    options.beta2 = static_cast<float>(fixtures["betas"].array()[1].number());
     options.weight_decay = 100;  // not used beside groups
     options.group_of = kGroupOf;
     for (size_t i = 0; i < 3; ++i) {
@@ -117,8 +117,8 @@ TEST(optimizer_groups_equal_those_of_torch) {
 
 TEST(optimizer_groups_that_are_equal_give_the_bits_of_none) {
   const std::vector<float> rates = {0.1f, 0.05f, 0.01f};
-  for (Kind kind : {Kind::Sgd, Kind::AdamW}) {
-    const OptimizerOptions plain{.kind = kind, .weight_decay = 0.01f};
+  for (const OptimizerRule* rule : optimizer_rules()) {
+    const OptimizerOptions plain{.name = rule->name, .weight_decay = 0.01f};
     OptimizerOptions grouped = plain;
     grouped.groups.assign(3, {.weight_decay = 0.01f});
     grouped.group_of = kGroupOf;

@@ -2,7 +2,7 @@
 
 #include "core/philox.h"
 #include "harness.h"
-#include "optim/optimizer.h"
+#include "optim/rules.h"
 #include "train_fixture.h"
 
 using namespace countenance;
@@ -48,18 +48,21 @@ struct Reference {
     for (size_t i = 0; i < weights.size(); ++i) {
       const double g = scale * gradients[i];
       double& w = weights[i];
-      if (o.kind == OptimizerOptions::Kind::Sgd) {
+      const OptionValues values(find_optimizer(o.name).options, o.settings);
+      if (o.name == "sgd") {
         const double decayed = g + static_cast<double>(o.weight_decay) * w;
-        first[i] = static_cast<double>(o.momentum) * first[i] + decayed;
-        w -= lr * (o.nesterov ? decayed + static_cast<double>(o.momentum) * first[i] : first[i]);
+        const double momentum = static_cast<double>(values.number("momentum"));
+        first[i] = momentum * first[i] + decayed;
+        w -= lr * (values.is_on("nesterov") ? decayed + momentum * first[i] : first[i]);
       } else {
-        const double beta1 = static_cast<double>(o.beta1);
-        const double beta2 = static_cast<double>(o.beta2);
+        const double beta1 = static_cast<double>(values.pair("betas").first);
+        const double beta2 = static_cast<double>(values.pair("betas").second);
         w *= 1 - lr * static_cast<double>(o.weight_decay);
         first[i] = beta1 * first[i] + (1 - beta1) * g;
         second[i] = beta2 * second[i] + (1 - beta2) * g * g;
         const double corrected = std::sqrt(second[i] / (1 - std::pow(beta2, step)));
-        w -= lr * first[i] / (1 - std::pow(beta1, step)) / (corrected + static_cast<double>(o.eps));
+        w -= lr * first[i] / (1 - std::pow(beta1, step)) /
+             (corrected + static_cast<double>(values.number("eps")));
       }
     }
   }
@@ -105,33 +108,34 @@ void check_rule(const OptimizerOptions& options, const char* what) {
 }  // namespace
 
 TEST(optimizers_follow_the_textbook) {
-  using Kind = OptimizerOptions::Kind;
-  check_rule({.momentum = 0.0f}, "sgd");
-  check_rule({.momentum = 0.9f, .weight_decay = 0.01f}, "sgd, momentum");
-  check_rule({.momentum = 0.9f, .nesterov = true, .max_gradient_norm = 1.5f}, "sgd, nesterov");
-  check_rule({.kind = Kind::AdamW, .weight_decay = 0.1f}, "adamw");
-  check_rule({.kind = Kind::AdamW, .beta1 = 0.8f, .beta2 = 0.95f, .max_gradient_norm = 2.0f},
+  check_rule({.settings = {{"momentum", 0.0f}}}, "sgd");
+  check_rule({.settings = {{"momentum", 0.9f}}, .weight_decay = 0.01f}, "sgd, momentum");
+  check_rule({.settings = {{"nesterov", 1.0f}}, .max_gradient_norm = 1.5f}, "sgd, nesterov");
+  check_rule({.name = "adamw", .weight_decay = 0.1f}, "adamw");
+  check_rule({.name = "adamw", .settings = {{"betas", {0.8f, 0.95f}}}, .max_gradient_norm = 2.0f},
              "adamw, clipped");
 }
 
-TEST(optimizers_name_their_slots) {
-  Arenas arenas;
-  const auto sgd = make_optimizer(*arenas.backend, arenas.table, {});
-  CHECK(sgd->slots().size() == 1 && sgd->slots()[0].name == "velocity");
-  const auto adamw =
-      make_optimizer(*arenas.backend, arenas.table, {.kind = OptimizerOptions::Kind::AdamW});
-  CHECK(adamw->slots().size() == 2 && adamw->slots()[0].name == "firstMoment" &&
-        adamw->slots()[1].name == "secondMoment");
+TEST(optimizers_have_the_slots_that_they_describe) {
+  CHECK(find_optimizer("sgd").slots == std::vector<std::string_view>{"velocity"});
+  CHECK((find_optimizer("adamw").slots ==
+         std::vector<std::string_view>{"firstMoment", "secondMoment"}));
+  for (const OptimizerRule* rule : optimizer_rules()) {
+    Arenas arenas;
+    const auto optimizer = make_optimizer(*arenas.backend, arenas.table, {.name = rule->name});
+    std::vector<std::string_view> names;
+    for (const Slot& slot : optimizer->slots()) names.push_back(slot.name);
+    CHECK(names == rule->slots, rule->name);
+  }
 }
 
 TEST(optimizers_refuse_steps_until_they_are_told_to_go_on) {
-  using Kind = OptimizerOptions::Kind;
-  for (Kind kind : {Kind::Sgd, Kind::AdamW}) {
+  for (const OptimizerRule* rule : optimizer_rules()) {
     Arenas arenas;
     ParameterArena weights(*arenas.backend, arenas.table);
     ParameterArena gradients(*arenas.backend, arenas.table);
     arenas.draw(weights, 1, 1.0);
-    const auto optimizer = make_optimizer(*arenas.backend, arenas.table, {.kind = kind});
+    const auto optimizer = make_optimizer(*arenas.backend, arenas.table, {.name = rule->name});
     const auto before = as_double(weights);
     const auto step = [&](float bad) {
       arenas.draw(gradients, 2, 0.3);

@@ -12,7 +12,7 @@ namespace countenance::test {
 inline constexpr int64_t kFixtureClasses = 5;
 
 inline ModelConfig tiny_config() {
-  return {.backbone = Backbone::ResNet18,
+  return {.backbone = "resnet18",
           .input_size = 32,
           .classes = kFixtureClasses,
           .neutral = 2,

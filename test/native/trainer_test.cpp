@@ -28,8 +28,8 @@ std::vector<float> train(Training& t, int first, int last, int64_t batch = 4) {
   for (int step = first; step < last; ++step) {
     const BatchData data(batch, t.model.config().input_size, static_cast<uint64_t>(step));
     const StepResult result = t.trainer.step(data.train());
-    losses.insert(losses.end(), {result.loss, result.supervised, result.transformation,
-                                 result.contrast, result.gradient_norm});
+    losses.insert(losses.end(), {result.loss, result.gradient_norm});
+    losses.insert(losses.end(), result.terms.begin(), result.terms.end());
   }
   return losses;
 }
@@ -51,7 +51,7 @@ class CancelAfter final : public RunObserver {
 };
 
 ModelConfig swin_config() {
-  return {.backbone = Backbone::SwinT,
+  return {.backbone = "swin-t",
           .input_size = 112,
           .drop_path = 0.5f,
           .classes = kFixtureClasses,
@@ -92,7 +92,7 @@ TEST(trainer_with_threads_of_its_own_gives_the_same_bits) {
 }
 
 TEST(trainer_in_guard_mode_gives_the_same_bits) {
-  for (const auto& options : {TrainOptions{}, TrainOptions{.contrast = Contrast::Diagonal}}) {
+  for (const auto& options : {TrainOptions{}, TrainOptions{.objective = {{"contrast", 1.0f}}}}) {
     TrainOptions guarded = options;
     guarded.guard = true;
     Training planned(tiny_config(), options, 2);
@@ -133,8 +133,9 @@ TEST(trainer_keeps_results_apart_from_batch_sizes) {
 }
 
 TEST(trainer_resumes_with_the_same_bits) {
-  const OptimizerOptions adamw{.kind = OptimizerOptions::Kind::AdamW, .weight_decay = 0.05f};
-  const OptimizerOptions sgd{.nesterov = true, .weight_decay = 5e-4f, .max_gradient_norm = 1.0f};
+  const OptimizerOptions adamw{.name = "adamw", .weight_decay = 0.05f};
+  const OptimizerOptions sgd{
+      .settings = {{"nesterov", 1.0f}}, .weight_decay = 5e-4f, .max_gradient_norm = 1.0f};
   for (const OptimizerOptions& optimizer : {adamw, sgd}) {
     const TrainOptions options{.optimizer = optimizer, .ema_decay = 0.9f, .seed = 4};
     Training straight(tiny_config(), options);
@@ -217,8 +218,8 @@ TEST(trainer_takes_steps_begun_ahead_with_the_same_bits) {
   std::vector<float> ahead;
   const auto finish = [&] {
     const StepResult result = other.trainer.finish();
-    ahead.insert(ahead.end(), {result.loss, result.supervised, result.transformation,
-                               result.contrast, result.gradient_norm});
+    ahead.insert(ahead.end(), {result.loss, result.gradient_norm});
+    ahead.insert(ahead.end(), result.terms.begin(), result.terms.end());
   };
   for (int step = 0; step < 4; ++step) {
     other.trainer.begin(BatchData(4, 32, static_cast<uint64_t>(step)).train());
@@ -272,7 +273,7 @@ TEST(trainer_averages_the_weights) {
 
 TEST(trainer_clips_the_gradient_it_reports_unclipped) {
   // Plain SGD: the weights move by lr times the clipped gradient.
-  const OptimizerOptions plain{.momentum = 0.0f, .max_gradient_norm = 0.01f};
+  const OptimizerOptions plain{.settings = {{"momentum", 0.0f}}, .max_gradient_norm = 0.01f};
   Training t(tiny_config(), {.optimizer = plain});
   const auto before = t.state();
   const BatchData data(4, 32, 1);
@@ -341,12 +342,18 @@ TEST(trainer_refuses_bad_options) {
   CHECK(code_of({.precision = Precision::BF16}) == code::kUnsupported);
   CHECK(code_of({.ema_decay = 1.0f}) == code::kInvalidArgument);
   CHECK(code_of({.ema_decay = -0.1f}) == code::kInvalidArgument);
-  CHECK(code_of({.supervised_weight = NAN}) == code::kInvalidArgument);
-  CHECK(code_of({.contrast_weight = -1.0f}) == code::kInvalidArgument);
-  CHECK(code_of({.optimizer = {.momentum = 1.0f}}) == code::kInvalidArgument);
-  CHECK(code_of({.optimizer = {.momentum = 0.0f, .nesterov = true}}) == code::kInvalidArgument);
-  CHECK(code_of({.optimizer = {.beta2 = NAN}}) == code::kInvalidArgument);
-  CHECK(code_of({.optimizer = {.eps = 0.0f}}) == code::kInvalidArgument);
+  CHECK(code_of({.loss_weights = {{"supervised", NAN}}}) == code::kInvalidArgument);
+  CHECK(code_of({.loss_weights = {{"contrast", -1.0f}}}) == code::kInvalidArgument);
+  CHECK(code_of({.optimizer = {.settings = {{"momentum", 1.0f}}}}) == code::kInvalidArgument);
+  CHECK(code_of({.optimizer = {.settings = {{"momentum", 0.0f}, {"nesterov", 1.0f}}}}) ==
+        code::kInvalidArgument);
+  CHECK(code_of({.optimizer = {.name = "adamw", .settings = {{"betas", {0.9f, NAN}}}}}) ==
+        code::kInvalidArgument);
+  CHECK(code_of({.optimizer = {.name = "adamw", .settings = {{"eps", 0.0f}}}}) ==
+        code::kInvalidArgument);
+  CHECK(code_of({.optimizer = {.name = "adam"}}) == code::kInvalidArgument);
+  CHECK(code_of({.optimizer = {.settings = {{"eps", 1.0f}}}}) == code::kInvalidArgument);
+  CHECK(code_of({.objective = {{"contrast", 2.0f}}}) == code::kInvalidArgument);
   CHECK(code_of({.optimizer = {.weight_decay = -1.0f}}) == code::kInvalidArgument);
   CHECK(code_of({.optimizer = {.max_gradient_norm = -1.0f}}) == code::kInvalidArgument);
 }
@@ -362,5 +369,5 @@ TEST(trainer_follows_another_text) {
   // Same classes, another neutral one: another objective.
   t.trainer.set_step_count(1);
   t.model.set_text(fixture_text(3), 3, 2);
-  CHECK(t.trainer.step(data.train(0.0f)).transformation != three.transformation);
+  CHECK(t.trainer.step(data.train(0.0f)).terms != three.terms);
 }

@@ -21,10 +21,10 @@ const nativeLayers = [
  */
 const libLayers = [
   ['errors', 'version'],
-  ['types', 'philox'],
+  ['types', 'philox', 'description'],
   ['files', 'slices', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
-  ['load-native'],
+  ['load-native', 'core-options'],
   ['weights', 'metrics'],
   ['images', 'text'],
   ['faces'],

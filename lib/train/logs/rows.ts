@@ -1,3 +1,4 @@
+import { lossTermNames, perTerm } from '../../core-options.js';
 import type { EpochEvent, StepEvent } from '../events.js';
 
 /** Columns of a log; a row leaves out what its event does not have. */
@@ -8,9 +9,7 @@ export const logColumns = [
   'step',
   'learningRate',
   'loss',
-  'supervised',
-  'transformation',
-  'contrast',
+  ...lossTermNames,
   'accuracy',
   'gradientNorm',
   'validationAccuracy',
@@ -28,10 +27,10 @@ export type LogRow = Readonly<
 
 /** The row of an event; its losses are those of the step, or means over the epoch. */
 export function rowOf(event: StepEvent | EpochEvent): LogRow {
-  const { type, epoch, step, learningRate, loss, supervised, transformation, contrast } = event;
+  const { type, epoch, step, learningRate, loss } = event;
   const common = {
     ...{ event: type, time: new Date().toISOString(), epoch, step, learningRate },
-    ...{ loss, supervised, transformation, contrast, accuracy: event.accuracy },
+    ...{ loss, ...perTerm((name) => event[name]), accuracy: event.accuracy },
     imagesPerSecond: event.imagesPerSecond,
   };
   if (event.type === 'step') return { ...common, gradientNorm: event.gradientNorm };

@@ -1,3 +1,4 @@
+import { lossTermNames } from '../../core-options.js';
 import { CountenanceError } from '../../errors.js';
 import type { EpochEvent, StepEvent, TrainingEvent } from '../events.js';
 import { drawConfusion } from './confusion-image.js';
@@ -59,9 +60,7 @@ export class TensorBoardLog implements TrainingLog {
 function stepScalars(event: StepEvent): Record<string, number> {
   return {
     'train/loss': event.loss,
-    'train/supervised': event.supervised,
-    'train/transformation': event.transformation,
-    'train/contrast': event.contrast,
+    ...Object.fromEntries(lossTermNames.map((name) => [`train/${name}`, event[name]])),
     'train/accuracy': event.accuracy,
     'train/learning_rate': event.learningRate,
     'train/gradient_norm': event.gradientNorm,

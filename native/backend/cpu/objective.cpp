@@ -145,7 +145,7 @@ void CpuBackend::objective(Tensor losses, Tensor logits, Gradient dexpression, G
       double radial_e = 0;  // hat(f_e) . d hat(f_e)
       for (int64_t k = 0; k < classes; ++k) {
         if (target[k] != 0) supervised += target[k] * (log_sum - z[k]);
-        const double dz = attributes.supervised_weight * batch_share *
+        const double dz = attributes.weight(kSupervised) * batch_share *
                           (mass * std::exp(z[k] - log_sum) - target[k]);
         alpha_e[k] = dz * attributes.logit_scale * inverse_text[k] * inverse_e;
         radial_e += dz * z[k];
@@ -158,7 +158,7 @@ void CpuBackend::objective(Tensor losses, Tensor logits, Gradient dexpression, G
       double apart = 0;  // coefficient of f_e - f_n in df_e
       if (label != attributes.neutral) {
         inverse_n = inverse_norm(f_n, width);
-        const double pull = attributes.contrast_weight * member_share;
+        const double pull = attributes.weight(kContrast) * member_share;
         contrast = 2;
         for (int64_t k = 0; k < classes; ++k) {
           const double c = attributes.contrast == Contrast::Pairwise ? class_share[k]
@@ -179,7 +179,7 @@ void CpuBackend::objective(Tensor losses, Tensor logits, Gradient dexpression, G
         const double cosine = difference_dot(f_e, f_n, label_text, neutral_text, width) * inverse *
                               inverse_difference[label];
         transformation = 1 - cosine;
-        const double turn = attributes.transformation_weight * member_share;
+        const double turn = attributes.weight(kTransformation) * member_share;
         const double along = turn * inverse_difference[label] * inverse;
         if (length > kCosineEps) apart = turn * cosine * inverse * inverse;
         alpha_e[label] -= along;
@@ -206,9 +206,9 @@ void CpuBackend::objective(Tensor losses, Tensor logits, Gradient dexpression, G
   const double transformation = total[kSampleTransformation] * member_share;
   const double contrast = total[kSampleContrast] * member_share;
   float* values = losses.f32();
-  values[kTotal] = static_cast<float>(attributes.supervised_weight * supervised +
-                                      attributes.transformation_weight * transformation +
-                                      attributes.contrast_weight * contrast);
+  values[kTotal] = static_cast<float>(attributes.weight(kSupervised) * supervised +
+                                      attributes.weight(kTransformation) * transformation +
+                                      attributes.weight(kContrast) * contrast);
   values[kSupervised] = static_cast<float>(supervised);
   values[kTransformation] = static_cast<float>(transformation);
   values[kContrast] = static_cast<float>(contrast);

@@ -229,9 +229,9 @@ __global__ void __launch_bounds__(kThreads)
   *scratch.member_share = member_share;
   supervised /= batch > 1 ? batch : 1;
   transformation *= member_share;
-  losses[kTotal] = static_cast<float>(attributes.supervised_weight * supervised +
-                                      attributes.transformation_weight * transformation +
-                                      attributes.contrast_weight * contrast);
+  losses[kTotal] = static_cast<float>(attributes.weight(kSupervised) * supervised +
+                                      attributes.weight(kTransformation) * transformation +
+                                      attributes.weight(kContrast) * contrast);
   losses[kSupervised] = static_cast<float>(supervised);
   losses[kTransformation] = static_cast<float>(transformation);
   losses[kContrast] = static_cast<float>(contrast);
@@ -267,7 +267,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int k = static_cast<int>(threadIdx.x); k < in.classes; k += kThreads) {
     const double cosine = scratch.cosine_e(b)[k];
     const double z = attributes.logit_scale * cosine;
-    const double dz = attributes.supervised_weight * batch_share *
+    const double dz = attributes.weight(kSupervised) * batch_share *
                       (sample.mass * exp(z - sample.log_sum) - targets[k]);
     const double towards = pull.contrast(k);
     const double along = pull.along(k);

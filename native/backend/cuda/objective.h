@@ -72,7 +72,7 @@ class Pull {
         is_member_(sample.label != attributes.neutral) {
     if (!is_member_) return;
     const double inverse = 1.0 / fmax(sample.length, kCosineEps);
-    const double turn = attributes.transformation_weight * *scratch.member_share;
+    const double turn = attributes.weight(kTransformation) * *scratch.member_share;
     along_ = turn * scratch.inverse_difference[label_] * inverse;
     if (sample.length > kCosineEps) {
       apart_ = turn * scratch.cosine_d(b)[label_] * inverse * inverse;
@@ -82,7 +82,7 @@ class Pull {
   // Of hat(T_k): -this in dhat(f_e), this in dhat(f_n).
   __device__ double contrast(int k) const {
     if (!is_member_) return 0.0;
-    return attributes_.contrast_weight * *scratch_.member_share *
+    return attributes_.weight(kContrast) * *scratch_.member_share *
            contrast_weight(attributes_, scratch_, label_, k);
   }
   // Of T_k: -this in df_e, this in df_n.

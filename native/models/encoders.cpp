@@ -1,0 +1,16 @@
+#include "models/encoders.h"
+
+#include <array>
+
+namespace countenance {
+
+std::span<const Encoder* const> encoders() {
+  static const std::array table = {&resnet18(), &swin_t()};
+  return table;
+}
+
+const Encoder& find_encoder(std::string_view name) {
+  return find_named(encoders(), name, "backbone");
+}
+
+}  // namespace countenance
