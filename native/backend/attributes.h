@@ -54,7 +54,7 @@ struct RandomKey {
 
 enum class Contrast : uint8_t { Pairwise, Diagonal };
 
-// METHOD: L = lambda_s L_s + lambda_t L_t + lambda_c L_c.
+// docs/METHOD.md: L = lambda_s L_s + lambda_t L_t + lambda_c L_c.
 struct ObjectiveAttributes {
   float logit_scale = 100.0f;
   int64_t neutral = 0;  // index of the neutral class

@@ -14,7 +14,7 @@ Value resnet18(Graph& graph, Value images, const std::string& name);
 Value swin_t(Graph& graph, Value images, const std::string& name, int64_t patch_size,
              float drop_path);
 
-// METHOD: f_n = W2 relu(W1 f_e + b1) + b2, W1: D -> 128, W2: 128 -> D.
+// docs/METHOD.md: f_n = W2 relu(W1 f_e + b1) + b2, W1: D -> 128, W2: 128 -> D.
 Value neutral_transformation(Graph& graph, Value expression, const std::string& name);
 
 }  // namespace countenance
