@@ -11,6 +11,13 @@ list(APPEND CUDA_SOURCES
 set_source_files_properties(native/backend/cuda/plugin.cpp PROPERTIES
   COMPILE_DEFINITIONS ${ABI_DEFINITION})
 
+if(CCACHE_PROGRAM AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+# Keeps what ptxas says of each kernel for test/cuda/check-ptxas.mjs; ccache repeats it on a hit.
+set(PTXAS_LAUNCHER
+  sh ${CMAKE_CURRENT_SOURCE_DIR}/tools/keep-ptxas.sh ${CMAKE_CUDA_COMPILER_LAUNCHER})
+
 add_library(countenance_cuda MODULE EXCLUDE_FROM_ALL ${CUDA_SOURCES})
 set_target_properties(countenance_cuda PROPERTIES
   PREFIX ""
@@ -18,8 +25,7 @@ set_target_properties(countenance_cuda PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/Release
   CUDA_RUNTIME_LIBRARY Static
   CUDA_VISIBILITY_PRESET hidden
-  # Keeps what ptxas says of each kernel for test/cuda/check-ptxas.mjs.
-  CUDA_COMPILER_LAUNCHER "sh;${CMAKE_CURRENT_SOURCE_DIR}/tools/keep-ptxas.sh"
+  CUDA_COMPILER_LAUNCHER "${PTXAS_LAUNCHER}"
 )
 target_link_libraries(countenance_cuda PRIVATE countenance_flags)
 target_include_directories(countenance_cuda SYSTEM PRIVATE

@@ -8,6 +8,10 @@ import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
+// ccache, where it is installed, finds what a clone in another folder has compiled.
+process.env.CCACHE_BASEDIR ??= root;
+process.env.CCACHE_NOHASHDIR ??= '1';
+
 /** A failure that is explained by its message alone. */
 export class StepError extends Error {}
 

@@ -19,7 +19,7 @@ export type Status = 'passed' | 'failed' | 'not measured';
 
 /** The outcome of a part, or of one scenario of the part `bench`. */
 export interface Fragment<Result = unknown> {
-  /** Such as `parity`, or `bench/train resnet18@112 b64`. */
+  /** Such as `parity`, or `bench/` with a case behind it (`train resnet18@112 b64`). */
   readonly name: string;
   readonly status: Status;
   /** Why it failed or was not measured. */

@@ -193,7 +193,7 @@ function table(headings: readonly string[], lines: readonly (readonly string[])[
   return [line(headings), `| ${headings.map(() => '---').join(' | ')} |`, ...lines.map(line)];
 }
 
-/** The table of every scenario; also what docs/PERFORMANCE.md shows. */
+/** The table of every scenario; what docs/PERFORMANCE.md shows where it has figures of a GPU. */
 export function speedTable(report: GpuReport): string[] {
   return table(
     speedHeadings,

@@ -185,9 +185,9 @@ class Backend {
   virtual void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) = 0;
   // loss (1) = mean_b -sum_k targets log_softmax(logits); dlogits (B, K) is its gradient.
   virtual void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits, Tensor targets) = 0;
-  // METHOD's objective. losses (kObjectiveValues) as in ObjectiveValue, kCorrect counting
-  // argmax(logits) == argmax(targets). expression, neutral (B, D); targets (B, K), rows summing to
-  // 1; text (K, D) raw. The class y of a sample is argmax(targets).
+  // The objective of docs/METHOD.md. losses (kObjectiveValues) as in ObjectiveValue, kCorrect
+  // counting argmax(logits) == argmax(targets). expression, neutral (B, D); targets (B, K), rows
+  // summing to 1; text (K, D) raw. The class y of a sample is argmax(targets).
   virtual size_t objective_workspace(const Shape& expression, const Shape& text) const = 0;
   virtual void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
                          Tensor expression, Tensor neutral, Tensor targets, Tensor text,

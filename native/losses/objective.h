@@ -10,7 +10,7 @@ struct Objective {
   Value logits;  // (B, K)
 };
 
-// METHOD's L = lambda_s L_s + lambda_t L_t + lambda_c L_c; the last op of a training graph.
+// docs/METHOD.md: L = lambda_s L_s + lambda_t L_t + lambda_c L_c. The last op of a training graph.
 // expression, neutral (B, D); targets (B, K), rows summing to 1; text (K, D), raw and frozen.
 Objective ke2nt_objective(Graph& graph, Value expression, Value neutral, Value targets, Value text,
                           const ObjectiveAttributes& attributes);

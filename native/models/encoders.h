@@ -29,7 +29,7 @@ std::span<const Encoder* const> encoders();
 // Throws ERR_INVALID_ARGUMENT listing the names there are.
 const Encoder& find_encoder(std::string_view name);
 
-// METHOD: f_n = W2 relu(W1 f_e + b1) + b2, W1: D -> 128, W2: 128 -> D.
+// docs/METHOD.md: f_n = W2 relu(W1 f_e + b1) + b2, W1: D -> 128, W2: 128 -> D.
 Value neutral_transformation(Graph& graph, Value expression, const std::string& name);
 
 }  // namespace countenance

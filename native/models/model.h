@@ -31,7 +31,7 @@ struct Features {
   Value neutral;     // f_n (B, D)
 };
 
-// The whole network of METHOD.md from images (B, S, S, 3), normalised, to its two representations.
+// The whole network of docs/METHOD.md: from normalised images (B, S, S, 3) to two representations.
 // Parameters stand under `encoder.` and `MLP.`, as in the reference's checkpoints.
 Features ke2nt(Graph& graph, const ModelConfig& config, Value images);
 

