@@ -70,15 +70,15 @@ type Values = Readonly<Record<string, unknown>>;
 /** The values as words of a command line. */
 function words(values: Values): string[] {
   return Object.entries(values).flatMap(([name, value]) => {
-    const [flag] = trainOptions[name as keyof typeof trainOptions].flag.split(' ');
-    if (value === true) return [flag!];
+    const flag = trainOptions[name as keyof typeof trainOptions].flag.split(' ')[0]!;
+    if (value === true) return [flag];
     if (flag === '--data' || flag === '--validation') {
       return (value as string[]).flatMap((spec) => [flag, spec]);
     }
-    if (Array.isArray(value)) return [flag!, value.join(',')];
-    if (typeof value !== 'object') return [flag!, String(value)];
-    const pairs = Object.entries(value as object).map(([key, weight]) => `${key}=${weight}`);
-    return [flag!, pairs.join(',')];
+    if (Array.isArray(value)) return [flag, value.join(',')];
+    if (typeof value !== 'object' || value === null) return [flag, String(value)];
+    const pairs = Object.entries(value).map(([key, weight]) => `${key}=${weight}`);
+    return [flag, pairs.join(',')];
   });
 }
 
