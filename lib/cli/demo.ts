@@ -64,7 +64,7 @@ async function demonstrate(options: DemoArguments): Promise<number> {
     ...['--data', `synthetic:${options.faces}#train`],
     ...['--validation', 'synthetic:210#valid'],
     ...['--backbone', 'resnet18', '--size', '48', '--text', 'synthetic'],
-    ...['--epochs', String(options.epochs), '--batch', '32', '--seed', String(options.seed)],
+    ...['--epochs', String(options.epochs), '--batch-size', '32', '--seed', String(options.seed)],
     ...['--out', directory],
     ...(options.threads === undefined ? [] : ['--threads', String(options.threads)]),
   ];

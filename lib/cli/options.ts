@@ -75,6 +75,37 @@ export function numberPairs(
   };
 }
 
+/** {@link numberPairs} whose names are among these. */
+export function pairsAmong<Name extends string>(
+  names: readonly Name[],
+  expected: string,
+  accepts: (value: number) => boolean,
+): (text: string) => Readonly<Partial<Record<Name, number>>> {
+  const parse = numberPairs(expected, accepts);
+  return (text) => {
+    const pairs = parse(text);
+    if (Object.keys(pairs).every((key) => names.some((name) => name === key))) {
+      return pairs as Partial<Record<Name, number>>;
+    }
+    throw new InvalidArgumentError(`Expected names among ${names.join(', ')}.`);
+  };
+}
+
+/** A parser of two numbers separated by a comma that `accepts` holds for. */
+export function numberPair(
+  expected: string,
+  accepts: (value: number) => boolean,
+): (text: string) => readonly [number, number] {
+  const parse = realNumber(expected, accepts);
+  return (text) => {
+    const [first, second, ...rest] = text.split(',');
+    if (first === undefined || second === undefined || rest.length > 0) {
+      throw new InvalidArgumentError(`Expected ${expected}, separated by a comma.`);
+    }
+    return [parse(first), parse(second)];
+  };
+}
+
 /** Options of every command that runs a model. */
 export interface DeviceArguments {
   readonly device?: Device;
@@ -96,26 +127,74 @@ function parseDevice(text: string): Device {
   throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.');
 }
 
+/** What a command says of an option, and how it reads its argument. */
+export interface OptionText {
+  /** With its argument, if it takes one: `--lr <x>`. */
+  readonly flag: `--${string}`;
+  readonly help: string;
+  /** The default, for the help text. */
+  readonly default?: string;
+  /** Default: one of the choices or, without choices, the text as it is. */
+  readonly parse?: (text: string, before: never) => unknown;
+  readonly choices?: readonly (string | number)[];
+}
+
+/** The option as commander takes it. */
+export function makeOption({ flag, help, default: value, parse, choices }: OptionText): Option {
+  const text = [help, ...(value === undefined ? [] : [`(default: ${value})`])];
+  const option = new Option(flag, text.filter((part) => part !== '').join(' '));
+  if (choices) {
+    option.choices(choices.map(String));
+    const check = option.parseArg as unknown as (text: string, before: unknown) => string;
+    if (typeof choices[0] === 'number') {
+      option.argParser((argument, before) => Number(check(argument, before)));
+    }
+  }
+  if (parse) option.argParser(parse as (text: string, before: unknown) => unknown);
+  return option;
+}
+
+/** Options that several commands have. */
+export const sharedOptions = {
+  device: {
+    flag: '--device <name>',
+    help: 'auto, cpu, cuda or cuda:N',
+    default: 'auto',
+    parse: parseDevice,
+  },
+  threads: {
+    flag: '--threads <n>',
+    help: 'CPU threads',
+    default: 'every core',
+    parse: wholeNumber(1, 1024),
+  },
+  precision: {
+    flag: '--precision <name>',
+    help: 'bf16 needs a GPU',
+    default: 'fp32',
+    choices: precisions,
+  },
+  json: {
+    flag: '--json',
+    help: 'print one JSON object a line and nothing else on standard output',
+  },
+} as const satisfies Record<string, OptionText>;
+
 /** Adds `--device` and `--threads`. */
 export function addDeviceOptions(command: Command): Command {
   return command
-    .option('--device <name>', 'auto, cpu, cuda or cuda:N (default: auto)', parseDevice)
-    .option('--threads <n>', 'CPU threads (default: every core)', wholeNumber(1, 1024));
+    .addOption(makeOption(sharedOptions.device))
+    .addOption(makeOption(sharedOptions.threads));
 }
 
 /** Adds `--precision`. */
 export function addPrecisionOption(command: Command): Command {
-  return command.addOption(
-    new Option('--precision <name>', 'bf16 needs a GPU (default: fp32)').choices(precisions),
-  );
+  return command.addOption(makeOption(sharedOptions.precision));
 }
 
 /** Adds `--json`. */
 export function addJsonOption(command: Command): Command {
-  return command.option(
-    '--json',
-    'print one JSON object a line and nothing else on standard output',
-  );
+  return command.addOption(makeOption(sharedOptions.json));
 }
 
 /** What a data set specification may be, for the help of the commands that take one. */

@@ -6,6 +6,7 @@ import { mixDatasets } from '../data/mix.js';
 import { limitDataset, selectClasses } from '../data/subset.js';
 import { CountenanceError } from '../errors.js';
 import { kindOf, readRegularFile } from '../files.js';
+import type { ModelOptions } from '../model/config.js';
 import { Model } from '../model/model.js';
 import { modelFiles, readModelDirectory } from '../model/directory.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
@@ -17,7 +18,9 @@ import { saveDirectory } from '../weights/directory.js';
 import { initReport } from './init-report.js';
 import { runOptions } from './options.js';
 import type { Output } from './output.js';
-import { defined, presetOf, type RunArguments, type TrainArguments } from './train-settings.js';
+import { defaultBackbone } from './train-defaults.js';
+import type { KeptArguments, TrainArguments } from './train-options.js';
+import { defined, modelSettings, readKept, type TrainSettings } from './train-settings.js';
 
 /** A checkpoint that a run continues. */
 export interface Resumed {
@@ -26,7 +29,7 @@ export interface Resumed {
   /** The directory of its run, where there is one. */
   readonly run: string | undefined;
   /** What the interrupted command was told. */
-  readonly options: RunArguments;
+  readonly options: KeptArguments;
 }
 
 /** Finds the checkpoint of `--resume`. */
@@ -37,14 +40,14 @@ export async function openCheckpoint(directory: string): Promise<Resumed> {
   return {
     checkpoint,
     run: inRun ? dirname(checkpoint) : undefined,
-    options: metadata['run'] ?? {},
+    options: readKept(metadata['run'], checkpoint),
   };
 }
 
 /** Opens data sets as one, with the command's choice of classes and its limit. */
 export async function openLimited(
   specs: readonly string[],
-  { classes, limit, seed = 0 }: RunArguments,
+  { classes, limit, seed = 0 }: KeptArguments,
   signal: AbortSignal,
   purpose: 'training' | 'validation',
 ): Promise<Dataset> {
@@ -62,23 +65,20 @@ export async function openLimited(
 /** Makes the model of a new run. */
 export async function createModel(
   options: TrainArguments,
+  settings: TrainSettings,
   dataset: Dataset,
   signal: AbortSignal,
   output: Output,
 ): Promise<Model> {
-  const { backbone, size, patchSize, dropPath, logitScale, seed, init } = options;
-  const neutral = options.neutral ?? dataset.neutral ?? undefined;
+  const { init } = options;
   const textEmbeddings = await readText(options.text!, dataset.classes);
   output.note(`text embeddings: ${textEmbeddings.source}`);
-  const preset = presetOf(options);
   const model = await Model.create({
-    ...preset.model,
-    backbone: backbone ?? preset.model?.backbone ?? 'resnet18',
+    backbone: defaultBackbone,
+    ...defined({ neutral: dataset.neutral ?? undefined }),
+    ...settings.model,
     classes: dataset.classes,
     textEmbeddings,
-    ...defined({ neutral, inputSize: size, patchSize, dropPath, logitScale }),
-    ...defined({ seed: seed ?? preset.trainer?.seed }),
-    ...runOptions(options),
   });
   if (init === undefined) return model;
   try {
@@ -117,20 +117,14 @@ export async function loadCheckpointModel(
   checkpoint: string,
 ): Promise<Model> {
   const { options: config } = await readModelDirectory(checkpoint);
-  const asked = {
-    backbone: options.backbone,
-    inputSize: options.size,
-    patchSize: options.patchSize,
-    dropPath: options.dropPath,
-    logitScale: options.logitScale,
-    neutral: options.neutral,
-  };
-  for (const [name, value] of Object.entries(asked)) {
-    const stored = config[name as keyof typeof asked];
+  const asked = modelSettings(options);
+  for (const name of Object.keys(asked) as (keyof ModelOptions)[]) {
+    if (!(name in config)) continue;
+    const [value, stored] = [asked[name], config[name]];
     if (value === undefined || value === stored) continue;
     throw new CountenanceError(
       'ERR_CHECKPOINT',
-      `Checkpoint '${checkpoint}' is of a model with ${name} ${stored} (now ${value})`,
+      `Checkpoint '${checkpoint}' is of a model with ${name} ${JSON.stringify(stored)} (now ${JSON.stringify(value)})`,
     );
   }
   return Model.load(checkpoint, runOptions(options));

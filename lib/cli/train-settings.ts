@@ -1,168 +1,162 @@
-import type { ClassWeights, SamplingName } from '../data/sampling.js';
-import type { Backbone, Precision } from '../model/config.js';
-import type { ParameterGroupName, ParameterGroups, WeightDecayTarget } from '../train/groups.js';
-import type { Contrast, OptimizerName, TrainerOptions } from '../train/options.js';
-import { presets, type Preset, type PresetName } from '../train/presets.js';
-import type { FitOptions } from '../train/fit-options.js';
-import type { ScheduleName } from '../train/schedule.js';
-import type { DeviceArguments } from './options.js';
+import type { Command } from 'commander';
+import { CountenanceError } from '../errors.js';
+import type { ModelOptions } from '../model/config.js';
+import type { CheckpointOptions, FitOptions } from '../train/fit-options.js';
+import type { TrainerOptions } from '../train/options.js';
+import { presets, type Preset } from '../train/presets.js';
+import { makeOption } from './options.js';
+import { defaultCheckpointSteps } from './train-defaults.js';
+import type { TrainOption } from './train-option.js';
+import {
+  trainOptions,
+  trainSections,
+  type KeptArguments,
+  type TrainArguments,
+} from './train-options.js';
 
-/** Options of `countenance train` that say what is trained, and that a resumed run takes over. */
-export interface RunArguments {
-  readonly data?: readonly string[];
-  readonly validation?: readonly string[];
-  readonly validationFraction?: number;
-  readonly classes?: readonly string[];
-  readonly neutral?: string;
-  readonly limit?: number;
-  readonly preset?: PresetName;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly optimizer?: OptimizerName;
-  readonly lr?: number;
-  readonly lrScale?: Readonly<Partial<Record<ParameterGroupName, number>>>;
-  readonly schedule?: ScheduleName;
-  readonly sampling?: SamplingName;
-  readonly classWeights?: ClassWeights;
-  readonly patience?: number;
-  readonly minDelta?: number;
-  readonly momentum?: number;
-  readonly weightDecay?: number;
-  readonly weightDecayOn?: WeightDecayTarget;
-  readonly clip?: number;
-  readonly ema?: number;
-  readonly contrast?: Contrast;
-  readonly precision?: Precision;
-  readonly erase?: number;
-  readonly seed?: number;
-  readonly checkpointSteps?: number;
-  readonly log?: string;
-  readonly tensorboard?: string;
+const entries: readonly [string, TrainOption][] = Object.entries(trainOptions);
+
+/** Older names of options, and today's. */
+const newNames = new Map(
+  entries.flatMap(([name, { formerly }]) => (formerly === undefined ? [] : [[formerly, name]])),
+);
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What the command tells the library; what it does not say is the library's default. */
+export interface TrainSettings {
+  readonly trainer: TrainerOptions;
+  readonly fit: Omit<FitOptions, 'checkpoint'> & {
+    readonly checkpoint: Pick<CheckpointOptions, 'everySteps'>;
+  };
+  readonly model: Partial<ModelOptions>;
 }
 
-/** All options of `countenance train`. */
-export interface TrainArguments extends RunArguments, DeviceArguments {
-  readonly backbone?: Backbone;
-  readonly size?: number;
-  readonly patchSize?: 2 | 4;
-  readonly dropPath?: number;
-  readonly text?: string;
-  readonly logitScale?: number;
-  readonly init?: string;
-  readonly initPrefix?: string;
-  readonly initPartial?: boolean;
-  readonly resume?: string;
-  readonly out?: string;
-  readonly json?: boolean;
+/** Adds the options of the table to the command. */
+export function addTrainOptions(command: Command): void {
+  for (const [heading, section] of Object.entries(trainSections)) {
+    command.optionsGroup(heading);
+    for (const [name, entry] of Object.entries<TrainOption>(section)) {
+      const option = makeOption(entry);
+      if (entry.conflicts !== undefined) option.conflicts(entry.conflicts);
+      command.addOption(option);
+      if (entry.formerly === undefined) continue;
+      const flag = entry.flag.replace(/^--\S+/, `--${entry.formerly}`) as TrainOption['flag'];
+      command.addOption(
+        makeOption({ ...entry, flag })
+          .conflicts(name)
+          .hideHelp(),
+      );
+    }
+  }
+  command.optionsGroup('Options:');
 }
 
-/** The names of {@link RunArguments}: what a checkpoint keeps. */
-const runArgumentNames = [
-  'data',
-  'validation',
-  'validationFraction',
-  'classes',
-  'neutral',
-  'limit',
-  'preset',
-  'epochs',
-  'batch',
-  'optimizer',
-  'lr',
-  'lrScale',
-  'schedule',
-  'sampling',
-  'classWeights',
-  'patience',
-  'minDelta',
-  'momentum',
-  'weightDecay',
-  'weightDecayOn',
-  'clip',
-  'ema',
-  'contrast',
-  'precision',
-  'erase',
-  'seed',
-  'checkpointSteps',
-  'log',
-  'tensorboard',
-] as const satisfies readonly (keyof RunArguments)[];
+/** The arguments as commander gives them, by today's names; ends the command on wrong usage. */
+export function readArguments(command: Command, parsed: Fields): TrainArguments {
+  const given: Fields = withNewNames(parsed);
+  for (const [name, { flag, needs }] of entries) {
+    if (given[name] === undefined || needs === undefined || given[needs] !== undefined) continue;
+    const needed = trainOptions[needs as keyof typeof trainOptions];
+    // The checkpoint may have it.
+    if (needed.kept && given['resume'] !== undefined) continue;
+    command.error(`error: option '${longName(flag)}' needs option '${longName(needed.flag)}'`);
+  }
+  return given;
+}
 
-/** Share split off for validation where nothing is said. */
-export const defaultValidationFraction = 0.1;
+function longName(flag: string): string {
+  return flag.split(' ')[0]!;
+}
 
-/** Steps between two checkpoints within an epoch. */
-const defaultCheckpointSteps = 500;
-
-/** What a checkpoint keeps of the command, so that `--resume` alone continues it. */
-export function pickRunArguments(options: RunArguments): RunArguments {
+function withNewNames(fields: Fields): Fields {
   return Object.fromEntries(
-    runArgumentNames
-      .filter((name) => options[name] !== undefined)
-      .map((name) => [name, options[name]]),
+    Object.entries(fields).map(([name, value]) => [newNames.get(name) ?? name, value]),
   );
 }
 
+/** What a checkpoint keeps of the command, so that `--resume` alone continues it. */
+export function keptArguments(options: TrainArguments): KeptArguments {
+  const given: Fields = options;
+  return Object.fromEntries(
+    entries
+      .filter(([name, { kept }]) => kept && given[name] !== undefined)
+      .map(([name]) => [name, given[name]]),
+  );
+}
+
+/**
+ * Reads what {@link keptArguments}, also an older version's, left in a checkpoint.
+ *
+ * @throws CountenanceError ERR_CHECKPOINT where it holds an option that this version does not know
+ */
+export function readKept(metadata: unknown, checkpoint: string): KeptArguments {
+  if (typeof metadata !== 'object' || metadata === null) return {};
+  const kept = withNewNames(metadata as Fields);
+  const known = new Map(entries);
+  const unknown = Object.keys(kept).find((name) => !known.get(name)?.kept);
+  if (unknown !== undefined) {
+    throw new CountenanceError(
+      'ERR_CHECKPOINT',
+      `Checkpoint '${checkpoint}' keeps the option '${unknown}', which this version does not know`,
+    );
+  }
+  // Older checkpoints keep a single specification.
+  const lists = ['data', 'validation'].filter((name) => typeof kept[name] === 'string');
+  return { ...kept, ...Object.fromEntries(lists.map((name) => [name, [kept[name]]])) };
+}
+
+/** The arguments of a resumed run: an option that is given also takes the place of what it rules out. */
+export function mergeArguments(kept: KeptArguments, given: TrainArguments): TrainArguments {
+  const ruledOut = entries.flatMap(([name, { conflicts }]) => {
+    if (conflicts === undefined) return [];
+    return [...(name in given ? [conflicts] : []), ...(conflicts in given ? [name] : [])];
+  });
+  const rest = Object.entries(kept).filter(([name]) => !ruledOut.includes(name));
+  return { ...(Object.fromEntries(rest) as KeptArguments), ...given };
+}
+
 /** The preset asked for; without one, nothing is preset. */
-export function presetOf({ preset }: RunArguments): Partial<Preset> {
+function presetOf({ preset }: TrainArguments): Partial<Preset> {
   return preset === undefined ? {} : presets[preset];
 }
 
-/** Options of the trainer: the command's over the preset's; what neither says is the trainer's default. */
-export function trainerOptions(options: RunArguments & DeviceArguments): TrainerOptions {
-  const preset = presetOf(options).trainer ?? {};
-  const { optimizer, lr, momentum, weightDecay, weightDecayOn, clip, ema } = options;
-  const { contrast, precision, seed, threads } = options;
-  return {
-    ...preset,
-    ...defined({
-      optimizer,
-      learningRate: lr,
-      momentum,
-      weightDecay,
-      weightDecayOn,
-      maxGradientNorm: clip,
-      emaDecay: ema,
-      contrast,
-      precision,
-      seed,
-      threads,
-    }),
-    ...(options.lrScale && { groups: scaleGroups(preset.groups ?? {}, options.lrScale) }),
-    ...(options.erase !== undefined && {
-      augmentation: { ...preset.augmentation, eraseProbability: options.erase },
-    }),
-  };
+/** The library's options: the command's over the preset's. */
+export function trainSettings(options: TrainArguments): TrainSettings {
+  const { model, trainer, fit } = presetOf(options);
+  const seed = trainer?.seed;
+  return overSettings(options, {
+    trainer: { ...trainer },
+    fit: { ...fit, checkpoint: { everySteps: defaultCheckpointSteps } },
+    model: { ...model, ...defined({ seed }) },
+  });
 }
 
-/** Groups with other scales of the learning rate; all else stays. */
-function scaleGroups(
-  groups: ParameterGroups,
-  scales: NonNullable<RunArguments['lrScale']>,
-): ParameterGroups {
-  const entries = Object.entries(scales).map(([name, learningRateScale]) => [
-    name,
-    { ...groups[name as ParameterGroupName], learningRateScale },
-  ]);
-  return { ...groups, ...(Object.fromEntries(entries) as ParameterGroups) };
+/** What the command says of the model by itself. */
+export function modelSettings(options: TrainArguments): Partial<ModelOptions> {
+  return overSettings(options, { trainer: {}, fit: { checkpoint: {} }, model: {} }).model;
 }
 
-/** Options of fit, but for the data and for where it saves. */
-export function fitOptions(
-  options: RunArguments,
-): Omit<FitOptions, 'validation' | 'checkpoint' | 'resume' | 'signal'> {
-  const { epochs, batch, schedule, sampling, classWeights, patience, minDelta } = options;
-  return {
-    ...presetOf(options).fit,
-    ...defined({ epochs, batchSize: batch, schedule, sampling, classWeights }),
-    ...(patience !== undefined && { earlyStopping: { patience, ...defined({ minDelta }) } }),
-  };
+function overSettings(options: TrainArguments, start: TrainSettings): TrainSettings {
+  const given: Fields = options;
+  let settings: Fields = { ...start };
+  for (const [name, { to, sets }] of entries) {
+    const value = given[name];
+    if (value === undefined || typeof to === 'string') continue;
+    for (const field of to) settings = withField(settings, field.split('.'), sets ?? value);
+  }
+  return settings as unknown as TrainSettings;
 }
 
-/** Steps between two checkpoints within an epoch. */
-export function checkpointSteps(options: RunArguments): number {
-  return options.checkpointSteps ?? defaultCheckpointSteps;
+/** The fields with one of them, at a path, set; `*` takes the names of the value. */
+function withField(fields: Fields, [key, ...rest]: readonly string[], value: unknown): Fields {
+  if (key === undefined) return value as Fields;
+  const inner = (name: string, own: unknown): Fields => ({
+    [name]: withField((fields[name] ?? {}) as Fields, rest, own),
+  });
+  if (key !== '*') return { ...fields, ...inner(key, value) };
+  const each = Object.entries(value as Fields).map(([name, own]) => inner(name, own));
+  return Object.assign({}, fields, ...each) as Fields;
 }
 
 /** An object without its undefined fields, so that they do not hide defaults beneath them. */

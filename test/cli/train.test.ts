@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../data/data-support.js';
 /** A run of 3 epochs of 6 steps over 48 drawn faces; 8 more are split off for validation. */
 const settings = [
   ...['--data', 'synthetic:56#train', '--validation-fraction', '0.13', '--text', 'synthetic'],
-  ...['--size', '32', '--epochs', '3', '--batch', '8', '--lr', '0.02', '--seed', '4'],
+  ...['--size', '32', '--epochs', '3', '--batch-size', '8', '--lr', '0.02', '--seed', '4'],
 ];
 
 describe('command line: training', function () {
@@ -79,7 +79,7 @@ describe('command line: training', function () {
   it('prints tables for people', async () => {
     const short = ['--data', 'synthetic:14', '--validation', 'synthetic:7#valid', '--epochs', '1'];
     const { status, stdout } = await command(
-      ...['train', ...short, '--size', '32', '--batch', '7', '--text', 'synthetic'],
+      ...['train', ...short, '--size', '32', '--batch-size', '7', '--text', 'synthetic'],
       ...['--out', temporary.path('with space')],
     );
     assert.equal(status, 0);
@@ -93,7 +93,7 @@ describe('command line: training', function () {
   it('trains without validation, on some classes, within a limit', async () => {
     const { status, stdout, stderr } = await command(
       ...['train', '--data', 'synthetic:140', '--classes', 'neutral,happiness', '--limit', '24'],
-      ...['--validation-fraction', '0', '--epochs', '1', '--batch', '8', '--size', '32'],
+      ...['--validation-fraction', '0', '--epochs', '1', '--batch-size', '8', '--size', '32'],
       ...['--text', 'synthetic', '--out', temporary.path('pair'), '--json'],
     );
     assert.equal(status, 0, stderr);
@@ -127,7 +127,7 @@ describe('command line: training', function () {
     const { status, stderr } = await command(
       ...['train', '--preset', 'paper-code', '--backbone', 'resnet18', '--size', '32'],
       ...['--data', 'synthetic:14', '--validation', 'synthetic:7#valid', '--epochs', '2'],
-      ...['--batch', '7', '--text', 'synthetic', '--out', temporary.path('paper'), '--json'],
+      ...['--batch-size', '7', '--text', 'synthetic', '--out', temporary.path('paper'), '--json'],
     );
     assert.equal(status, 0, stderr);
     const text = await readFile(temporary.path('paper', 'last', 'trainer_state.json'), 'utf8');
@@ -157,7 +157,7 @@ describe('command line: training', function () {
         '32',
         '--epochs',
         '1',
-        '--batch',
+        '--batch-size',
         '7',
       ],
       ...['--data', 'synthetic:14', '--validation', 'synthetic:7#valid', '--text', 'synthetic'],

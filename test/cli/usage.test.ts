@@ -58,7 +58,7 @@ describe('command line: usage', function () {
       [['train', '--data', 'synthetic:70', '--text', 'synthetic'], '--out'],
       [[...train, '--epochs', 'many'], '--epochs', 'many', 'whole number'],
       [[...train, '--epochs', '0'], '--epochs', 'from 1'],
-      [[...train, '--batch', '1.5'], '--batch'],
+      [[...train, '--batch-size', '1.5'], '--batch-size'],
       [[...train, '--size', '16'], '--size', '32'],
       [[...train, '--lr', '-1'], '--lr', 'above 0'],
       [[...train, '--lr', ''], '--lr'],
