@@ -72,7 +72,6 @@ ModelConfig read_config(Napi::Object options) {
   config.classes = read_integer(options.Get("classes"), "classes", 1, 1 << 20);
   config.neutral = read_integer(options.Get("neutral"), "neutral", 0, 1 << 20);
   config.logit_scale = read_float(options.Get("logitScale"), "logitScale");
-  config.seed = read_seed(options.Get("seed"), "seed");
   return config;
 }
 
@@ -102,7 +101,8 @@ Napi::Value ModelObject::create(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return promised(env, [&]() -> Napi::Value {
     const Napi::Object options = read_object(info[0], "options");
-    const ModelConfig config = read_config(options);
+    ModelConfig config = read_config(options);
+    config.seed = read_seed(options.Get("seed"), "seed");
     const int threads = static_cast<int>(
         read_integer(options.Get("threads"), "threads", 0, ThreadPool::kMaxThreads));
     const Device device = read_device(options.Get("device"));
