@@ -175,6 +175,62 @@ export interface NativeModel {
   close(): void;
 }
 
+/** Whose graph is wanted; see {@link NativeAddon.describeGraph}. */
+export interface NativeGraphOptions extends Omit<
+  NativeModelOptions,
+  'text' | 'seed' | 'threads' | 'device'
+> {
+  readonly mode: 'evaluation' | 'training';
+  /** B, 1..4096. */
+  readonly batch: number;
+}
+
+/** A tensor that a graph's operations read or write. */
+export interface NativeValue {
+  /** The batch first, the channels last: (B, H, W, C) of pictures and tokens, (B, C) of features. */
+  readonly shape: readonly number[];
+  readonly dtype: 'float32' | 'bfloat16' | 'uint8' | 'int32';
+  /** Whether a trained parameter lies before it; never in evaluation mode. */
+  readonly wantsGradient: boolean;
+}
+
+/**
+ * An operation as it runs: in evaluation mode a convolution with its folded norm, residual and
+ * activation is one. `describe()` of each file of native/ops and native/losses says what its attributes
+ * and roles are.
+ */
+export interface NativeOperation {
+  /** `conv2d`, `conv_norm`, `linear`, `window_attention`, ... */
+  readonly type: string;
+  /**
+   * Different for each: what its parameters' names begin with (`encoder.layer1.0.conv1`), without
+   * parameters the name of what made its last input and the type (`MLP.fc1.relu`).
+   */
+  readonly name: string;
+  /** `stride`, `eps`, `activation`, ... */
+  readonly attributes: Readonly<Record<string, number | string>>;
+  /** Index in {@link NativeGraph.values} by role: `x`, `residual`, ...; no role without its value. */
+  readonly inputs: Readonly<Record<string, number>>;
+  /** The same: `y`, and what is saved for the backward pass or lives during the operation. */
+  readonly outputs: Readonly<Record<string, number>>;
+  /** Name in {@link NativeGraph.parameters} by role: `weight`, `running_mean`, ... */
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+/** A network as the core builds it: every operation in order of execution. */
+export interface NativeGraph {
+  readonly operations: readonly NativeOperation[];
+  readonly values: readonly NativeValue[];
+  readonly parameters: readonly NativeTensorInfo[];
+  /**
+   * Index of what is filled before a run: normalised `images` (B, S, S, 3), `pixels`, which become
+   * them, `text` (K, 512) raw; training: `targets` (B, K).
+   */
+  readonly inputs: Readonly<Record<string, number>>;
+  /** Evaluation: `logits`, `expression`, `neutral`. Training: `losses`, `logits`. */
+  readonly outputs: Readonly<Record<string, number>>;
+}
+
 export interface NativeAugmentation {
   readonly cropProbability: number;
   readonly cropPadding: number;
@@ -273,6 +329,11 @@ export interface NativeAddon {
   setCudaPlugin(path: string, problem: string): void;
   createModel(options: NativeModelOptions): Promise<NativeModel>;
   createTrainer(model: NativeModel, options: NativeTrainerOptions): NativeTrainer;
+  /**
+   * The graph of a model that need not exist: no weight is made, nothing runs. As the CPU would run it,
+   * also for bf16. Throws ERR_INVALID_ARGUMENT.
+   */
+  describeGraph(options: NativeGraphOptions): NativeGraph;
   /**
    * Pillow's antialiased bilinear resize of an RGB image (height x width x 3) to `size` x `size`.
    */

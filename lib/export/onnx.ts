@@ -7,8 +7,7 @@ import type { TextEmbeddings } from '../text/embeddings.js';
 import type { StateDict } from '../types.js';
 import { version } from '../version.js';
 import { writeFileAtomic } from '../weights/atomic.js';
-import { Layers } from './layers.js';
-import { ke2nt } from './network.js';
+import { evaluationGraph, writeNetwork } from './network.js';
 import { OnnxGraph, type Dimension, type ValueName } from './onnx/graph.js';
 import { encodeModel } from './onnx/model.js';
 
@@ -69,10 +68,11 @@ export function encodeOnnx(
   const graph = new OnnxGraph(`countenance_${config.backbone}`);
   const images =
     input === 'pixels' ? pixelInput(graph, config) : normalisedInput(graph, config.inputSize);
-  const outputs = ke2nt(new Layers(graph, state), images, config, text);
+  const outputs = writeNetwork(evaluationGraph(config), images, { onnx: graph, state, text });
+  const probabilities = graph.node('probabilities', 'Softmax', [outputs.logits], { axis: -1 });
   const [classes, width] = text.shape;
   graph.output('logits', outputs.logits, [batch, classes]);
-  graph.output('probabilities', outputs.probabilities, [batch, classes]);
+  graph.output('probabilities', probabilities, [batch, classes]);
   graph.output('expression', outputs.expression, [batch, width]);
   graph.output('neutral', outputs.neutral, [batch, width]);
   return encodeModel(graph, version, description(config), metadata(config, text, input));

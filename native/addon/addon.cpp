@@ -1,5 +1,6 @@
 #include "addon/description.h"
 #include "addon/errors.h"
+#include "addon/graph_description.h"
 #include "addon/info.h"
 #include "addon/instance.h"
 #include "addon/model_object.h"
@@ -22,6 +23,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setCudaPlugin", Napi::Function::New<set_cuda_plugin>(env, "setCudaPlugin"));
   exports.Set("createModel", Napi::Function::New<ModelObject::create>(env, "createModel"));
   exports.Set("createTrainer", Napi::Function::New<TrainerObject::create>(env, "createTrainer"));
+  exports.Set("describeGraph", Napi::Function::New<describe_graph>(env, "describeGraph"));
   exports.Set("resize", Napi::Function::New<resize>(env, "resize"));
   exports.Set("warp", Napi::Function::New<warp>(env, "warp"));
   return exports;

@@ -20,19 +20,6 @@ constexpr napi_type_tag kModelTag = {0x8a1d5cf3e07b4e21, 0x9c4f1b6d2a7385e0};
 
 using Payload = Napi::External<std::shared_ptr<ModelState>>;
 
-ModelConfig read_config(Napi::Object options) {
-  ModelConfig config;
-  config.backbone = find_encoder(read_text(options.Get("backbone"), "backbone")).name;
-  config.input_size = read_integer(options.Get("inputSize"), "inputSize", 1, 1 << 20);
-  config.patch_size = read_integer(options.Get("patchSize"), "patchSize", 1, 1 << 20);
-  config.drop_path = read_float(options.Get("dropPath"), "dropPath");
-  config.classes = read_integer(options.Get("classes"), "classes", 1, 1 << 20);
-  config.neutral = read_integer(options.Get("neutral"), "neutral", 0, 1 << 20);
-  config.logit_scale = read_float(options.Get("logitScale"), "logitScale");
-  config.seed = read_seed(options.Get("seed"), "seed");
-  return config;
-}
-
 Normalization read_normalization(const Napi::CallbackInfo& info) {
   const std::vector<float> mean = read_floats(info[0], "mean");
   const std::vector<float> std = read_floats(info[1], "std");
@@ -75,6 +62,18 @@ CopiedImages read_pictures(Napi::Value pictures, Napi::Value sides) {
 
 }  // namespace
 
+ModelConfig read_config(Napi::Object options) {
+  ModelConfig config;
+  config.backbone = find_encoder(read_text(options.Get("backbone"), "backbone")).name;
+  config.input_size = read_integer(options.Get("inputSize"), "inputSize", 1, 1 << 20);
+  config.patch_size = read_integer(options.Get("patchSize"), "patchSize", 1, 1 << 20);
+  config.drop_path = read_float(options.Get("dropPath"), "dropPath");
+  config.classes = read_integer(options.Get("classes"), "classes", 1, 1 << 20);
+  config.neutral = read_integer(options.Get("neutral"), "neutral", 0, 1 << 20);
+  config.logit_scale = read_float(options.Get("logitScale"), "logitScale");
+  return config;
+}
+
 CopiedImages read_images(Napi::Value value) {
   if (!value.IsTypedArray()) reject_argument("a Uint8Array or a Float32Array", "images", value);
   if (value.As<Napi::TypedArray>().TypedArrayType() == napi_float32_array) {
@@ -101,7 +100,8 @@ Napi::Value ModelObject::create(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return promised(env, [&]() -> Napi::Value {
     const Napi::Object options = read_object(info[0], "options");
-    const ModelConfig config = read_config(options);
+    ModelConfig config = read_config(options);
+    config.seed = read_seed(options.Get("seed"), "seed");
     const int threads = static_cast<int>(
         read_integer(options.Get("threads"), "threads", 0, ThreadPool::kMaxThreads));
     const Device device = read_device(options.Get("device"));

@@ -7,6 +7,9 @@
 
 namespace countenance::addon {
 
+// What of a model's options describes its network.
+ModelConfig read_config(Napi::Object options);
+
 // The images of a call: copied, in one of the forms of ImageBatch.
 struct CopiedImages {
   std::vector<uint8_t> pixels;

@@ -6,10 +6,17 @@ namespace countenance {
 
 namespace {
 
+bool is_absent(Value value) { return !value; }
+template <class T>
+bool is_absent(const std::pair<const char*, T>& named) {
+  return !named.second;
+}
+
 template <class T>
 void drop_absent(std::vector<T>& items) {
-  items.erase(std::remove_if(items.begin(), items.end(), [](T item) { return !item; }),
-              items.end());
+  items.erase(
+      std::remove_if(items.begin(), items.end(), [](const T& item) { return is_absent(item); }),
+      items.end());
 }
 
 }  // namespace
@@ -27,26 +34,30 @@ Value Graph::tensor(const Shape& shape, DType dtype) {
   return {static_cast<int>(entries_.size()) - 1};
 }
 
-void Graph::add(std::unique_ptr<Op> op, OpUse use) {
-  drop_absent(use.inputs);
-  drop_absent(use.outputs);
-  drop_absent(use.kept);
-  drop_absent(use.parameters);
-  bool wants_gradient = std::any_of(use.parameters.begin(), use.parameters.end(),
-                                    [&](ParameterId id) { return (*parameters_)[id].trainable(); });
-  for (size_t i = 0; i < use.inputs.size(); ++i) {
+void Graph::add(std::unique_ptr<Op> op, OpNeeds needs) {
+  OpDescription description = op->describe();
+  drop_absent(description.inputs);
+  drop_absent(description.outputs);
+  drop_absent(description.parameters);
+  drop_absent(needs.kept);
+  const auto& [attributes, inputs, outputs, parameters] = description;
+  bool wants_gradient = std::any_of(parameters.begin(), parameters.end(), [&](const auto& named) {
+    return (*parameters_)[named.second].trainable();
+  });
+  for (size_t i = 0; i < inputs.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
-      ensure(use.inputs[i].index != use.inputs[j].index, op->type(), " takes one value twice");
+      ensure(inputs[i].second.index != inputs[j].second.index, op->type(),
+             " takes one value twice");
     }
-    wants_gradient = wants_gradient || entry(use.inputs[i]).wants_gradient;
+    wants_gradient = wants_gradient || entry(inputs[i].second).wants_gradient;
   }
-  for (Value y : use.outputs) {
+  for (const auto& [role, y] : outputs) {
     Entry& made = entries_[static_cast<size_t>(y.index)];
     ensure(made.producer < 0, op->type(), " writes a value that another op writes");
     made.producer = static_cast<int>(nodes_.size());
     made.wants_gradient = training() && wants_gradient;
   }
-  nodes_.push_back({std::move(op), std::move(use)});
+  nodes_.push_back({std::move(op), std::move(description), std::move(needs)});
 }
 
 }  // namespace countenance

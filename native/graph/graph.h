@@ -19,7 +19,8 @@ class Graph {
  public:
   struct Node {
     std::unique_ptr<Op> op;
-    OpUse use;
+    OpDescription description;  // without what is absent
+    OpNeeds needs;
   };
   struct Entry {
     Shape shape;
@@ -53,7 +54,7 @@ class Graph {
                         Initializer initializer) {
     return parameters_->declare(name, shape, kind, initializer);
   }
-  void add(std::unique_ptr<Op> op, OpUse use);
+  void add(std::unique_ptr<Op> op, OpNeeds needs = {});
 
   const Shape& shape(Value value) const { return entry(value).shape; }
   const Entry& entry(Value value) const { return entries_[static_cast<size_t>(value.index)]; }

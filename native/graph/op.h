@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "graph/parameters.h"
@@ -33,13 +36,32 @@ class Run {
   virtual RandomKey random() const = 0;
 };
 
-// What the memory plan must know about an op.
-struct OpUse {
-  std::vector<Value> inputs =
-      {};  // read by forward; backward writes the gradients of those that want one
-  std::vector<Value> outputs = {};  // written by forward, saved tensors included
-  std::vector<Value> kept = {};     // which inputs and outputs backward reads again
-  std::vector<ParameterId> parameters = {};
+// A number or a word that says how an op computes.
+struct Attribute {
+  Attribute(int64_t number) : value(static_cast<double>(number)) {}
+  Attribute(float number) : value(static_cast<double>(number)) {}
+  Attribute(const char* word) : value(word) {}
+  Attribute(Activation activation);  // "none", "relu", "gelu"
+  std::variant<double, std::string> value;
+};
+
+// What an op computes from what, for the memory plan and for whoever reads a graph instead of
+// running it: exports, estimates of its cost. Each item has the name of its role in the op's
+// formula; absent ones may be listed. The name of the first parameter, without its last part, is
+// the op's.
+struct OpDescription {
+  template <class T>
+  using Named = std::vector<std::pair<const char*, T>>;
+
+  Named<Attribute> attributes = {};
+  Named<Value> inputs = {};   // read by forward; backward writes the gradients that are wanted
+  Named<Value> outputs = {};  // written by forward, saved tensors included
+  Named<ParameterId> parameters = {};
+};
+
+// What an op needs besides.
+struct OpNeeds {
+  std::vector<Value> kept = {};  // which inputs and outputs backward reads again
   size_t forward_workspace = 0;  // bytes
   size_t backward_workspace = 0;
 };
@@ -50,6 +72,7 @@ class Op {
  public:
   virtual ~Op() = default;
   virtual const char* type() const = 0;
+  virtual OpDescription describe() const = 0;
   virtual void forward(Run& run) const = 0;
   virtual void backward(Run& run) const = 0;
 };

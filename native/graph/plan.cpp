@@ -30,9 +30,10 @@ class Plan::NodeRun final : public Run {
 
   Tensor operator[](Value value) const override {
     if (!value) return {};
-    const OpUse& use = plan_.graph_.nodes()[static_cast<size_t>(node_)].use;
-    const bool declared = backward_ ? contains(use.kept, value)
-                                    : contains(use.inputs, value) || contains(use.outputs, value);
+    const Graph::Node& node = plan_.graph_.nodes()[static_cast<size_t>(node_)];
+    const bool declared = backward_ ? contains(node.needs.kept, value)
+                                    : contains(node.description.inputs, value) ||
+                                          contains(node.description.outputs, value);
     ensure(declared, type(),
            backward_ ? " reads a value in backward that it does not keep"
                      : " touches a value it did not declare");
@@ -91,6 +92,10 @@ class Plan::NodeRun final : public Run {
     return std::any_of(values.begin(), values.end(),
                        [&](Value v) { return v.index == value.index; });
   }
+  static bool contains(const OpDescription::Named<Value>& values, Value value) {
+    return std::any_of(values.begin(), values.end(),
+                       [&](const auto& named) { return named.second.index == value.index; });
+  }
   const char* type() const { return plan_.graph_.nodes()[static_cast<size_t>(node_)].op->type(); }
 
   const Plan& plan_;
@@ -122,15 +127,17 @@ void Plan::place_values() {
   std::vector<int> last(entries.size(), -1);
   for (size_t n = 0; n < nodes.size(); ++n) {
     const int node = static_cast<int>(n);
-    for (Value v : nodes[n].use.inputs) last[static_cast<size_t>(v.index)] = forward_time(node);
-    for (Value v : nodes[n].use.outputs) {
+    for (const auto& [role, v] : nodes[n].description.inputs) {
+      last[static_cast<size_t>(v.index)] = forward_time(node);
+    }
+    for (const auto& [role, v] : nodes[n].description.outputs) {
       last[static_cast<size_t>(v.index)] =
           std::max(last[static_cast<size_t>(v.index)], forward_time(node));
     }
   }
   if (graph_.training()) {
     for (size_t n = 0; n < nodes.size(); ++n) {
-      for (Value v : nodes[n].use.kept) {
+      for (Value v : nodes[n].needs.kept) {
         int& time = last[static_cast<size_t>(v.index)];
         time = std::max(time, backward_time(static_cast<int>(n)));
       }
@@ -156,17 +163,17 @@ void Plan::place_gradients() {
 
   // Gradients flow from the last op, the objective, to whatever it depends on.
   for (size_t n = nodes.size(); n-- > 0;) {
-    const OpUse& use = nodes[n].use;
+    const auto& [attributes, inputs, outputs, parameters] = nodes[n].description;
     has_backward_[n] =
-        n + 1 == nodes.size() || std::any_of(use.outputs.begin(), use.outputs.end(), [&](Value v) {
-          return first_gradient_writer_[static_cast<size_t>(v.index)] >= 0;
+        n + 1 == nodes.size() || std::any_of(outputs.begin(), outputs.end(), [&](const auto& y) {
+          return first_gradient_writer_[static_cast<size_t>(y.second.index)] >= 0;
         });
     if (!has_backward_[n]) continue;
-    for (Value v : use.inputs) {
+    for (const auto& [role, v] : inputs) {
       int& writer = first_gradient_writer_[static_cast<size_t>(v.index)];
       if (graph_.entry(v).wants_gradient && writer < 0) writer = static_cast<int>(n);
     }
-    for (ParameterId id : use.parameters) {
+    for (const auto& [role, id] : parameters) {
       int& user = last_parameter_user_[static_cast<size_t>(id.index)];
       if (user < 0) user = static_cast<int>(n);
     }
@@ -183,13 +190,13 @@ void Plan::place_gradients() {
 void Plan::place_workspaces() {
   const auto& nodes = graph_.nodes();
   for (size_t n = 0; n < nodes.size(); ++n) {
-    const OpUse& use = nodes[n].use;
+    const OpNeeds& needs = nodes[n].needs;
     const int forward = forward_time(static_cast<int>(n));
     const int backward = backward_time(static_cast<int>(n));
     forward_workspace_.push_back(
-        use.forward_workspace ? add_buffer(use.forward_workspace, forward, forward) : -1);
-    backward_workspace_.push_back(use.backward_workspace && graph_.training()
-                                      ? add_buffer(use.backward_workspace, backward, backward)
+        needs.forward_workspace ? add_buffer(needs.forward_workspace, forward, forward) : -1);
+    backward_workspace_.push_back(needs.backward_workspace && graph_.training()
+                                      ? add_buffer(needs.backward_workspace, backward, backward)
                                       : -1);
   }
 }

@@ -18,6 +18,24 @@ class Ke2ntObjective final : public Op {
 
   const char* type() const override { return "ke2nt_objective"; }
 
+  OpDescription describe() const override {
+    const bool pairwise = attributes_.contrast == Contrast::Pairwise;
+    return {.attributes = {{"logit_scale", attributes_.logit_scale},
+                           {"neutral", attributes_.neutral},
+                           {"supervised_weight", attributes_.supervised_weight},
+                           {"transformation_weight", attributes_.transformation_weight},
+                           {"contrast_weight", attributes_.contrast_weight},
+                           {"contrast", pairwise ? "pairwise" : "diagonal"}},
+            .inputs = {{"expression", v_.expression},
+                       {"neutral", v_.neutral},
+                       {"targets", v_.targets},
+                       {"text", v_.text}},
+            .outputs = {{"losses", v_.losses},
+                        {"logits", v_.logits},
+                        {"dexpression", v_.dexpression},
+                        {"dneutral", v_.dneutral}}};
+  }
+
   void forward(Run& run) const override {
     run.backend().objective(run[v_.losses], run[v_.logits], overwrite(run[v_.dexpression]),
                             overwrite(run[v_.dneutral]), run[v_.expression], run[v_.neutral],
@@ -48,6 +66,12 @@ class CosineLogits final : public Op {
   CosineLogits(Value logits, Value features, Value text, float scale)
       : logits_(logits), features_(features), text_(text), scale_(scale) {}
   const char* type() const override { return "cosine_logits"; }
+
+  OpDescription describe() const override {
+    return {.attributes = {{"scale", scale_}},
+            .inputs = {{"features", features_}, {"text", text_}},
+            .outputs = {{"logits", logits_}}};
+  }
   void forward(Run& run) const override {
     run.backend().cosine_logits(run[logits_], run[features_], run[text_], scale_);
   }
@@ -88,9 +112,7 @@ Objective ke2nt_objective(Graph& graph, Value expression, Value neutral, Value t
                                  .text = text};
   graph.add(
       std::make_unique<Ke2ntObjective>(v, attributes),
-      {.inputs = {expression, neutral, targets, text},
-       .outputs = {v.losses, v.logits, v.dexpression, v.dneutral},
-       .kept = {v.dexpression, v.dneutral},
+      {.kept = {v.dexpression, v.dneutral},
        .forward_workspace = graph.backend().objective_workspace(features, graph.shape(text))});
   return {v.losses, v.logits};
 }
@@ -99,8 +121,7 @@ Value cosine_logits(Graph& graph, Value features, Value text, float scale) {
   check_head(graph, features, text);
   const Value logits =
       graph.tensor(Shape{graph.shape(features)[0], graph.shape(text)[0]}, DType::F32);
-  graph.add(std::make_unique<CosineLogits>(logits, features, text, scale),
-            {.inputs = {features, text}, .outputs = {logits}});
+  graph.add(std::make_unique<CosineLogits>(logits, features, text, scale));
   return logits;
 }
 

@@ -11,6 +11,13 @@ class Add final : public Op {
 
   const char* type() const override { return "add"; }
 
+  OpDescription describe() const override {
+    // Nothing is dropped without a scale, in evaluation mode.
+    return {.attributes = {{"drop_path", scale_ ? drop_path_ : 0.0f}},
+            .inputs = {{"a", a_}, {"b", b_}},
+            .outputs = {{"y", y_}, {"scale", scale_}}};
+  }
+
   void forward(Run& run) const override {
     const Tensor scale = run[scale_];
     if (scale) run.backend().drop_path_scale(scale, drop_path_, run.random());
@@ -37,8 +44,7 @@ Value add(Graph& graph, Value a, Value b, float drop_path) {
   const Value y = graph.activation_tensor(shape);
   Value scale;
   if (drop_path > 0) scale = graph.saved(Shape{shape[0]}, DType::F32);
-  graph.add(std::make_unique<Add>(y, scale, a, b, drop_path),
-            {.inputs = {a, b}, .outputs = {y, scale}, .kept = {scale}});
+  graph.add(std::make_unique<Add>(y, scale, a, b, drop_path), {.kept = {scale}});
   return y;
 }
 

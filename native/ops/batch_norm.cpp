@@ -8,6 +8,17 @@ struct NormParameters {
   ParameterId weight, bias, running_mean, running_var;
 };
 
+OpDescription::Named<ParameterId> describe_parameters(const NormParameters& p) {
+  return {{"weight", p.weight},
+          {"bias", p.bias},
+          {"running_mean", p.running_mean},
+          {"running_var", p.running_var}};
+}
+
+OpDescription::Named<Attribute> describe_attributes(const BatchNormAttributes& attributes) {
+  return {{"eps", attributes.eps}, {"activation", attributes.activation}};
+}
+
 class BatchNorm final : public Op {
  public:
   BatchNorm(Value y, Value mean, Value rstd, Value x, Value residual, Value statistics,
@@ -22,6 +33,13 @@ class BatchNorm final : public Op {
         attributes_(attributes) {}
 
   const char* type() const override { return "batch_norm"; }
+
+  OpDescription describe() const override {
+    return {.attributes = describe_attributes(attributes_),
+            .inputs = {{"x", x_}, {"residual", residual_}, {"statistics", statistics_}},
+            .outputs = {{"y", y_}, {"mean", mean_}, {"rstd", rstd_}},
+            .parameters = describe_parameters(p_)};
+  }
 
   void forward(Run& run) const override {
     if (statistics_) {
@@ -61,6 +79,13 @@ class BatchNormEvaluation final : public Op {
 
   const char* type() const override { return "batch_norm_evaluation"; }
 
+  OpDescription describe() const override {
+    return {.attributes = describe_attributes(attributes_),
+            .inputs = {{"x", x_}, {"residual", residual_}},
+            .outputs = {{"y", y_}, {"scale", scale_}, {"shift", shift_}},
+            .parameters = describe_parameters(p_)};
+  }
+
   void forward(Run& run) const override {
     run.backend().batch_norm_fold(run[scale_], run[shift_], run[p_.weight], run[p_.bias],
                                   run[p_.running_mean], run[p_.running_var], attributes_);
@@ -94,11 +119,9 @@ Value batch_norm(Graph& graph, Value x, const std::string& name, const BatchNorm
   const Value y = graph.activation_tensor(shape);
   const Value first = graph.tensor(channels, DType::F32);   // mean, or the folded scale
   const Value second = graph.tensor(channels, DType::F32);  // rstd, or the folded shift
-  const std::vector<ParameterId> parameters{p.weight, p.bias, p.running_mean, p.running_var};
   if (!graph.training()) {
-    graph.add(
-        std::make_unique<BatchNormEvaluation>(y, first, second, x, options.residual, p, attributes),
-        {.inputs = {x, options.residual}, .outputs = {y, first, second}, .parameters = parameters});
+    graph.add(std::make_unique<BatchNormEvaluation>(y, first, second, x, options.residual, p,
+                                                    attributes));
     return y;
   }
   require(shape.rows() > 1, name,
@@ -109,12 +132,7 @@ Value batch_norm(Graph& graph, Value x, const std::string& name, const BatchNorm
   if (options.activation != Activation::None) kept.push_back(y);
   graph.add(std::make_unique<BatchNorm>(y, first, second, x, options.residual, options.statistics,
                                         p, attributes),
-            {.inputs = {x, options.residual, options.statistics},
-             .outputs = {y, first, second},
-             .kept = kept,
-             .parameters = parameters,
-             .forward_workspace = bytes,
-             .backward_workspace = bytes});
+            {.kept = kept, .forward_workspace = bytes, .backward_workspace = bytes});
   return y;
 }
 

@@ -19,6 +19,13 @@ class Conv2d final : public Op {
 
   const char* type() const override { return "conv2d"; }
 
+  OpDescription describe() const override {
+    return {.attributes = {{"stride", attributes_.stride}, {"padding", attributes_.padding}},
+            .inputs = {{"x", x_}},
+            .outputs = {{"y", y_}, {"statistics", statistics_}},
+            .parameters = {{"weight", weight_}, {"bias", bias_}}};
+  }
+
   void forward(Run& run) const override {
     const Epilogue epilogue{.shift = run[bias_], .statistics = run[statistics_]};
     run.backend().conv2d_forward(run[y_], run[x_], run[weight_], epilogue, attributes_,
@@ -60,6 +67,20 @@ class FoldedConvNorm final : public Op {
         norm_(attributes) {}
 
   const char* type() const override { return "conv_norm"; }
+
+  OpDescription describe() const override {
+    return {.attributes = {{"stride", conv_.stride},
+                           {"padding", conv_.padding},
+                           {"eps", norm_.eps},
+                           {"activation", norm_.activation}},
+            .inputs = {{"x", x_}, {"residual", residual_}},
+            .outputs = {{"y", y_}, {"scale", scale_}, {"shift", shift_}},
+            .parameters = {{"weight", weight_},
+                           {"norm_weight", norm_weight_},
+                           {"norm_bias", norm_bias_},
+                           {"running_mean", running_mean_},
+                           {"running_var", running_var_}}};
+  }
 
   void forward(Run& run) const override {
     run.backend().batch_norm_fold(run[scale_], run[shift_], run[norm_weight_], run[norm_bias_],
@@ -122,12 +143,7 @@ ConvOutput add_conv2d(Graph& graph, Value x, const std::string& name, const Conv
   }
   const size_t bytes = graph.backend().conv2d_workspace(shapes.x, shapes.weight, attributes);
   graph.add(std::make_unique<Conv2d>(made.y, made.statistics, x, weight, bias, attributes),
-            {.inputs = {x},
-             .outputs = {made.y, made.statistics},
-             .kept = {x},
-             .parameters = {weight, bias},
-             .forward_workspace = bytes,
-             .backward_workspace = bytes});
+            {.kept = {x}, .forward_workspace = bytes, .backward_workspace = bytes});
   return made;
 }
 
@@ -165,10 +181,7 @@ Value conv_norm(Graph& graph, Value x, const std::string& conv, const std::strin
       std::make_unique<FoldedConvNorm>(
           y, x, norm_options.residual, scale, shift, weight, parameters, attributes,
           BatchNormAttributes{norm_options.eps, norm_options.momentum, norm_options.activation}),
-      {.inputs = {x, norm_options.residual},
-       .outputs = {y, scale, shift},
-       .parameters = {weight, parameters[0], parameters[1], parameters[2], parameters[3]},
-       .forward_workspace = graph.backend().conv2d_workspace(shapes.x, shapes.weight, attributes)});
+      {.forward_workspace = graph.backend().conv2d_workspace(shapes.x, shapes.weight, attributes)});
   return y;
 }
 

@@ -13,6 +13,13 @@ class LayerNorm final : public Op {
 
   const char* type() const override { return "layer_norm"; }
 
+  OpDescription describe() const override {
+    return {.attributes = {{"eps", kEps}},
+            .inputs = {{"x", x_}},
+            .outputs = {{"y", y_}, {"mean", mean_}, {"rstd", rstd_}},
+            .parameters = {{"weight", weight_}, {"bias", bias_}}};
+  }
+
   void forward(Run& run) const override {
     run.backend().layer_norm_forward(run[y_], run[mean_], run[rstd_], run[x_], run[weight_],
                                      run[bias_], kEps);
@@ -40,12 +47,9 @@ Value layer_norm(Graph& graph, Value x, const std::string& name) {
   const Value y = graph.activation_tensor(shape);
   const Value mean = graph.saved(Shape{shape.rows()}, DType::F32);
   const Value rstd = graph.saved(Shape{shape.rows()}, DType::F32);
-  graph.add(std::make_unique<LayerNorm>(y, mean, rstd, x, weight, bias),
-            {.inputs = {x},
-             .outputs = {y, mean, rstd},
-             .kept = {x, mean, rstd},
-             .parameters = {weight, bias},
-             .backward_workspace = graph.backend().layer_norm_workspace(shape)});
+  graph.add(
+      std::make_unique<LayerNorm>(y, mean, rstd, x, weight, bias),
+      {.kept = {x, mean, rstd}, .backward_workspace = graph.backend().layer_norm_workspace(shape)});
   return y;
 }
 

@@ -20,6 +20,12 @@ class Linear final : public Op {
     return activation_ == Activation::Gelu ? "linear_gelu" : "linear";
   }
 
+  OpDescription describe() const override {
+    return {.inputs = {{"x", x_}},
+            .outputs = {{"y", y_}, {"pre_activation", pre_activation_}},
+            .parameters = {{"weight", weight_}, {"bias", bias_}}};
+  }
+
   void forward(Run& run) const override {
     const Epilogue epilogue{
         .shift = run[bias_], .activation = activation_, .pre_activation = run[pre_activation_]};
@@ -66,12 +72,7 @@ Value add_linear(Graph& graph, Value x, const std::string& name, const LinearOpt
       activation == Activation::Gelu ? graph.saved(out, graph.activation()) : Value{};
   const size_t bytes = graph.backend().linear_workspace(in, weight_shape);
   graph.add(std::make_unique<Linear>(y, pre_activation, x, weight, bias, activation),
-            {.inputs = {x},
-             .outputs = {y, pre_activation},
-             .kept = {x, pre_activation},
-             .parameters = {weight, bias},
-             .forward_workspace = bytes,
-             .backward_workspace = bytes});
+            {.kept = {x, pre_activation}, .forward_workspace = bytes, .backward_workspace = bytes});
   return y;
 }
 

@@ -9,6 +9,14 @@ class MaxPool final : public Op {
   MaxPool(Value y, Value argmax, Value x, MaxPoolAttributes attributes)
       : y_(y), argmax_(argmax), x_(x), attributes_(attributes) {}
   const char* type() const override { return "max_pool"; }
+
+  OpDescription describe() const override {
+    return {.attributes = {{"kernel", attributes_.kernel},
+                           {"stride", attributes_.stride},
+                           {"padding", attributes_.padding}},
+            .inputs = {{"x", x_}},
+            .outputs = {{"y", y_}, {"argmax", argmax_}}};
+  }
   void forward(Run& run) const override {
     run.backend().max_pool_forward(run[y_], run[argmax_], run[x_], attributes_);
   }
@@ -35,8 +43,7 @@ Value max_pool(Graph& graph, Value x, const MaxPoolAttributes& attributes) {
                   (in[2] + 2 * padding - kernel) / stride + 1, in[3]};
   const Value y = graph.activation_tensor(out);
   const Value argmax = graph.saved(out, DType::U8);
-  graph.add(std::make_unique<MaxPool>(y, argmax, x, attributes),
-            {.inputs = {x}, .outputs = {y, argmax}, .kept = {argmax}});
+  graph.add(std::make_unique<MaxPool>(y, argmax, x, attributes), {.kept = {argmax}});
   return y;
 }
 

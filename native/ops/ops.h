@@ -9,6 +9,8 @@
 // form) to the graph and returns its output; each stands in a file of its own with both directions.
 // `name` is the prefix of the parameters in PyTorch's state dict.
 // Errors: ERR_INVALID_ARGUMENT when a shape does not fit.
+// Every op describes itself (graph/op.h), and lib/export and bench/ know ops by their types: a new
+// type needs a row in each of them, a new model made of these none.
 
 namespace countenance {
 

@@ -8,6 +8,10 @@ class Relu final : public Op {
  public:
   Relu(Value y, Value x) : y_(y), x_(x) {}
   const char* type() const override { return "relu"; }
+
+  OpDescription describe() const override {
+    return {.inputs = {{"x", x_}}, .outputs = {{"y", y_}}};
+  }
   void forward(Run& run) const override { run.backend().relu_forward(run[y_], run[x_]); }
   void backward(Run& run) const override {
     run.backend().relu_backward(run.d(x_), run.dy(y_), run[y_]);
@@ -21,7 +25,7 @@ class Relu final : public Op {
 
 Value relu(Graph& graph, Value x) {
   const Value y = graph.activation_tensor(graph.shape(x));
-  graph.add(std::make_unique<Relu>(y, x), {.inputs = {x}, .outputs = {y}, .kept = {y}});
+  graph.add(std::make_unique<Relu>(y, x), {.kept = {y}});
   return y;
 }
 

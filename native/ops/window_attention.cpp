@@ -16,6 +16,15 @@ class WindowAttention final : public Op {
 
   const char* type() const override { return "window_attention"; }
 
+  OpDescription describe() const override {
+    return {.attributes = {{"heads", attributes_.heads},
+                           {"window", attributes_.window},
+                           {"shift", attributes_.shift}},
+            .inputs = {{"qkv", qkv_}},
+            .outputs = {{"y", y_}, {"log_sum_exp", log_sum_exp_}},
+            .parameters = {{"bias_table", bias_table_}}};
+  }
+
   void forward(Run& run) const override {
     run.backend().window_attention_forward(run[y_], run[log_sum_exp_], run[qkv_], run[bias_table_],
                                            attributes_, run.workspace());
@@ -51,13 +60,9 @@ Value window_attention(Graph& graph, Value qkv, const std::string& name,
   const Value y = graph.activation_tensor(Shape{in[0], in[1], in[2], in[3] / 3});
   const Value log_sum_exp = graph.saved(Shape{in[0], heads, in[1], in[2]}, DType::F32);
   const size_t bytes = graph.backend().window_attention_workspace(in, attributes);
-  graph.add(std::make_unique<WindowAttention>(y, log_sum_exp, qkv, table, attributes),
-            {.inputs = {qkv},
-             .outputs = {y, log_sum_exp},
-             .kept = {qkv, y, log_sum_exp},
-             .parameters = {table},
-             .forward_workspace = bytes,
-             .backward_workspace = bytes});
+  graph.add(
+      std::make_unique<WindowAttention>(y, log_sum_exp, qkv, table, attributes),
+      {.kept = {qkv, y, log_sum_exp}, .forward_workspace = bytes, .backward_workspace = bytes});
   return y;
 }
 

@@ -103,12 +103,17 @@ describe('ONNX graph', () => {
 });
 
 describe('places of tokens', () => {
+  /** A square grid that is cut as Swin-T's. */
+  const square = (side: number, shift: number) => ({ height: side, width: side, window: 7, shift });
+
   it('are permutations that their inverse undoes', () => {
     for (const order of [
-      windowOrder(14, 0),
-      windowOrder(14, 3),
-      windowOrder(7, 0),
-      mergeOrder(6),
+      windowOrder(square(14, 0)),
+      windowOrder(square(14, 3)),
+      windowOrder(square(7, 0)),
+      windowOrder({ height: 4, width: 6, window: 2, shift: 1 }),
+      mergeOrder(6, 6),
+      mergeOrder(2, 4),
     ]) {
       const inverse = inverseOrder(order);
       order.forEach((place, i) => assert.equal(inverse[place], i));
@@ -117,23 +122,23 @@ describe('places of tokens', () => {
         order.map((_, i) => i),
       );
     }
-    assert.deepEqual(windowOrder(14, 0).slice(5, 9), [5, 6, 14, 15]);
+    assert.deepEqual(windowOrder(square(14, 0)).slice(5, 9), [5, 6, 14, 15]);
     // Window 3 of the rolled picture begins at (10, 10) and comes round both edges.
-    const last = windowOrder(14, 3).slice(3 * 49);
+    const last = windowOrder(square(14, 3)).slice(3 * 49);
     assert.deepEqual(
       [last[0], last[3], last[4], last[48]],
       [10 * 14 + 10, 153, 10 * 14, 2 * 14 + 2],
     );
-    assert.deepEqual(mergeOrder(4).slice(0, 8), [0, 4, 1, 5, 2, 6, 3, 7]);
+    assert.deepEqual(mergeOrder(4, 4).slice(0, 8), [0, 4, 1, 5, 2, 6, 3, 7]);
   });
 
   it('have the positions and masks of Swin', () => {
-    const positions = relativePositions();
+    const positions = relativePositions(7);
     assert.equal(positions[0], 6 * 13 + 6);
     assert.equal(positions[48], 0);
     assert.equal(positions[48 * 49], 168);
-    assert.deepEqual(windowKinds(21), [0, 0, 2, 0, 0, 2, 1, 1, 3]);
-    const masks = windowMasks(3);
+    assert.deepEqual(windowKinds(square(21, 3)), [0, 0, 2, 0, 0, 2, 1, 1, 3]);
+    const masks = windowMasks(7, 3);
     const at = (kind: number, query: number, key: number): number =>
       masks[(kind * 49 + query) * 49 + key]!;
     assert.ok(masks.subarray(0, 49 * 49).every((value) => value === 0));
