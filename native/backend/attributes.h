@@ -106,6 +106,18 @@ enum AdamWRate : int {
   kAdamWRates
 };
 
+struct LionAttributes {
+  float beta1 = 0.9f;
+  float beta2 = 0.99f;
+};
+
+// Places in each row of lion_step's `rates`.
+enum LionRate : int {
+  kLionRate,  // lr
+  kLionKeep,  // 1 - lr weight_decay
+  kLionRates
+};
+
 // Elements of an arena with one entry in an optimizer's `groups`: at least a vector of any backend,
 // at most what parameters are aligned to.
 inline constexpr int64_t kGroupRun = 16;

@@ -217,6 +217,10 @@ class Backend {
   virtual void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
                           Tensor gradients, Tensor gradient_scale, Tensor groups, Tensor rates,
                           const AdamWAttributes& attributes) = 0;
+  // Chen et al. 2023: w = keep w - lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g.
+  // rates (G, kLionRates) as in LionRate.
+  virtual void lion_step(Tensor weights, Tensor momentum, Tensor gradients, Tensor gradient_scale,
+                         Tensor groups, Tensor rates, const LionAttributes& attributes) = 0;
   virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
   // x = saved where the step is refused: for what changed before that was known.
   virtual void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) = 0;

@@ -7,7 +7,7 @@
 namespace countenance {
 
 std::span<const OptimizerRule* const> optimizer_rules() {
-  static const std::array rules = {&sgd_rule(), &adamw_rule()};
+  static const std::array rules = {&sgd_rule(), &adamw_rule(), &lion_rule()};
   return rules;
 }
 

@@ -26,6 +26,7 @@ struct OptimizerRule {
 
 const OptimizerRule& sgd_rule();
 const OptimizerRule& adamw_rule();
+const OptimizerRule& lion_rule();
 
 std::span<const OptimizerRule* const> optimizer_rules();
 // Throws ERR_INVALID_ARGUMENT listing the names there are.

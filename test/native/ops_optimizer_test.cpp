@@ -220,6 +220,48 @@ OP_CASES(adamw_step, "adamw_step") {
   }
 }
 
+OP_CASES(lion_step, "lion_step") {
+  for (int64_t n : kSizes) {
+    for (int variant = 0; variant < 5; ++variant) {
+      const bool has_scale = variant != 1;
+      const bool is_refused = variant == 2;
+      const Grouping grouping = variant == 3   ? Grouping::Mixed
+                                : variant == 4 ? Grouping::Stretches
+                                               : Grouping::None;
+      const std::vector<float> rates = {0.1f, 0.99f, 0.0f, 1.0f, 1.0f, 0.5f};
+      const LionAttributes attributes{0.9f, 0.99f};
+      OpCase c(text("n=", n, " variant ", variant));
+      c.constant("weights", {n}, normal(n, "weights"));
+      c.constant("momentum", {n}, normal(n, "momentum"));
+      c.constant("gradients", {n}, normal(n, "gradients"));
+      c.constant("gradient_scale", {1}, {is_refused ? kRefused : 0.25f});
+      add_groups(c, grouping, n, rates);
+      c.output("weights", {n});
+      c.output("momentum", {n});
+      c.forward = [=](Backend& b, OpTensors& t) {
+        b.lion_step(t["weights"], t["momentum"], t["gradients"],
+                    has_scale ? t["gradient_scale"] : Tensor{}, groups_of(t, grouping), t["rates"],
+                    attributes);
+      };
+      c.reference = [=](OpValues& v) {
+        if (is_refused) return;
+        for (size_t i = 0; i < v["weights"].size(); ++i) {
+          const size_t row =
+              static_cast<size_t>(group_of(grouping, static_cast<int64_t>(i)) * kLionRates);
+          const double g = v["gradients"][i] * (has_scale ? 0.25 : 1);
+          double& m = v["momentum"][i];
+          const double blend = attributes.beta1 * m + (1 - attributes.beta1) * g;
+          const double direction = blend > 0 ? 1 : blend < 0 ? -1 : 0;
+          v["weights"][i] = v["rates"][row + kLionKeep] * v["weights"][i] -
+                            v["rates"][row + kLionRate] * direction;
+          m = attributes.beta2 * m + (1 - attributes.beta2) * g;
+        }
+      };
+      run_case(c);
+    }
+  }
+}
+
 OP_CASES(ema_update, "ema_update") {
   for (int64_t n : kSizes) {
     for (float decay : {0.0f, 0.9f, 0.9999f}) {

@@ -54,6 +54,13 @@ struct Reference {
         const double momentum = static_cast<double>(values.number("momentum"));
         first[i] = momentum * first[i] + decayed;
         w -= lr * (values.is_on("nesterov") ? decayed + momentum * first[i] : first[i]);
+      } else if (o.name == "lion") {
+        const double beta1 = static_cast<double>(values.pair("betas").first);
+        const double beta2 = static_cast<double>(values.pair("betas").second);
+        const double blend = beta1 * first[i] + (1 - beta1) * g;
+        w *= 1 - lr * static_cast<double>(o.weight_decay);
+        w -= lr * (blend > 0 ? 1 : blend < 0 ? -1 : 0);
+        first[i] = beta2 * first[i] + (1 - beta2) * g;
       } else {
         const double beta1 = static_cast<double>(values.pair("betas").first);
         const double beta2 = static_cast<double>(values.pair("betas").second);
@@ -114,12 +121,14 @@ TEST(optimizers_follow_the_textbook) {
   check_rule({.name = "adamw", .weight_decay = 0.1f}, "adamw");
   check_rule({.name = "adamw", .settings = {{"betas", {0.8f, 0.95f}}}, .max_gradient_norm = 2.0f},
              "adamw, clipped");
+  check_rule({.name = "lion", .weight_decay = 0.1f}, "lion");
 }
 
 TEST(optimizers_have_the_slots_that_they_describe) {
   CHECK(find_optimizer("sgd").slots == std::vector<std::string_view>{"velocity"});
   CHECK((find_optimizer("adamw").slots ==
          std::vector<std::string_view>{"firstMoment", "secondMoment"}));
+  CHECK(find_optimizer("lion").slots == std::vector<std::string_view>{"momentum"});
   for (const OptimizerRule* rule : optimizer_rules()) {
     Arenas arenas;
     const auto optimizer = make_optimizer(*arenas.backend, arenas.table, {.name = rule->name});
@@ -130,6 +139,7 @@ TEST(optimizers_have_the_slots_that_they_describe) {
 }
 
 TEST(optimizers_refuse_steps_until_they_are_told_to_go_on) {
+  CHECK(find_optimizer("lion").slots == std::vector<std::string_view>{"momentum"});
   for (const OptimizerRule* rule : optimizer_rules()) {
     Arenas arenas;
     ParameterArena weights(*arenas.backend, arenas.table);

@@ -134,6 +134,8 @@ class CudaBackend final : public Backend {
   void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
                   Tensor gradient_scale, Tensor groups, Tensor rates,
                   const AdamWAttributes& attributes) override;
+  void lion_step(Tensor weights, Tensor momentum, Tensor gradients, Tensor gradient_scale,
+                 Tensor groups, Tensor rates, const LionAttributes& attributes) override;
   void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
   void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
 
