@@ -1,3 +1,6 @@
+import { elementCount } from '../lib/types.js';
+import type { NativeGraph, NativeOperation, NativeValue } from '../lib/native.js';
+
 /** What an operation costs at least. */
 export interface Work {
   /** Floating-point operations of matrix products, a multiplication and an addition being two. */
@@ -6,187 +9,175 @@ export interface Work {
   readonly bytes: number;
 }
 
-/** One operation of a network: its forward pass, its backward pass or its update of weights. */
+/** A part of the work of an operation of a network, or the update of the weights. */
 export interface Operation extends Work {
   readonly name: string;
   readonly pass: 'forward' | 'backward' | 'update';
 }
 
-export interface WorkOptions {
-  readonly batch: number;
-  readonly task: 'train' | 'infer';
-  readonly precision: 'fp32' | 'bf16';
+const elementBytes = { float32: 4, int32: 4, bfloat16: 2, uint8: 1 };
+
+/** Bytes of a tensor. */
+export function bytesOf({ shape, dtype }: NativeValue): number {
+  return elementCount(shape) * elementBytes[dtype];
 }
 
-/** An activation of one sample. */
-export interface Grid {
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-}
+/** Sizes of what an operation of a graph reads and writes, and its work so far. */
+export class OperationWork {
+  readonly parts: Operation[] = [];
+  /** The weights of matrix products; in bfloat16 a product reads a 16-bit copy. */
+  readonly matrices: string[] = [];
 
-export interface ConvolutionOptions {
-  readonly out: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly padding: number;
-  readonly bias?: boolean;
-  /** Its input is the image, which has no gradient. */
-  readonly first?: boolean;
-}
+  constructor(
+    private readonly graph: NativeGraph,
+    private readonly operation: NativeOperation,
+  ) {}
 
-const floatBytes = 4;
+  get name(): string {
+    return this.operation.name;
+  }
+
+  number(attribute: string): number {
+    const value = this.operation.attributes[attribute];
+    if (typeof value !== 'number') throw new Error(`${this.name} has no number '${attribute}'`);
+    return value;
+  }
+
+  /** Whether there is an activation behind what the operation computes. */
+  get isActivated(): boolean {
+    return this.operation.attributes['activation'] !== 'none';
+  }
+
+  /** Numbers in a tensor; 0 where the operation has none of that role. */
+  elements(role: string): number {
+    const value = this.value(role);
+    return value ? elementCount(value.shape) : 0;
+  }
+
+  /** The last dimension of a tensor. */
+  channels(role: string): number {
+    return this.value(role)!.shape.at(-1)!;
+  }
+
+  bytes(...roles: readonly string[]): number {
+    return roles.reduce((sum, role) => {
+      const value = this.value(role);
+      return value ? sum + bytesOf(value) : sum;
+    }, 0);
+  }
+
+  /** Whether the backward pass computes the gradient of an input. */
+  wantsGradient(role: string): boolean {
+    return this.value(role)?.wantsGradient ?? false;
+  }
+
+  forward(flops: number, bytes: number): void {
+    this.parts.push({ name: this.name, pass: 'forward', flops, bytes });
+  }
+
+  backward(flops: number, bytes: number, suffix = ''): void {
+    this.parts.push({ name: this.name + suffix, pass: 'backward', flops, bytes });
+  }
+
+  /** Numbers of a weight, which is one factor of a matrix product. */
+  matrix(role: string): number {
+    const name = this.operation.parameters[role]!;
+    this.matrices.push(name);
+    return elementCount(this.graph.parameters.find((parameter) => parameter.name === name)!.shape);
+  }
+
+  private value(role: string): NativeValue | undefined {
+    const index = this.operation.inputs[role] ?? this.operation.outputs[role];
+    return index === undefined ? undefined : this.graph.values[index];
+  }
+}
 
 /**
- * Counts the operations of a network as the static graph runs them: in evaluation mode batch norm,
- * residual and ReLU belong to the convolution, in training they are one operation behind it.
- * Weights, their gradients and the optimizer's state are float32; in bfloat16 a product reads a
- * 16-bit copy of its weight, which the optimizer writes.
+ * The work of an operation, by its type. Left out: vectors a channel or a row, and of the objective and
+ * the head everything, some thousandths of the whole.
  */
-export class WorkCounter {
-  readonly operations: Operation[] = [];
-  /** Numbers of the parameters so far. */
-  parameters = 0;
-  /** Of them those of matrices. */
-  private matrixParameters = 0;
-  private readonly training: boolean;
-  private readonly activationBytes: number;
+const costs: ReadonlyMap<string, (work: OperationWork) => void> = new Map([
+  // Of a sum both gradients are dy itself, or dy times the sample's drop path scale.
+  ['add', (work) => passes(work, work.bytes('a', 'b', 'y'), 2)],
+  ['batch_norm', batchNorm],
+  ['batch_norm_evaluation', (work) => passes(work, work.bytes('x', 'residual', 'y'), 0)],
+  ['conv2d', (work) => product(work)],
+  ['conv_norm', (work) => product(work)],
+  ['cosine_logits', nothing],
+  ['dropout', (work) => passes(work, work.bytes('x', 'y'), 2)],
+  ['global_average_pool', resampled],
+  ['ke2nt_objective', nothing],
+  ['layer_norm', (work) => passes(work, work.bytes('x', 'y'), 3)],
+  ['linear', (work) => product(work)],
+  ['linear_gelu', linearGelu],
+  ['max_pool', resampled],
+  ['patch_merge', resampled],
+  ['relu', (work) => passes(work, work.bytes('x', 'y'), 3)],
+  ['window_attention', windowAttention],
+]);
 
-  constructor(private readonly options: WorkOptions) {
-    this.training = options.task === 'train';
-    this.activationBytes = options.precision === 'bf16' ? 2 : 4;
-  }
+/**
+ * The least work of an operation, forward and backward.
+ *
+ * @throws Error for a type whose cost is not known here
+ */
+export function workOfOperation(graph: NativeGraph, operation: NativeOperation): OperationWork {
+  const cost = costs.get(operation.type);
+  if (!cost) throw new Error(`the work of '${operation.type}' (${operation.name}) is not known`);
+  const work = new OperationWork(graph, operation);
+  cost(work);
+  return work;
+}
 
-  /** A convolution (or linear layer on a grid) without what follows it. */
-  convolution(name: string, x: Grid, options: ConvolutionOptions): Grid {
-    const y = this.convolutionShape(x, options);
-    this.product(name, x, y, options, 0);
-    return y;
-  }
+function nothing(): void {
+  // Too little to count.
+}
 
-  /** A convolution, batch norm, maybe a residual added, ReLU. */
-  convolutionNorm(name: string, x: Grid, options: ConvolutionOptions, residual = false): Grid {
-    const y = this.convolutionShape(x, options);
-    this.product(name, x, y, options, residual && !this.training ? this.bytesOf(y) : 0);
-    this.parameters += 2 * y.channels;
-    if (this.training) {
-      const size = this.bytesOf(y);
-      const extra = residual ? size : 0;
-      this.add(`${name}.norm`, 'forward', 0, 2 * size + extra);
-      // dy, x and, for the ReLU, y are read; dx and the residual's gradient written.
-      this.add(`${name}.norm`, 'backward', 0, 4 * size + extra);
-    }
-    return y;
-  }
+/** Reads and writes tensors; its backward pass goes over so many of y's size. */
+function passes(work: OperationWork, forwardBytes: number, backwardTensors: number): void {
+  work.forward(0, forwardBytes);
+  work.backward(0, backwardTensors * work.bytes('y'));
+}
 
-  linear(name: string, x: Grid, out: number, bias = true): Grid {
-    return this.convolution(name, x, { out, kernel: 1, stride: 1, padding: 0, bias });
-  }
+/** x becomes a y of another size, and back; max pooling keeps which of them won. */
+function resampled(work: OperationWork): void {
+  const bytes = work.bytes('x', 'y', 'argmax');
+  work.forward(0, bytes);
+  work.backward(0, bytes);
+}
 
-  /** Batch or layer norm on its own; in evaluation mode too it reads x and writes y. */
-  norm(name: string, x: Grid): Grid {
-    this.parameters += 2 * x.channels;
-    return this.elementwise(name, x, 2, 3);
-  }
+/** dy, x and, for an activation, y are read; dx and a residual's gradient written. */
+function batchNorm(work: OperationWork): void {
+  work.forward(0, work.bytes('x', 'residual', 'y'));
+  const activated = work.isActivated ? work.bytes('y') : 0;
+  work.backward(0, 3 * work.bytes('y') + activated + work.bytes('residual'));
+}
 
-  /** An operation that passes over `forward` and `backward` tensors of x's shape. */
-  elementwise(name: string, x: Grid, forward: number, backward: number): Grid {
-    const size = this.bytesOf(x);
-    this.add(name, 'forward', 0, forward * size);
-    this.add(name, 'backward', 0, backward * size);
-    return x;
-  }
+/** A convolution or a linear layer: one product forward, one for each gradient. */
+function product(work: OperationWork): void {
+  const weights = work.matrix('weight');
+  const [x, y] = [work.bytes('x'), work.bytes('y')];
+  const outputs = work.elements('y');
+  // A product reads its weight in the type of the activations.
+  const weightBytes = weights * (y / outputs);
+  const flops = 2 * outputs * (weights / work.channels('y'));
+  work.forward(flops, x + weightBytes + work.bytes('y', 'residual', 'pre_activation'));
+  if (work.wantsGradient('x')) work.backward(flops, y + weightBytes + x, '.dx');
+  work.backward(flops, x + y + weights * elementBytes.float32, '.dweight');
+}
 
-  /** The gradient of a value with two consumers: the second one adds to what the first one left. */
-  shared(name: string, x: Grid): void {
-    this.add(name, 'backward', 0, this.bytesOf(x));
-  }
+/** The activation's gradient takes a pass of its own, over dy in place. */
+function linearGelu(work: OperationWork): void {
+  work.backward(0, 2 * work.bytes('y') + work.bytes('pre_activation'), '.dgelu');
+  product(work);
+}
 
-  /** Max pooling, which keeps a byte an output for its backward pass. */
-  maxPool(name: string, x: Grid, kernel: number, stride: number, padding: number): Grid {
-    const y = this.convolutionShape(x, { out: x.channels, kernel, stride, padding });
-    const kept = this.training ? this.elementsOf(y) : 0;
-    const bytes = this.bytesOf(x) + this.bytesOf(y) + kept;
-    this.add(name, 'forward', 0, bytes);
-    this.add(name, 'backward', 0, bytes);
-    return y;
-  }
-
-  globalAveragePool(name: string, x: Grid): Grid {
-    const y = { height: 1, width: 1, channels: x.channels };
-    this.add(name, 'forward', 0, this.bytesOf(x) + this.bytesOf(y));
-    this.add(name, 'backward', 0, this.bytesOf(x) + this.bytesOf(y));
-    return y;
-  }
-
-  /**
-   * Window attention, fused. Forward two products of (tokens, depth) and (depth, tokens) a window
-   * and head; backward five: the scores again, dP, dQ, dK and dV.
-   */
-  windowAttention(name: string, x: Grid, heads: number, window: number): Grid {
-    const tokens = window * window;
-    const product = 2 * this.elementsOf(x) * tokens;
-    const size = this.bytesOf(x);
-    const logSumExp = this.options.batch * x.height * x.width * heads * floatBytes;
-    this.parameters += (2 * window - 1) ** 2 * heads;
-    this.add(name, 'forward', 2 * product, 4 * size + (this.training ? logSumExp : 0));
-    this.add(name, 'backward', 5 * product, 7 * size + logSumExp);
-    return x;
-  }
-
-  /** Four neighbours become one token of four times the channels. */
-  patchMerge(name: string, x: Grid): Grid {
-    this.elementwise(name, x, 2, 2);
-    return { height: x.height / 2, width: x.width / 2, channels: 4 * x.channels };
-  }
-
-  /** The step of SGD: weights, velocities and gradients are read, the first two written. */
-  update(): void {
-    const copies = this.options.precision === 'bf16' ? 2 * this.matrixParameters : 0;
-    this.add('sgd', 'update', 0, 5 * floatBytes * this.parameters + copies);
-  }
-
-  private product(
-    name: string,
-    x: Grid,
-    y: Grid,
-    { kernel, bias = false, first = false }: ConvolutionOptions,
-    residualBytes: number,
-  ): void {
-    const weights = y.channels * kernel ** 2 * x.channels;
-    const flops = 2 * this.options.batch * y.height * y.width * weights;
-    const [xBytes, yBytes] = [this.bytesOf(x), this.bytesOf(y)];
-    const weightBytes = weights * this.activationBytes;
-    this.parameters += weights + (bias ? y.channels : 0);
-    this.matrixParameters += weights;
-    this.add(name, 'forward', flops, xBytes + weightBytes + yBytes + residualBytes);
-    if (!first) this.add(`${name}.dx`, 'backward', flops, yBytes + weightBytes + xBytes);
-    this.add(`${name}.dweight`, 'backward', flops, xBytes + yBytes + weights * floatBytes);
-  }
-
-  private add(name: string, pass: Operation['pass'], flops: number, bytes: number): void {
-    if (pass !== 'forward' && !this.training) return;
-    this.operations.push({ name, pass, flops, bytes });
-  }
-
-  private convolutionShape(
-    x: Grid,
-    {
-      out,
-      kernel,
-      stride,
-      padding,
-    }: Pick<ConvolutionOptions, 'out' | 'kernel' | 'stride' | 'padding'>,
-  ): Grid {
-    const side = (length: number) => Math.floor((length + 2 * padding - kernel) / stride) + 1;
-    return { height: side(x.height), width: side(x.width), channels: out };
-  }
-
-  private elementsOf({ height, width, channels }: Grid): number {
-    return this.options.batch * height * width * channels;
-  }
-
-  private bytesOf(x: Grid): number {
-    return this.elementsOf(x) * this.activationBytes;
-  }
+/**
+ * Forward two products of (tokens, depth) and (depth, tokens) a window and head; backward five: the
+ * scores again, dP, dQ, dK and dV.
+ */
+function windowAttention(work: OperationWork): void {
+  const flops = 2 * work.elements('y') * work.number('window') ** 2;
+  work.forward(2 * flops, work.bytes('qkv', 'y', 'log_sum_exp'));
+  work.backward(5 * flops, work.bytes('qkv', 'qkv', 'y', 'log_sum_exp'));
 }

@@ -100,6 +100,8 @@ Napi::Value describe_graph(const Napi::CallbackInfo& info) {
     const int64_t batch = read_integer(options.Get("batch"), "batch", 1, kMaxBatch);
     const Precision precision = read_precision(options.Get("precision"));
     validate(config);
+    require(config.neutral < config.classes, "Expected a neutral class in [0, ", config.classes,
+            ") but received ", config.neutral);
     // It is only asked for the sizes of packed weights and workspaces; nothing is allocated or run.
     const auto backend = make_cpu_backend(1);
     ParameterTable table(*backend);

@@ -8,6 +8,7 @@ import {
   codeOf,
   failsWith,
   floats,
+  graphOptions,
   images,
   makeModel,
   modelOptions,
@@ -118,6 +119,7 @@ describe('addon: hostile calls', function () {
     const targets: [object, string, unknown[]][] = [
       [addon, 'info', []],
       [addon, 'createTrainer', [model, trainerOptions]],
+      [addon, 'describeGraph', [graphOptions]],
       [addon, 'resize', [images(1), size, size, size]],
       [addon, 'warp', [images(1), size, size, size, Float32Array.of(1, 0, 0, 0, 1, 0)]],
       [model, 'tensors', []],
@@ -178,6 +180,12 @@ describe('addon: hostile calls', function () {
     await failsWith('ERR_NOT_FINITE', () =>
       makeModel({ text: floats(classes * width).fill(NaN, 9, 10) }),
     );
+  });
+
+  it('survives any option of describeGraph', async () => {
+    for (const options of spoiled(graphOptions)) {
+      await survives(() => call(addon, 'describeGraph', options));
+    }
   });
 
   it('survives any option of createTrainer and any part of a batch', async () => {

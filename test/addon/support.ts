@@ -7,6 +7,7 @@ import { isErrorCode } from '../../lib/errors.js';
 import type {
   NativeAddon,
   NativeBatch,
+  NativeGraphOptions,
   NativeModel,
   NativeModelOptions,
   NativeTrainerOptions,
@@ -43,6 +44,19 @@ export const modelOptions: NativeModelOptions = {
   seed: 5,
   threads: 1,
   device: 'cpu',
+  precision: 'fp32',
+};
+
+export const graphOptions: NativeGraphOptions = {
+  backbone: 'resnet18',
+  inputSize: size,
+  patchSize: 2,
+  dropPath: 0.1,
+  classes,
+  neutral: 1,
+  logitScale: 30,
+  mode: 'evaluation',
+  batch: 3,
   precision: 'fp32',
 };
 

@@ -10,8 +10,12 @@ import {
   type OnnxInput,
 } from '../../lib/index.js';
 import { Random } from '../../lib/philox.js';
+import { writeNetwork } from '../../lib/export/network.js';
+import { OnnxGraph } from '../../lib/export/onnx/graph.js';
+import { encodeModel } from '../../lib/export/onnx/model.js';
 import { command } from '../cli/support.js';
 import { temporaryDirectory } from '../data/data-support.js';
+import { mixed, mixedGraph, mixedState } from '../export/support.js';
 import { onnxruntime, type OnnxTensor } from './support.js';
 
 /** Weights whose every part shows in the result: no norm is the identity, no bias is zero. */
@@ -134,6 +138,54 @@ describe('ONNX export, run by onnxruntime', function () {
       await session.release();
     });
   }
+
+  it('changes between planes and rows where a network mixes their operations', async () => {
+    const { height, width, channels, classes } = mixed;
+    const state = mixedState();
+    const onnx = new OnnxGraph('mixed');
+    const images = onnx.input('images', 'float', ['batch', 3, height, width]);
+    const text = {
+      shape: [classes, channels] as [number, number],
+      data: new Float32Array(classes * channels).fill(1),
+    };
+    const { expression } = writeNetwork(mixedGraph(), images, { onnx, state, text });
+    onnx.output('expression', expression, ['batch', channels]);
+    const ort = onnxruntime();
+    const file = Buffer.concat(encodeModel(onnx, '0', 'a test', {}));
+    const session = await ort.InferenceSession.create(file);
+    const count = 2;
+    const random = new Random(6, 13);
+    const pixels = height * width;
+    const input = Float32Array.from({ length: count * 3 * pixels }, () => random.normal());
+    const tensor = new ort.Tensor('float32', input, [count, 3, height, width]);
+    const theirs = await session.run({ images: tensor });
+
+    const layer = (name: string, x: readonly number[]): number[] => {
+      const weight = state.get(`${name}.weight`)!.data;
+      const bias = state.get(`${name}.bias`)!.data;
+      return Array.from(bias, (start, row) =>
+        x.reduce((sum, value, i) => sum + weight[row * x.length + i]! * value, start),
+      );
+    };
+    const at = (image: number, y: number, x: number): number[] => {
+      const channel = (c: number) => input[(image * 3 + c) * pixels + y * width + x]!;
+      return layer('dense', layer('first', [0, 1, 2].map(channel)));
+    };
+    const ours = new Float32Array(count * channels);
+    for (let image = 0; image < count; image++) {
+      for (let y = 0; y < height; y += 2) {
+        for (let x = 0; x < width; x += 2) {
+          const group = [0, 1, 2, 3].map((i) => at(image, y + (i >> 1), x + (i & 1)));
+          for (let c = 0; c < channels; c++) {
+            const largest = Math.max(...group.map((values) => values[c]!));
+            ours[image * channels + c]! += (4 * largest) / pixels;
+          }
+        }
+      }
+    }
+    assert.ok(difference(ours, theirs['expression']!.data) < 1e-5);
+    await session.release();
+  });
 
   it('is written by the command', async () => {
     const directory = temporary.path('model');
