@@ -71,6 +71,24 @@ export const description = {
       weightDecay: 0.05,
       maxGradientNorm: 5,
     },
+    {
+      name: 'lion',
+      label: 'Lion',
+      options: [
+        {
+          name: 'betas',
+          kind: 'pair',
+          range: 'at least 0 and below 1',
+          default: [0.9, 0.99],
+          help: 'share of the momentum in a step, and of what is kept of it',
+        },
+      ],
+      slots: ['momentum'],
+      learningRate: 0.0001,
+      steepLearningRate: 0.0001,
+      weightDecay: 0.25,
+      maxGradientNorm: 5,
+    },
   ],
   lossTerms: [
     { name: 'supervised', symbol: 'L_s', help: 'cross entropy of the class' },
@@ -98,7 +116,7 @@ export interface OptimizerSettings {
   readonly momentum?: number;
   /** SGD only: Nesterov's momentum. Default false. */
   readonly nesterov?: boolean;
-  /** AdamW only: decay of the averages of the gradient and of its square, at least 0 and below 1. Default [0.9, 0.999]. */
+  /** AdamW, Lion only: decay of the averages of the gradient and of its square, at least 0 and below 1. Default AdamW [0.9, 0.999], Lion [0.9, 0.99]. */
   readonly betas?: readonly [number, number];
   /** AdamW only: added to the root of the second average, above 0. Default 1e-8. */
   readonly eps?: number;

@@ -91,21 +91,6 @@ export function pairsAmong<Name extends string>(
   };
 }
 
-/** A parser of two numbers separated by a comma that `accepts` holds for. */
-export function numberPair(
-  expected: string,
-  accepts: (value: number) => boolean,
-): (text: string) => readonly [number, number] {
-  const parse = realNumber(expected, accepts);
-  return (text) => {
-    const [first, second, ...rest] = text.split(',');
-    if (first === undefined || second === undefined || rest.length > 0) {
-      throw new InvalidArgumentError(`Expected ${expected}, separated by a comma.`);
-    }
-    return [parse(first), parse(second)];
-  };
-}
-
 /** Options of every command that runs a model. */
 export interface DeviceArguments {
   readonly device?: Device;

@@ -1,7 +1,8 @@
 import { parameterGroups, weightDecayTargets } from '../train/groups.js';
-import { contrasts, optimizers } from '../train/options.js';
+import { optimizers } from '../train/options.js';
 import { schedules } from '../train/schedule.js';
-import { numberPair, pairsAmong, realNumber, wholeNumber } from './options.js';
+import { pairsAmong, realNumber, wholeNumber } from './options.js';
+import { objectiveSettings, optimizerSettings } from './described-options.js';
 import { defaultOf, lossParts } from './train-defaults.js';
 import type { Section } from './train-option.js';
 
@@ -51,36 +52,7 @@ export const optimizerOptions = {
     to: ['fit.warmupSteps'],
     kept: true,
   },
-  momentum: {
-    flag: '--momentum <x>',
-    help: 'sgd only',
-    default: defaultOf('trainer.momentum'),
-    parse: share,
-    to: ['trainer.momentum'],
-    kept: true,
-  },
-  nesterov: {
-    flag: '--nesterov',
-    help: "sgd only: Nesterov's momentum",
-    to: ['trainer.nesterov'],
-    kept: true,
-  },
-  betas: {
-    flag: '--betas <a,b>',
-    help: 'adamw only',
-    default: defaultOf('trainer.betas'),
-    parse: numberPair('two numbers of at least 0 and below 1', (value) => value >= 0 && value < 1),
-    to: ['trainer.betas'],
-    kept: true,
-  },
-  eps: {
-    flag: '--eps <x>',
-    help: 'adamw only',
-    default: defaultOf('trainer.eps'),
-    parse: positive,
-    to: ['trainer.eps'],
-    kept: true,
-  },
+  ...optimizerSettings,
   weightDecay: {
     flag: '--weight-decay <x>',
     help: '',
@@ -117,14 +89,7 @@ export const optimizerOptions = {
 
 /** Options of what is minimised. */
 export const objectiveOptions = {
-  contrast: {
-    flag: '--contrast <name>',
-    help: 'reduction of the contrast loss',
-    default: defaultOf('trainer.contrast'),
-    choices: contrasts,
-    to: ['trainer.contrast'],
-    kept: true,
-  },
+  ...objectiveSettings,
   lossWeights: {
     flag: '--loss-weights <part=x,..>',
     help: `weights of the parts of the loss: ${lossParts.join(', ')}; 1 where nothing is said`,

@@ -22,9 +22,9 @@ class Ke2ntObjective final : public Op {
     const bool pairwise = attributes_.contrast == Contrast::Pairwise;
     return {.attributes = {{"logit_scale", attributes_.logit_scale},
                            {"neutral", attributes_.neutral},
-                           {"supervised_weight", attributes_.supervised_weight},
-                           {"transformation_weight", attributes_.transformation_weight},
-                           {"contrast_weight", attributes_.contrast_weight},
+                           {"supervised_weight", attributes_.weight(kSupervised)},
+                           {"transformation_weight", attributes_.weight(kTransformation)},
+                           {"contrast_weight", attributes_.weight(kContrast)},
                            {"contrast", pairwise ? "pairwise" : "diagonal"}},
             .inputs = {{"expression", v_.expression},
                        {"neutral", v_.neutral},

@@ -51,7 +51,7 @@ void check_complete(const Graph& graph, const GraphEnds& ends) {
 TEST(graph_descriptions_of_every_encoder_are_complete) {
   const auto backend = make_cpu_backend(1);
   const ModelConfig resnet{.input_size = 48};
-  const ModelConfig swin{.backbone = Backbone::SwinT, .input_size = 224, .patch_size = 4};
+  const ModelConfig swin{.backbone = "swin-t", .input_size = 224, .patch_size = 4};
   for (const ModelConfig& config : {resnet, swin}) {
     for (Precision precision : {Precision::FP32, Precision::BF16}) {
       ParameterTable table(*backend);
