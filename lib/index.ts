@@ -5,16 +5,18 @@
  */
 export { Model, type ModelOutputs } from './model/model.js';
 export { Trainer, type StepResult, type TrainingBatch } from './train/trainer.js';
+export type { TrainingRun } from './train/training-run.js';
 export {
   Predictor,
   type PredictOptions,
   type PredictorLoadOptions,
   type PredictorOptions,
+  type RankOptions,
   type StreamedPrediction,
   type StreamOptions,
 } from './predict/predictor.js';
 export type { FacePrediction } from './predict/faces.js';
-export type { Embedding, Prediction } from './predict/prediction.js';
+export type { ClassScore, Embedding, Prediction, Ranked } from './predict/prediction.js';
 export { evaluate, type Evaluation, type EvaluateOptions } from './model/evaluate.js';
 export type { ClassMapping } from './data/shared-classes.js';
 export type { GivenEmbeddings } from './predict/text-head.js';

@@ -1,7 +1,8 @@
 import { CountenanceError } from '../errors.js';
 import { decodeImage } from '../images/decode.js';
 import type { FacePrediction } from '../predict/faces.js';
-import type { Predictor } from '../predict/predictor.js';
+import type { Ranked } from '../predict/prediction.js';
+import type { Predictor, RankOptions } from '../predict/predictor.js';
 import type { RawImage } from '../types.js';
 import type { Output } from './output.js';
 import { PredictionColumns } from './prediction-columns.js';
@@ -10,19 +11,25 @@ import { PredictionColumns } from './prediction-columns.js';
  * `countenance predict --faces`: every face of every photo, a line a face for people and an object a
  * photo for programs.
  *
+ * @param ranked `topK`, where it was asked for
  * @param failed is told of each photo that could not be read, or in which the detector failed
  */
 export async function predictFaces(
   predictor: Predictor,
   files: readonly string[],
   output: Output,
+  ranked: Partial<RankOptions>,
   failed: (error: CountenanceError, index: number) => void,
 ): Promise<void> {
   const columns = new PredictionColumns(files, predictor.classes);
   for (const [index, file] of files.entries()) {
     let faces: FacePrediction[];
     try {
-      faces = await predictor.predictFaces(await readPhoto(file));
+      const photo = await readPhoto(file);
+      faces =
+        ranked.topK === undefined
+          ? await predictor.predictFaces(photo)
+          : await predictor.predictFaces(photo, { topK: ranked.topK });
     } catch (error) {
       if (!(error instanceof CountenanceError) || !ofPhoto.has(error.code)) throw error;
       failed(error, index);
@@ -54,13 +61,15 @@ function describePlace({ box, detectionScore }: FacePrediction): string {
   return detectionScore === undefined ? place : `${place}  face ${detectionScore.toFixed(2)}`;
 }
 
-function recordOf(face: FacePrediction): Record<string, unknown> {
-  const { box, detectionScore, points, label, score, scores, intensity } = face;
+function recordOf(face: FacePrediction & Partial<Ranked>): Record<string, unknown> {
+  const { box, detectionScore, points, label, score, scores, top, intensity } = face;
   const { neutralDistance, neutralSimilarity } = face;
   return {
     box,
     ...(detectionScore !== undefined && { detectionScore }),
     ...(points && { points }),
-    ...{ label, score, scores, intensity, neutralDistance, neutralSimilarity },
+    ...{ label, score, scores },
+    ...(top && { top }),
+    ...{ intensity, neutralDistance, neutralSimilarity },
   };
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CountenanceError } from '../errors.js';
-import { Predictor, type StreamedPrediction } from '../predict/predictor.js';
+import type { Ranked } from '../predict/prediction.js';
+import { Predictor, type RankOptions, type StreamedPrediction } from '../predict/predictor.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { loadTextEmbeddings } from '../text/file.js';
 import {
@@ -24,6 +25,7 @@ interface PredictArguments extends DeviceArguments {
   readonly faces?: string;
   readonly batch: number;
   readonly flip?: boolean;
+  readonly topK?: number;
   readonly json?: boolean;
 }
 
@@ -52,11 +54,13 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
         'whose default export is a detector',
     )
     .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32)
-    .option('--flip', 'average the scores with those of the mirror image (twice the time)');
+    .option('--flip', 'average the scores with those of the mirror image (twice the time)')
+    .option('--top-k <n>', 'also tell the next most probable classes, n in all', wholeNumber(1));
   addJsonOption(addPrecisionOption(addDeviceOptions(command))).addHelpText(
     'after',
     examples(
       'countenance predict --model my-model face.jpg',
+      'countenance predict --model my-model --top-k 3 face.jpg',
       'countenance predict --model my-model --text moods.safetensors face.jpg',
       'countenance predict --model my-model --faces human party.jpg',
       'countenance predict --model my-model --json faces/*.png > predictions.jsonl',
@@ -72,7 +76,7 @@ async function predict(
   options: PredictArguments,
   output: Output,
 ): Promise<number> {
-  const { model, batch, text, flip = false } = options;
+  const { model, batch, text, topK, flip = false } = options;
   const detector = options.faces === undefined ? undefined : await openDetector(options.faces);
   const embeddings = text === undefined ? undefined : await loadTextEmbeddings(text);
   await using loaded = await Predictor.load(model, {
@@ -91,7 +95,8 @@ async function predict(
     if (output.json) output.record({ file: files[index]!, error: { code, message } });
     else output.error(error);
   };
-  await (detector ? predictFaces : predictFiles)(predictor, files, output, onError);
+  const ranked = topK === undefined ? {} : { topK };
+  await (detector ? predictFaces : predictFiles)(predictor, files, output, ranked, onError);
   if (failed > 0 && files.length > 1)
     output.note(`countenance: ${failed} of ${files.length} pictures failed`);
   return failed > 0 ? exitStatus.failed : exitStatus.done;
@@ -102,10 +107,12 @@ async function predictFiles(
   predictor: Predictor,
   files: readonly string[],
   output: Output,
+  ranked: Partial<RankOptions>,
   failed: (error: CountenanceError, index: number) => void,
 ): Promise<void> {
   const columns = new PredictionColumns(files, predictor.classes);
   const predictions = predictor.predictStream(files, {
+    ...ranked,
     onError: (error, _image, index) => failed(error, index),
   });
   for await (const prediction of predictions) {
@@ -125,7 +132,14 @@ function noteOtherEncoder(learned: TextEmbeddings, given: TextEmbeddings, output
   );
 }
 
-function recordOf(file: string, prediction: StreamedPrediction): Record<string, unknown> {
-  const { label, score, scores, intensity, neutralDistance, neutralSimilarity } = prediction;
-  return { file, label, score, scores, intensity, neutralDistance, neutralSimilarity };
+function recordOf(
+  file: string,
+  prediction: StreamedPrediction & Partial<Ranked>,
+): Record<string, unknown> {
+  const { label, score, scores, top, intensity, neutralDistance, neutralSimilarity } = prediction;
+  return {
+    ...{ file, label, score, scores },
+    ...(top && { top }),
+    ...{ intensity, neutralDistance, neutralSimilarity },
+  };
 }

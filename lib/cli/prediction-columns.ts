@@ -1,3 +1,5 @@
+import type { Prediction, Ranked } from '../predict/prediction.js';
+
 /** Lays out what `countenance predict` prints: a line a prediction, in columns. */
 export class PredictionColumns {
   readonly #fileWidth: number;
@@ -13,12 +15,12 @@ export class PredictionColumns {
     return `${file.padEnd(this.#fileWidth)}  ${rest}`;
   }
 
-  /** `face.jpg  happiness  0.9731  intensity 0.41`. */
+  /** `face.jpg  happiness  0.9731  intensity 0.41`, with `top` all of its classes and scores. */
   prediction(
     file: string,
-    { label, score, intensity }: { label: string; score: number; intensity: number },
+    { label, score, top = [{ label, score }], intensity }: Prediction & Partial<Ranked>,
   ): string {
-    const figures = `${score.toFixed(4)}  intensity ${intensity.toFixed(2)}`;
-    return this.line(file, `${label.padEnd(this.#labelWidth)}  ${figures}`);
+    const classes = top.map((best) => `${best.label.padEnd(this.#labelWidth)}  ${best.score.toFixed(4)}`);
+    return this.line(file, `${classes.join('  ')}  intensity ${intensity.toFixed(2)}`);
   }
 }

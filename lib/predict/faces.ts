@@ -70,7 +70,10 @@ function checkFace(face: DetectedFace): DetectedFace {
 }
 
 /** What is told of a face: the prediction and where the face is. */
-export function toFacePrediction(face: DetectedFace, prediction: Prediction): FacePrediction {
+export function toFacePrediction<P extends Prediction>(
+  face: DetectedFace,
+  prediction: P,
+): P & FacePrediction {
   const { box, score, points } = face;
   return {
     ...prediction,

@@ -1,4 +1,4 @@
-import { CountenanceError } from '../errors.js';
+import { CountenanceError, checkInteger } from '../errors.js';
 
 /** What a model says of one image. */
 export interface Prediction {
@@ -21,6 +21,19 @@ export interface Prediction {
   readonly neutralSimilarity: number;
 }
 
+/** A class and its probability. */
+export interface ClassScore {
+  readonly label: string;
+  /** 0..1. */
+  readonly score: number;
+}
+
+/** What `topK` adds to a {@link Prediction}. */
+export interface Ranked {
+  /** The `topK` most probable classes, the best first; equal ones in the order of the classes. */
+  readonly top: readonly ClassScore[];
+}
+
 /** The two representations of one image, 512 values each. */
 export interface Embedding {
   /** f_e, the facial expression representation: its cosines with the text embeddings classify. */
@@ -32,12 +45,22 @@ export interface Embedding {
 /** Guard of the norms, as in torch's cosine_similarity. */
 const epsilon = 1e-8;
 
-/** A prediction from the logits (K) and the representations (D) of one image. */
+/** @throws CountenanceError ERR_INVALID_ARGUMENT where it is no integer from 1 to the number of classes */
+export function checkTopK(topK: number | undefined, classes: number): number | undefined {
+  return topK === undefined ? undefined : checkInteger(topK, 'topK', 1, classes);
+}
+
+/**
+ * A prediction from the logits (K) and the representations (D) of one image.
+ *
+ * @param topK 1..K: also give so many classes as `top`
+ */
 export function toPrediction(
   logits: Float32Array,
   { expression, neutral }: Embedding,
   classes: readonly string[],
-): Prediction {
+  topK?: number,
+): Prediction & Partial<Ranked> {
   const probabilities = softmax(logits);
   const best = probabilities.indexOf(Math.max(...probabilities));
   const { distance, similarity } = compare(expression, neutral);
@@ -55,7 +78,15 @@ export function toPrediction(
     intensity: (1 - similarity) / 2,
     neutralDistance: distance,
     neutralSimilarity: similarity,
+    ...(topK !== undefined && { top: rank(classes, probabilities).slice(0, topK) }),
   };
+}
+
+/** The classes by falling probability; the sort keeps the order of equals. */
+function rank(classes: readonly string[], probabilities: readonly number[]): ClassScore[] {
+  return classes
+    .map((label, i) => ({ label, score: probabilities[i]! }))
+    .sort((a, b) => b.score - a.score);
 }
 
 function softmax(logits: Float32Array): number[] {

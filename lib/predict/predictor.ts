@@ -6,7 +6,13 @@ import { Model } from '../model/model.js';
 import { checkPositive, type ModelConfig, type RunOptions } from '../model/config.js';
 import { checkDetector, cutFaces, toFacePrediction, type FacePrediction } from './faces.js';
 import { runPipeline, type Outcome } from './pipeline.js';
-import { toPrediction, type Embedding, type Prediction } from './prediction.js';
+import {
+  checkTopK,
+  toPrediction,
+  type Embedding,
+  type Prediction,
+  type Ranked,
+} from './prediction.js';
 import { TextHead, type GivenEmbeddings } from './text-head.js';
 
 /** Options of {@link Predictor}. */
@@ -31,6 +37,12 @@ export interface PredictorLoadOptions extends PredictorOptions, RunOptions {
 export interface PredictOptions {
   /** Stops the work: ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What ranks the classes: each prediction then has `top`. */
+export interface RankOptions {
+  /** How many of the most probable classes to give as `top`: an integer from 1 to the number of classes. */
+  readonly topK: number;
 }
 
 /** Options of {@link Predictor.predictStream}. */
@@ -154,6 +166,8 @@ export class Predictor {
    * Predicts one image, or several in order: a path, file URL, encoded bytes, sharp instance, pixels or
    * tensor; or an array of them.
    *
+   * @param options.topK 1 to the number of classes: each prediction also has `top`, that many of the most
+   *   probable classes as `{ label, score }`, the best first
    * @returns one prediction for one image, an array for an array
    * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
    *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT: each names the file or
@@ -161,7 +175,15 @@ export class Predictor {
    * @example
    * const [first, second] = await predictor.predict(['a.jpg', 'b.png']);
    * first.scores.happiness; // 0.98
+   * @example
+   * const { top } = await predictor.predict('a.jpg', { topK: 2 });
+   * // [{ label: 'happiness', score: 0.91 }, { label: 'surprise', score: 0.06 }]
    */
+  predict(image: ImageInput, options: PredictOptions & RankOptions): Promise<Prediction & Ranked>;
+  predict(
+    images: readonly ImageInput[],
+    options: PredictOptions & RankOptions,
+  ): Promise<(Prediction & Ranked)[]>;
   predict(image: ImageInput, options?: PredictOptions): Promise<Prediction>;
   predict(images: readonly ImageInput[], options?: PredictOptions): Promise<Prediction[]>;
   predict(
@@ -170,15 +192,17 @@ export class Predictor {
   ): Promise<Prediction | Prediction[]>;
   async predict(
     images: ImageInput | readonly ImageInput[],
-    options: PredictOptions = {},
+    options: PredictOptions & Partial<RankOptions> = {},
   ): Promise<Prediction | Prediction[]> {
-    return this.#all(images, options, (outcome) => this.#toPrediction(outcome));
+    const topK = checkTopK(options.topK, this.classes.length);
+    return this.#all(images, options, (outcome) => this.#toPrediction(outcome, topK));
   }
 
   /**
    * Predicts every face of a photo, or of several in order: the detector given as `faces` finds them,
    * each is aligned or cut out and predicted.
    *
+   * @param options.topK as of {@link predict}
    * @returns the faces of a picture, largest first; none: an empty array
    * @throws CountenanceError as {@link predict}; ERR_INVALID_ARGUMENT without a detector; what the
    *   detector throws
@@ -186,6 +210,14 @@ export class Predictor {
    * const predictor = await Predictor.load('my-model', { faces: humanDetector(human) });
    * for (const { box, label, score } of await predictor.predictFaces('group.jpg')) { ... }
    */
+  predictFaces(
+    image: ImageInput,
+    options: PredictOptions & RankOptions,
+  ): Promise<(FacePrediction & Ranked)[]>;
+  predictFaces(
+    images: readonly ImageInput[],
+    options: PredictOptions & RankOptions,
+  ): Promise<(FacePrediction & Ranked)[][]>;
   predictFaces(image: ImageInput, options?: PredictOptions): Promise<FacePrediction[]>;
   predictFaces(
     images: readonly ImageInput[],
@@ -193,9 +225,10 @@ export class Predictor {
   ): Promise<FacePrediction[][]>;
   async predictFaces(
     images: ImageInput | readonly ImageInput[],
-    options: PredictOptions = {},
+    options: PredictOptions & Partial<RankOptions> = {},
   ): Promise<FacePrediction[] | FacePrediction[][]> {
     this.#requireOpen();
+    checkTopK(options.topK, this.classes.length);
     const detector = this.#faces;
     if (!detector) {
       throw new CountenanceError(
@@ -240,19 +273,29 @@ export class Predictor {
    * Predicts images as they come, in order, holding few of them at a time. Leaving the loop stops
    * reading the source.
    *
+   * @param options.topK as of {@link predict}
    * @throws CountenanceError as {@link predict}, and whatever the source throws
    * @example
    * for await (const { image, label } of predictor.predictStream(paths)) console.log(image, label);
    */
+  predictStream(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options: StreamOptions & RankOptions,
+  ): AsyncGenerator<StreamedPrediction & Ranked, void, undefined>;
+  predictStream(
+    images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
+    options?: StreamOptions,
+  ): AsyncGenerator<StreamedPrediction, void, undefined>;
   async *predictStream(
     images: AsyncIterable<ImageInput> | Iterable<ImageInput>,
-    options: StreamOptions = {},
+    options: StreamOptions & Partial<RankOptions> = {},
   ): AsyncGenerator<StreamedPrediction, void, undefined> {
     if (!isIterable(images)) throw invalidArgument('an iterable of images', 'images', images);
+    const topK = checkTopK(options.topK, this.classes.length);
     for await (const outcome of this.#run(images, options, (index) => `images[${index}]`)) {
       const { image, index, error } = outcome;
       if (!error) {
-        yield { ...this.#toPrediction(outcome), image, index };
+        yield { ...this.#toPrediction(outcome, topK), image, index };
       } else if (options.onError) {
         options.onError(error, image, index);
       } else {
@@ -298,9 +341,9 @@ export class Predictor {
     return isList ? results : results[0]!;
   }
 
-  #toPrediction({ logits, embedding, mirrored }: Success): Prediction {
+  #toPrediction({ logits, embedding, mirrored }: Success, topK?: number): Prediction {
     const own = this.#head?.logits(embedding.expression, mirrored);
-    return toPrediction(own ?? logits, embedding, this.classes);
+    return toPrediction(own ?? logits, embedding, this.classes, topK);
   }
 
   async *#run(

@@ -95,7 +95,7 @@ export interface CheckpointEvent {
   readonly step: number;
 }
 
-/** The last event. */
+/** The last event, and what awaiting a run gives. */
 export interface EndEvent {
   readonly type: 'end';
   readonly epochs: number;

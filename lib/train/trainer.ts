@@ -18,6 +18,7 @@ import {
 import { prepareRun } from './run.js';
 import { toTargets, type Labels } from './targets.js';
 import { lossesOf } from './totals.js';
+import { TrainingRun } from './training-run.js';
 import type { StateDict } from '../types.js';
 
 /** One batch of {@link Trainer.step}. */
@@ -41,9 +42,9 @@ export interface StepResult extends Losses {
  *
  * @example
  * const trainer = new Trainer(model, { learningRate: 0.05 });
- * for await (const event of trainer.fit('folder:faces#train', { epochs: 20, checkpoint: 'run' })) {
- *   if (event.type === 'epoch') console.log(event.epoch, event.loss);
- * }
+ * const { best } = await trainer.fit('folder:faces#train', {
+ *   validation: 0.1, epochs: 20, checkpoint: 'run',
+ * });
  */
 export class Trainer {
   /** All options with their defaults. */
@@ -130,34 +131,37 @@ export class Trainer {
   }
 
   /**
-   * Trains on a data set and tells what happens, event by event; training goes on when the next event is
-   * asked for. On a GPU a few steps run ahead of the events, so that it never waits; at a checkpoint and
-   * at the end none does. Leaving the loop ends it and leaves the trainer usable. The epoch with the best accuracy
-   * on `validation` is kept; without a validation set the last one is.
+   * Trains on a data set. Await the run to train to the end and get the end event, or iterate it to be told
+   * what happens, event by event; nothing is trained before one of the two ({@link TrainingRun}). An
+   * iterated run trains on when the next event is asked for. On a GPU a few steps run ahead of the events,
+   * so that it never waits; at a checkpoint and at the end none does. Leaving the loop ends it and leaves
+   * the trainer usable. The epoch with the best accuracy on `validation` is kept; without a validation set
+   * the last one is.
    *
    * The same seed gives the same bits on the same machine, whatever the number of threads, and whether
    * or not the run was interrupted and resumed.
    *
+   * An `async` function that returns the run awaits it: its caller gets the end event.
+   *
    * @param dataset a data set, or its specification such as `ferplus:FERPlus/data#train`
-   * @throws CountenanceError at once ERR_INVALID_ARGUMENT, ERR_BUSY, ERR_CLOSED; from the loop
+   * @throws CountenanceError at once ERR_INVALID_ARGUMENT, ERR_BUSY, ERR_CLOSED; from the run
    *   ERR_DATASET_* and read errors naming the file, ERR_NOT_FINITE where training diverges,
    *   ERR_WRITE, ERR_CHECKPOINT where `resume` does not fit, and ERR_ABORTED with the signal's reason
    *   as its cause; the trainer is then between two steps and can go on
    * @example
-   * const events = trainer.fit('rafdb:RAF-DB#train', {
+   * const { steps, best } = await trainer.fit('rafdb:RAF-DB#train', { validation: 0.1, epochs: 50 });
+   * @example
+   * const run = trainer.fit('rafdb:RAF-DB#train', {
    *   validation: 0.1, epochs: 50, batchSize: 64, checkpoint: 'run', signal,
    * });
-   * for await (const event of events) {
+   * for await (const event of run) {
    *   if (event.type === 'epoch') console.log(event.epoch, event.validation?.accuracy);
    * }
    */
-  fit(
-    dataset: Dataset | string,
-    options: FitOptions = {},
-  ): AsyncGenerator<TrainingEvent, void, undefined> {
+  fit(dataset: Dataset | string, options: FitOptions = {}): TrainingRun {
     this.#requireIdle();
     if (typeof dataset !== 'string') checkDatasetArgument(dataset, 'dataset');
-    return this.#run(dataset, resolveFitOptions(options));
+    return new TrainingRun(this.#run(dataset, resolveFitOptions(options)));
   }
 
   async *#run(

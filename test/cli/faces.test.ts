@@ -110,6 +110,17 @@ describe('command line: faces in photos', function () {
     });
   });
 
+  it('tells the best classes of each face with --top-k', async () => {
+    const file = await module('ranked.mjs', `export default ${twoFaces};`);
+    const { stdout } = await predict(file, '--json', '--top-k', '3', photo);
+    const [{ faces }] = jsonLines(stdout) as [{ faces: { label: string; top: { label: string }[] }[] }];
+    assert.equal(faces.length, 2);
+    for (const { label, top } of faces) {
+      assert.equal(top.length, 3);
+      assert.equal(top[0]!.label, label);
+    }
+  });
+
   it('prints a line a face, and says where there is none', async () => {
     const file = await module('detector.mjs', `export default ${twoFaces};`);
     const { status, stdout } = await predict(file, photo, empty);

@@ -125,6 +125,27 @@ describe('command line: evaluate and predict', function () {
       assert.ok(stdout.includes(score.toFixed(4)) && /intensity [01]\.\d\d\n$/.test(stdout));
     });
 
+    it('tells the best classes with --top-k', async () => {
+      const args = ['predict', '--model', directory, '--top-k', '2', files[0]!];
+      const { top } = await new Predictor(model).predict(files[0]!, { topK: 2 });
+      const text = await command(...args);
+      assert.equal(text.status, 0, text.stderr);
+      const places = top.map(({ label, score }) => {
+        const at = text.stdout.search(new RegExp(`${label} +${score.toFixed(4)}`));
+        assert.ok(at > 0, text.stdout);
+        return at;
+      });
+      assert.ok(places[0]! < places[1]!);
+      const json = await command(...args, '--json');
+      assert.deepEqual(
+        (jsonLines(json.stdout)[0]!['top'] as { label: string }[]).map(({ label }) => label),
+        top.map(({ label }) => label),
+      );
+      const many = await command('predict', '--model', directory, '--top-k', '99', files[0]!);
+      assert.equal(many.status, 1);
+      assert.match(many.stderr, /from 1 to 7 for topK.*\(ERR_INVALID_ARGUMENT\)/);
+    });
+
     it('goes on after pictures that cannot be read, and then fails', async () => {
       const broken = ['missing.png', 'folder', 'text.png', 'cut.jpg'].map((name) =>
         temporary.path(name),
