@@ -20,7 +20,9 @@ export class PredictionColumns {
     file: string,
     { label, score, top = [{ label, score }], intensity }: Prediction & Partial<Ranked>,
   ): string {
-    const classes = top.map((best) => `${best.label.padEnd(this.#labelWidth)}  ${best.score.toFixed(4)}`);
+    const classes = top.map(
+      (best) => `${best.label.padEnd(this.#labelWidth)}  ${best.score.toFixed(4)}`,
+    );
     return this.line(file, `${classes.join('  ')}  intensity ${intensity.toFixed(2)}`);
   }
 }

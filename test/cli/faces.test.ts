@@ -113,7 +113,9 @@ describe('command line: faces in photos', function () {
   it('tells the best classes of each face with --top-k', async () => {
     const file = await module('ranked.mjs', `export default ${twoFaces};`);
     const { stdout } = await predict(file, '--json', '--top-k', '3', photo);
-    const [{ faces }] = jsonLines(stdout) as [{ faces: { label: string; top: { label: string }[] }[] }];
+    const [{ faces }] = jsonLines(stdout) as [
+      { faces: { label: string; top: { label: string }[] }[] },
+    ];
     assert.equal(faces.length, 2);
     for (const { label, top } of faces) {
       assert.equal(top.length, 3);

@@ -31,7 +31,7 @@ describe('topK', () => {
       all.top?.map(({ label }) => label),
       ['b', 'd', 'a', 'c'],
     );
-    for (const { label, score } of all.top!) assert.equal(score, all.scores[label]);
+    for (const { label, score } of all.top) assert.equal(score, all.scores[label]);
     assert.deepEqual(toPrediction(logits, embedding, ['a', 'b', 'c', 'd'], 1).top, [
       { label: all.label, score: all.score },
     ]);
