@@ -82,7 +82,8 @@ function maxPool(step: Step): void {
 function globalAveragePool(step: Step): void {
   if (step.layout('x') === 'planes') {
     const y = step.node('GlobalAveragePool', [step.input('x', 'planes')]);
-    step.give(step.node('Flatten', [y], { axis: 1 }), 'rows'); return;
+    step.give(step.node('Flatten', [y], { axis: 1 }), 'rows');
+    return;
   }
   const [, height, width, channels] = step.shape('x') as [number, number, number, number];
   const tokens = step.reshape(step.input('x', 'rows'), [-1, height * width, channels]);

@@ -115,7 +115,7 @@ describe('3 Trainer', function () {
   describe('refuses', () => {
     const options: [object | null, ...string[]][] = [
       [null, 'options of a trainer'],
-      [{ optimizer: 'lion' }, 'optimizer', 'sgd, adamw', 'lion'],
+      [{ optimizer: 'adagrad' }, 'optimizer', 'sgd, adamw, lion', 'adagrad'],
       [{ learningRate: 0 }, 'learningRate', '0 (number)'],
       [{ learningRate: NaN }, 'learningRate'],
       [{ learningRate: '0.1' }, 'learningRate', "'0.1'"],
