@@ -1,11 +1,9 @@
-import { description, type LossTerms } from './description.js';
+import { description, type Backbone, type LossTerms, type OptimizerName } from './description.js';
 import { invalidArgument } from './errors.js';
 import type { NativeEncoder, NativeOption, NativeOptimizer, NativeOptionValue } from './native.js';
 
-/** The image encoders. */
-export type Backbone = (typeof description.encoders)[number]['name'];
-/** The optimizers. */
-export type OptimizerName = (typeof description.optimizers)[number]['name'];
+export type { Backbone, OptimizerName } from './description.js';
+
 /** A term of the loss. */
 export type LossTermName = keyof LossTerms;
 

@@ -110,6 +110,12 @@ export const description = {
   ],
 } as const;
 
+/** The image encoders. */
+export type Backbone = 'resnet18' | 'swin-t';
+
+/** The optimizers. */
+export type OptimizerName = 'sgd' | 'adamw' | 'lion';
+
 /** Options that only some optimizers have. Names and meanings are PyTorch's. */
 export interface OptimizerSettings {
   /** SGD only: share of the last step's velocity that is kept, at least 0 and below 1. Default 0.9. */

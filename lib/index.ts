@@ -23,6 +23,8 @@ export type { GivenEmbeddings } from './predict/text-head.js';
 export { exportOnnx, onnxInputs, type OnnxInput, type OnnxOptions } from './export/onnx.js';
 export { info, type Info } from './load-native.js';
 export type { NativeCudaDevice as CudaDevice, NativeCudaInfo as CudaInfo } from './native.js';
+export type { LossTermName } from './core-options.js';
+export type { LossTerms, ObjectiveOptions, OptimizerSettings } from './description.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';
 

@@ -40,6 +40,12 @@ async function describedSource(description) {
 /** What the core offers, as \`describe()\` of the addon gives it. */
 export const description = ${JSON.stringify(description)} as const;
 
+/** The image encoders. */
+export type Backbone = ${description.encoders.map(({ name }) => `'${name}'`).join(' | ')};
+
+/** The optimizers. */
+export type OptimizerName = ${description.optimizers.map(({ name }) => `'${name}'`).join(' | ')};
+
 /** Options that only some optimizers have. Names and meanings are PyTorch's. */
 export interface OptimizerSettings {
 ${[...owners.values()].map((list) => field(list[0].option, list)).join('\n')}

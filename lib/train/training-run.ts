@@ -1,8 +1,6 @@
 import { CountenanceError } from '../errors.js';
 import type { EndEvent, TrainingEvent } from './events.js';
 
-type Next = IteratorResult<TrainingEvent, void>;
-
 /** How a run ended, as those who await it are told. */
 type Outcome = { readonly end: EndEvent } | { readonly error: unknown };
 
@@ -63,7 +61,7 @@ export class TrainingRun
    *
    * @throws CountenanceError ERR_BUSY where the run is awaited; else what {@link Trainer.fit} says
    */
-  async next(): Promise<Next> {
+  async next(): Promise<IteratorResult<TrainingEvent, void>> {
     if (this.#end && !this.#iterated) {
       throw new CountenanceError(
         'ERR_BUSY',
@@ -75,13 +73,13 @@ export class TrainingRun
   }
 
   /** Ends the run between two steps; the trainer can be used again. What leaving a loop calls. */
-  async return(): Promise<Next> {
+  async return(): Promise<IteratorResult<TrainingEvent, void>> {
     this.#iterated ||= !this.#end;
     return this.#advance(this.#events.return());
   }
 
   /** Ends the run as {@link return} does, and rejects with `error`. */
-  async throw(error: unknown): Promise<Next> {
+  async throw(error: unknown): Promise<IteratorResult<TrainingEvent, void>> {
     this.#iterated ||= !this.#end;
     return this.#advance(this.#events.throw(error));
   }
@@ -135,7 +133,9 @@ export class TrainingRun
   }
 
   /** Hands on what the generator gives, and keeps what it says of the end. */
-  async #advance(step: Promise<Next>): Promise<Next> {
+  async #advance(
+    step: Promise<IteratorResult<TrainingEvent, void>>,
+  ): Promise<IteratorResult<TrainingEvent, void>> {
     try {
       const result = await step;
       if (result.done) {
