@@ -104,7 +104,6 @@ const costs: ReadonlyMap<string, (work: OperationWork) => void> = new Map([
   ['conv2d', (work) => product(work)],
   ['conv_norm', (work) => product(work)],
   ['cosine_logits', nothing],
-  ['dropout', (work) => passes(work, work.bytes('x', 'y'), 2)],
   ['global_average_pool', resampled],
   ['ke2nt_objective', nothing],
   ['layer_norm', (work) => passes(work, work.bytes('x', 'y'), 3)],

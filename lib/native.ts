@@ -169,8 +169,6 @@ export interface NativeModel {
   ): Promise<NativeOutputs>;
   /** Normalisation of uint8 images; defaults to ImageNet's. */
   setNormalization(mean: Float32Array, std: Float32Array): void;
-  /** Replaces the text embeddings (same width, any number of classes). */
-  setText(text: Float32Array, classes: number, neutral: number): void;
   /** Frees everything; waits for no job: running ones are aborted and reject with ERR_ABORTED. Idempotent. */
   close(): void;
 }
@@ -267,7 +265,7 @@ export interface NativeTrainerOptions {
   readonly precision: 'fp32' | 'bf16';
   /** 0: the model's. */
   readonly threads: number;
-  /** Seed of augmentation, dropout and drop path. */
+  /** Seed of augmentation and drop path. */
   readonly seed: number;
   readonly augmentation: NativeAugmentation;
   /** Every tensor its own NaN-filled buffer: for tests of the memory plan. */
@@ -299,7 +297,7 @@ export interface NativeStepResult {
 }
 
 export interface NativeTrainer {
-  /** Steps taken; keys the random numbers of drop path and dropout. Settable for resume. */
+  /** Steps taken; keys the random numbers of drop path. Settable for resume. */
   stepCount: number;
   /**
    * Steps that may be asked for before the first of them is done, so that the device never waits for

@@ -31,7 +31,6 @@ const sharedMemoryCases = [
   'layer_norm',
   'linear_any',
   'objective',
-  'soft_cross_entropy',
 ];
 
 /** Variants that another one runs as well. */

@@ -204,9 +204,6 @@ void optimizer_kernels(Bench& bench) {
   bench.run("ema 28.6M", 12 * elements, elements, [&] { b.ema_update(first, w, scale, 0.99f); });
   bench.run("clip 28.6M", 4 * elements, elements,
             [&] { b.clip_gradient(scale, norm, g, {}, 1.0f, space); });
-  bench.run("dropout 28.6M", 8 * elements, elements, [&] {
-    b.dropout_forward(second, w, 0.1f, {1, 2});
-  });
 }
 
 void loss_kernels(Bench& bench) {

@@ -135,7 +135,6 @@ def optimizer_kernels():
     average, fixed = torch.randn(n), w.detach()
     bench('ema 28.6M', n, lambda: average.lerp_(fixed, 0.01))
     bench('clip 28.6M', n, lambda: torch.nn.utils.clip_grad_norm_([w], 1e9))
-    bench('dropout 28.6M', n, lambda: F.dropout(fixed, 0.1))
 
 
 print('PyTorch', torch.__version__)

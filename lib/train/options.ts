@@ -93,7 +93,7 @@ export interface TrainerOptions extends OptimizerSettings, ObjectiveOptions {
   readonly precision?: Precision;
   /** CPU threads; default 0, the model's. Results do not depend on it. */
   readonly threads?: number;
-  /** Seed of the order of images, their augmentation, dropout and drop path. Default 0. */
+  /** Seed of the order of images, their augmentation and drop path. Default 0. */
   readonly seed?: number;
   /**
    * Of uint8 images in {@link Trainer.fit}. Default: a crop (probability 0.5, border 4) and a flip

@@ -106,8 +106,8 @@ Napi::Value describe_graph(const Napi::CallbackInfo& info) {
     const auto backend = make_cpu_backend(1);
     ParameterTable table(*backend);
     Graph graph(*backend, table, mode, precision);
-    const GraphEnds ends = mode == Mode::Training ? training_graph(graph, config, batch)
-                                                  : evaluation_graph(graph, config, batch);
+    const GraphEnds ends = mode == Mode::Training ? ends_of(training_graph(graph, config, batch))
+                                                  : ends_of(evaluation_graph(graph, config, batch));
     return to_js(env, graph, ends);
   });
 }

@@ -92,7 +92,6 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::forward>("forward"),
                       InstanceMethod<&ModelObject::forward_pictures>("forwardPictures"),
                       InstanceMethod<&ModelObject::set_normalization>("setNormalization"),
-                      InstanceMethod<&ModelObject::set_text>("setText"),
                       InstanceMethod<&ModelObject::close>("close")});
 }
 
@@ -253,16 +252,6 @@ void ModelObject::set_normalization(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     state_->require_open("the model");
     state_->normalization = read_normalization(info);
-  });
-}
-
-void ModelObject::set_text(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] {
-    Model& model = idle_model();
-    const int64_t classes = read_integer(info[1], "classes", 1, 1 << 20);
-    const int64_t neutral = read_integer(info[2], "neutral", 0, 1 << 20);
-    model.set_text(read_floats(info[0], "text"), classes, neutral);
-    state_->evaluator->reset();
   });
 }
 

@@ -41,7 +41,6 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
   Napi::Value forward(const Napi::CallbackInfo& info);
   Napi::Value forward_pictures(const Napi::CallbackInfo& info);
   void set_normalization(const Napi::CallbackInfo& info);
-  void set_text(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   // Guards a synchronous access.

@@ -149,9 +149,6 @@ class Backend {
   virtual void add_backward(Gradient da, Gradient db, Tensor dy, Tensor row_scale) = 0;
   // Stochastic depth: row_scale[b] is 0 with this probability, else 1 / (1 - probability).
   virtual void drop_path_scale(Tensor row_scale, float probability, RandomKey key) = 0;
-  // Element i is kept when uniform(i) >= probability, then scaled by 1 / (1 - probability).
-  virtual void dropout_forward(Tensor y, Tensor x, float probability, RandomKey key) = 0;
-  virtual void dropout_backward(Gradient dx, Tensor dy, float probability, RandomKey key) = 0;
 
   // Pooling. argmax (uint8, shape of y): kernel position ky * kernel + kx; absent in evaluation.
   virtual void max_pool_forward(Tensor y, Tensor argmax, Tensor x,
@@ -183,8 +180,6 @@ class Backend {
   // Heads and losses: value and gradient in one pass.
   // logits = scale hat(features) hat(text)^T. features (B, D), text (K, D) raw, logits (B, K).
   virtual void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) = 0;
-  // loss (1) = mean_b -sum_k targets log_softmax(logits); dlogits (B, K) is its gradient.
-  virtual void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits, Tensor targets) = 0;
   // The objective of docs/METHOD.md. losses (kObjectiveValues) as in ObjectiveValue, kCorrect
   // counting argmax(logits) == argmax(targets). expression, neutral (B, D); targets (B, K), rows
   // summing to 1; text (K, D) raw. The class y of a sample is argmax(targets).

@@ -33,7 +33,7 @@ void require_going_on(const std::atomic<bool>* cancel);
 struct RunBindings {
   ParameterStore* parameters = nullptr;
   ParameterArena* gradients = nullptr;  // training only
-  uint64_t seed = 0;                    // of dropout and drop path
+  uint64_t seed = 0;                    // of drop path
   uint64_t step = 0;
   const std::atomic<bool>* cancel = nullptr;  // looked at between ops: ERR_ABORTED
   RunObserver* observer = nullptr;

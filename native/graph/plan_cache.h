@@ -34,8 +34,6 @@ class PlanCache {
     return *items_.front().second;
   }
 
-  void clear() { items_.clear(); }
-
  private:
   template <class Make, class BytesOf>
   std::unique_ptr<Entry> made(int64_t batch, Make&& make, BytesOf&& bytes_of) {

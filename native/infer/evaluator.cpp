@@ -1,7 +1,5 @@
 #include "infer/evaluator.h"
 
-#include "losses/objective.h"
-
 namespace countenance {
 
 namespace {
@@ -20,13 +18,9 @@ std::unique_ptr<Evaluator::Entry> Evaluator::make_plan(int64_t batch, bool dry) 
   const ModelConfig& config = model_.config();
   Backend& backend = model_.backend();
   Graph graph(backend, model_.table(), Mode::Evaluation, precision_);
-  const ImageInput input = image_input(graph, batch, config.input_size);
-  const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
-  const Features features = ke2nt(graph, config, input.images);
-  const Value logits = cosine_logits(graph, features.expression, text, config.logit_scale);
-  for (Value value : {logits, features.expression, features.neutral}) graph.output(value);
-  auto entry = std::make_unique<Entry>(
-      Entry{Plan(std::move(graph), {.dry = dry}), input, text, logits, features, {}, {}, 0, {}});
+  const EvaluationGraph built = evaluation_graph(graph, config, batch);
+  auto entry =
+      std::make_unique<Entry>(Entry{Plan(std::move(graph), {.dry = dry}), built, {}, {}, 0, {}});
   if (dry) return entry;
   const size_t bytes = static_cast<size_t>(result_elements(batch, config.classes)) * sizeof(float);
   entry->results = backend.allocate(bytes);
@@ -36,10 +30,11 @@ std::unique_ptr<Evaluator::Entry> Evaluator::make_plan(int64_t batch, bool dry) 
 
 void Evaluator::forward(const Entry& entry, int64_t batch, const std::atomic<bool>* cancel) const {
   Backend& backend = model_.backend();
-  backend.copy(entry.plan.tensor(entry.text), model_.text());
+  backend.copy(entry.plan.tensor(entry.graph.text), model_.text());
   entry.plan.forward({.parameters = &model_.parameters(), .cancel = cancel});
   float* place = static_cast<float*>(entry.results->data());
-  for (Value value : {entry.features.expression, entry.features.neutral, entry.logits}) {
+  const auto& [expression, neutral] = entry.graph.features;
+  for (Value value : {expression, neutral, entry.graph.logits}) {
     const Tensor output = entry.plan.tensor(value);
     backend.copy(tensor_of(place, output.shape), output);
     place += output.elements();
@@ -59,7 +54,7 @@ Evaluator::Begun Evaluator::begin(const ImageBatch& batch, const Normalization& 
       [this](int64_t size) { return make_plan(size, true)->plan.bytes(); });
   Backend& backend = model_.backend();
   const std::vector<ImageTransform> transforms(static_cast<size_t>(batch.size), transform);
-  load_images(entry.plan, entry.input, batch, transforms, normalization);
+  load_images(entry.plan, entry.graph.input, batch, transforms, normalization);
   entry.repeated.run(backend, model_.parameters().weights.flat().data, 0,
                      [&] { forward(entry, batch.size, cancel); });
   const int64_t classes = model_.config().classes;

@@ -5,7 +5,7 @@
 
 #include "graph/plan_cache.h"
 #include "graph/repeated_run.h"
-#include "models/image_input.h"
+#include "models/graphs.h"
 
 namespace countenance {
 
@@ -40,16 +40,11 @@ class Evaluator {
   Begun begin(const ImageBatch& batch, const Normalization& normalization,
               const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {});
   static Prediction finish(const Begun& begun);
-  // Forgets the plans: after the model's text changed.
-  void reset() { plans_.clear(); }
 
  private:
   struct Entry {
     Plan plan;
-    ImageInput input;
-    Value text;
-    Value logits;
-    Features features;
+    EvaluationGraph graph;
     std::unique_ptr<DeviceBlock> results;  // float32: expression, neutral, logits
     std::shared_ptr<Readback> readbacks[2];
     int next_readback = 0;

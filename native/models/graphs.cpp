@@ -1,31 +1,44 @@
 #include "models/graphs.h"
 
-#include "losses/objective.h"
-
 namespace countenance {
 
-GraphEnds evaluation_graph(Graph& graph, const ModelConfig& config, int64_t batch) {
+EvaluationGraph evaluation_graph(Graph& graph, const ModelConfig& config, int64_t batch) {
   const ImageInput input = image_input(graph, batch, config.input_size);
   const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
-  const auto [expression, neutral] = ke2nt(graph, config, input.images);
-  const Value logits = cosine_logits(graph, expression, text, config.logit_scale);
-  for (Value value : {logits, expression, neutral}) graph.output(value);
-  return {{{"images", input.images}, {"pixels", input.pixels}, {"text", text}},
-          {{"logits", logits}, {"expression", expression}, {"neutral", neutral}}};
+  const Features features = ke2nt(graph, config, input.images);
+  const Value logits = cosine_logits(graph, features.expression, text, config.logit_scale);
+  for (Value value : {logits, features.expression, features.neutral}) graph.output(value);
+  return {input, text, features, logits};
 }
 
-GraphEnds training_graph(Graph& graph, const ModelConfig& config, int64_t batch) {
+TrainingGraph training_graph(Graph& graph, const ModelConfig& config, int64_t batch,
+                             const ObjectiveAttributes& objective) {
   const ImageInput input = image_input(graph, batch, config.input_size);
   const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
   const Value targets = graph.input(Shape{batch, config.classes}, DType::F32);
-  const auto [expression, neutral] = ke2nt(graph, config, input.images);
-  const Objective objective =
-      ke2nt_objective(graph, expression, neutral, targets, text,
-                      {.logit_scale = config.logit_scale, .neutral = config.neutral});
-  graph.output(objective.losses);
-  return {
-      {{"images", input.images}, {"pixels", input.pixels}, {"text", text}, {"targets", targets}},
-      {{"losses", objective.losses}, {"logits", objective.logits}}};
+  const Features features = ke2nt(graph, config, input.images);
+  ObjectiveAttributes attributes = objective;
+  attributes.logit_scale = config.logit_scale;
+  attributes.neutral = config.neutral;
+  const Objective built =
+      ke2nt_objective(graph, features.expression, features.neutral, targets, text, attributes);
+  graph.output(built.losses);
+  return {input, text, targets, built};
+}
+
+GraphEnds ends_of(const EvaluationGraph& built) {
+  return {{{"images", built.input.images}, {"pixels", built.input.pixels}, {"text", built.text}},
+          {{"logits", built.logits},
+           {"expression", built.features.expression},
+           {"neutral", built.features.neutral}}};
+}
+
+GraphEnds ends_of(const TrainingGraph& built) {
+  return {{{"images", built.input.images},
+           {"pixels", built.input.pixels},
+           {"text", built.text},
+           {"targets", built.targets}},
+          {{"losses", built.objective.losses}, {"logits", built.objective.logits}}};
 }
 
 }  // namespace countenance

@@ -65,7 +65,9 @@ Features ke2nt(Graph& graph, const ModelConfig& config, Value images) {
 Model::Model(ModelConfig config, std::span<const float> text, std::shared_ptr<Backend> backend)
     : config_(config), backend_(std::move(backend)), table_(*backend_) {
   validate(config_);
-  set_text(text, config_.classes, config_.neutral);
+  check_text(text, config_.classes, config_.neutral);
+  text_ = backend_->allocate(text.size_bytes());
+  backend_->copy_in(this->text(), text.data());
   // Building any graph declares the parameters; an evaluation graph of one image is the smallest.
   Graph graph(*backend_, table_, Mode::Evaluation, Precision::FP32);
   const int64_t size = config_.input_size;
@@ -73,14 +75,6 @@ Model::Model(ModelConfig config, std::span<const float> text, std::shared_ptr<Ba
   table_.freeze();
   parameters_ = std::make_unique<ParameterStore>(*backend_, table_);
   parameters_->initialize(config_.seed, *backend_);
-}
-
-void Model::set_text(std::span<const float> text, int64_t classes, int64_t neutral) {
-  check_text(text, classes, neutral);
-  if (!text_ || classes != config_.classes) text_ = backend_->allocate(text.size_bytes());
-  config_.classes = classes;
-  config_.neutral = neutral;
-  backend_->copy_in(this->text(), text.data());
 }
 
 Tensor Model::text() const {

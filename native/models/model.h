@@ -46,10 +46,8 @@ class Model {
   std::shared_ptr<Backend> shared_backend() const { return backend_; }
   ParameterTable& table() { return table_; }
   ParameterStore& parameters() { return *parameters_; }
-  // (classes, D) in the backend's memory; elsewhere after set_text with another number of classes.
+  // (classes, D) in the backend's memory.
   Tensor text() const;
-  // Other expressions for the same weights; changes config().classes and config().neutral.
-  void set_text(std::span<const float> text, int64_t classes, int64_t neutral);
 
   // State-dict access in PyTorch's layout; sizes are checked.
   void read(const ParameterSpec& spec, std::span<float> out);

@@ -60,7 +60,6 @@ Value layer_norm(Graph& graph, Value x, const std::string& name);
 Value relu(Graph& graph, Value x);
 
 // Element i is dropped with this probability in training mode, the others scaled up.
-Value dropout(Graph& graph, Value x, float probability);
 
 // a + b; with a drop path rate, whole samples of b are dropped in training mode (stochastic depth).
 Value add(Graph& graph, Value a, Value b, float drop_path = 0);

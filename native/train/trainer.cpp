@@ -62,25 +62,10 @@ Trainer::Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Back
 }
 
 std::unique_ptr<Trainer::Entry> Trainer::make_plan(int64_t batch, bool dry) {
-  const ModelConfig& config = model_.config();
   Graph graph(*backend_, model_.table(), Mode::Training, options_.precision);
-  const ImageInput input = image_input(graph, batch, config.input_size);
-  const Value text = graph.input(Shape{config.classes, kEmbedding}, DType::F32);
-  const Value targets = graph.input(Shape{batch, config.classes}, DType::F32);
-  const Features features = ke2nt(graph, config, input.images);
-  ObjectiveAttributes attributes = objective_;
-  attributes.logit_scale = config.logit_scale;
-  attributes.neutral = config.neutral;
-  const Objective objective =
-      ke2nt_objective(graph, features.expression, features.neutral, targets, text, attributes);
-  graph.output(objective.losses);
+  const TrainingGraph built = training_graph(graph, model_.config(), batch, objective_);
   return std::make_unique<Entry>(
-      Entry{Plan(std::move(graph), {.dry = dry, .guard = options_.guard}),
-            input,
-            text,
-            targets,
-            objective,
-            {}});
+      Entry{Plan(std::move(graph), {.dry = dry, .guard = options_.guard}), built, {}});
 }
 
 void Trainer::validate_batch(const TrainBatch& batch) const {
@@ -108,28 +93,21 @@ void Trainer::draw_transforms(const TrainBatch& batch) {
   }
 }
 
-void Trainer::forget_plans_of_other_text() {
-  const ModelConfig& config = model_.config();
-  if (planned_classes_ != config.classes || planned_neutral_ != config.neutral) plans_.clear();
-  planned_classes_ = config.classes;
-  planned_neutral_ = config.neutral;
-}
-
 // What the host knows of a step, on its way to the device.
 void Trainer::load(Entry& entry, const TrainBatch& batch) {
   draw_transforms(batch);
-  load_images(entry.plan, entry.input, batch.images, transforms_, batch.normalization);
-  backend_->copy_in(entry.plan.tensor(entry.targets), batch.targets.data());
+  load_images(entry.plan, entry.graph.input, batch.images, transforms_, batch.normalization);
+  backend_->copy_in(entry.plan.tensor(entry.graph.targets), batch.targets.data());
   optimizer_->prepare(batch.learning_rate, step_count_ + 1);
 }
 
 // The step itself: reads and writes nothing but the backend's memory.
 void Trainer::run(const Entry& entry, const RunBindings& bindings) {
-  backend_->copy(entry.plan.tensor(entry.text), model_.text());
+  backend_->copy(entry.plan.tensor(entry.graph.text), model_.text());
   entry.plan.forward(bindings);
   entry.plan.backward(bindings);
 
-  const Tensor losses = entry.plan.tensor(entry.objective.losses);
+  const Tensor losses = entry.plan.tensor(entry.graph.objective.losses);
   ParameterArena& weights = model_.parameters().weights;
   optimizer_->measure(gradients_, tensor_of(losses.f32() + kTotal, Shape{1}));
   optimizer_->update(weights, gradients_);
@@ -147,7 +125,6 @@ void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
   ensure(begun_.size() < kBegun, "a step was begun before an earlier one was finished");
   validate_batch(batch);
   require_going_on(cancel);
-  forget_plans_of_other_text();
   Entry& entry = plans_.get(
       batch.images.size, [this](int64_t size) { return make_plan(size, false); },
       [this](int64_t size) { return make_plan(size, true)->plan.bytes(); });

@@ -9,9 +9,8 @@
 #include "graph/plan_cache.h"
 #include "graph/repeated_run.h"
 #include "image/augment.h"
-#include "losses/objective.h"
 #include "losses/objective_options.h"
-#include "models/image_input.h"
+#include "models/graphs.h"
 #include "optim/optimizer.h"
 #include "optim/weight_average.h"
 
@@ -23,7 +22,7 @@ struct TrainOptions {
   GivenOptions loss_weights{};  // of loss_weight_options()
   GivenOptions objective{};     // of objective_options()
   Precision precision = Precision::FP32;
-  uint64_t seed = 0;  // of augmentation, dropout and drop path
+  uint64_t seed = 0;  // of augmentation and drop path
   AugmentOptions augmentation{};
   bool guard = false;  // see PlanOptions
 };
@@ -74,7 +73,7 @@ class Trainer {
   // Waits for the oldest step that was begun.
   StepResult finish();
 
-  // Steps taken or begun; keys the random numbers of drop path and dropout and AdamW's bias
+  // Steps taken or begun; keys the random numbers of drop path and AdamW's bias
   // correction.
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t count);
@@ -93,10 +92,7 @@ class Trainer {
  private:
   struct Entry {
     Plan plan;
-    ImageInput input;
-    Value text;
-    Value targets;
-    Objective objective;
+    TrainingGraph graph;
     RepeatedRun repeated;
   };
   // A step whose results have not been looked at.
@@ -109,7 +105,6 @@ class Trainer {
   std::unique_ptr<Entry> make_plan(int64_t batch, bool dry);
   void validate_batch(const TrainBatch& batch) const;
   void draw_transforms(const TrainBatch& batch);
-  void forget_plans_of_other_text();
   void load(Entry& entry, const TrainBatch& batch);
   void run(const Entry& entry, const RunBindings& bindings);
   void take_back(const Begun& step);
@@ -129,8 +124,6 @@ class Trainer {
   std::unique_ptr<Readback> readbacks_[kBegun];
   std::deque<Begun> begun_;
   PlanCache<Entry> plans_{kPlans};
-  int64_t planned_classes_ = 0;  // the text the plans were made for
-  int64_t planned_neutral_ = 0;
   std::vector<ImageTransform> transforms_;
   int64_t step_count_ = 0;
   bool has_gradients_ = false;

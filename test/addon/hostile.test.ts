@@ -128,7 +128,6 @@ describe('addon: hostile calls', function () {
       [model, 'forward', [images(1), 1]],
       [model, 'forwardPictures', [[images(1)], Uint32Array.of(size, size), false]],
       [model, 'setNormalization', [Float32Array.of(0, 0, 0), Float32Array.of(1, 1, 1)]],
-      [model, 'setText', [floats(classes * width), classes, 1]],
       [trainer, 'step', [batch()]],
       [trainer, 'readGradient', ['MLP.fc1.bias']],
       [trainer, 'slots', []],

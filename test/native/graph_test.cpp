@@ -84,7 +84,7 @@ struct Everything {
     const Value attended = window_attention(graph, dense(graph, y, "qkv", 36), "attn",
                                             {.heads = 3, .window = 7, .shift = 3});
     y = add(graph, y, attended, 0.4f);
-    y = add(graph, y, dropout(graph, linear_gelu(graph, y, "fc", dense_options(12)), 0.3f));
+    y = add(graph, y, linear_gelu(graph, y, "fc", dense_options(12)), 0.3f);
     y = add(graph, x, y);
     y = patch_merge(graph, y);
     y = max_pool(graph, y, {.kernel = 3, .stride = 2, .padding = 1});
@@ -193,7 +193,6 @@ TEST(graph_refuses_shapes_that_do_not_fit) {
   CHECK(refused([&] { batch_norm(graph, one, "d", {}); }));
   CHECK(refused([&] { batch_norm(graph, image, "e", {.residual = rows}); }));
   CHECK(refused([&] { add(graph, image, rows); }));
-  CHECK(refused([&] { dropout(graph, rows, 1.0f); }));
   CHECK(refused([&] { max_pool(graph, image, {.kernel = 3, .stride = 1, .padding = 2}); }));
   CHECK(refused([&] { global_average_pool(graph, rows); }));
   CHECK(refused([&] { patch_merge(graph, graph.input(Shape{1, 3, 4, 2}, DType::F32)); }));

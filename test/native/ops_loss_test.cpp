@@ -115,34 +115,6 @@ OP_CASES(cosine_logits_of_zero, "cosine_logits") {
   run_case(c);
 }
 
-OP_CASES(soft_cross_entropy, "soft_cross_entropy") {
-  for (const auto& [batch, classes] :
-       {std::array<int64_t, 2>{1, 1}, {1, 7}, {64, 7}, {5, 1000}, {130, 8}}) {
-    for (bool soft : {false, true}) {
-      OpCase c(text(batch, " x ", classes, soft ? " soft" : " hard"));
-      const Shape shape{batch, classes};
-      c.input("logits", shape, normal(shape.elements(), c.name, 0, 8));
-      c.constant("targets", shape, make_targets(make_labels(batch, classes), classes, soft));
-      c.output("loss", {1}).cotangent = {1.0};
-      c.forward = [](Backend& b, OpTensors& t) {
-        b.soft_cross_entropy(t["loss"], {}, t["logits"], t["targets"]);
-      };
-      c.backward = [](Backend& b, OpTensors& t) {
-        b.soft_cross_entropy(t["loss"], t.gradient("logits"), t["logits"], t["targets"]);
-      };
-      const int64_t n = batch, k = classes;
-      c.reference = [n, k](OpValues& v) {
-        double sum = 0;
-        for (int64_t b = 0; b < n; ++b) {
-          sum += cross_entropy(row_of(v["logits"], b, k), row_of(v["targets"], b, k));
-        }
-        v["loss"][0] = sum / static_cast<double>(n);
-      };
-      run_case(c);
-    }
-  }
-}
-
 namespace {
 
 struct ObjectiveCase {

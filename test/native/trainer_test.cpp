@@ -357,17 +357,3 @@ TEST(trainer_refuses_bad_options) {
   CHECK(code_of({.optimizer = {.weight_decay = -1.0f}}) == code::kInvalidArgument);
   CHECK(code_of({.optimizer = {.max_gradient_norm = -1.0f}}) == code::kInvalidArgument);
 }
-
-TEST(trainer_follows_another_text) {
-  Training t(tiny_config(), {});
-  train(t, 0, 1);
-  t.model.set_text(fixture_text(3), 3, 0);
-  BatchData data(4, 32, 1);
-  data.targets.assign(12, 1.0f / 3);
-  const StepResult three = t.trainer.step(data.train(0.0f));
-  CHECK(std::isfinite(three.loss));
-  // Same classes, another neutral one: another objective.
-  t.trainer.set_step_count(1);
-  t.model.set_text(fixture_text(3), 3, 2);
-  CHECK(t.trainer.step(data.train(0.0f)).terms != three.terms);
-}

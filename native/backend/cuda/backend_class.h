@@ -97,8 +97,6 @@ class CudaBackend final : public Backend {
   void add_forward(Tensor y, Tensor a, Tensor b, Tensor row_scale) override;
   void add_backward(Gradient da, Gradient db, Tensor dy, Tensor row_scale) override;
   void drop_path_scale(Tensor row_scale, float probability, RandomKey key) override;
-  void dropout_forward(Tensor y, Tensor x, float probability, RandomKey key) override;
-  void dropout_backward(Gradient dx, Tensor dy, float probability, RandomKey key) override;
 
   void max_pool_forward(Tensor y, Tensor argmax, Tensor x,
                         const MaxPoolAttributes& attributes) override;
@@ -120,7 +118,6 @@ class CudaBackend final : public Backend {
   void patch_merge_backward(Gradient dx, Tensor dy) override;
 
   void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) override;
-  void soft_cross_entropy(Tensor loss, Gradient dlogits, Tensor logits, Tensor targets) override;
   size_t objective_workspace(const Shape& expression, const Shape& text) const override;
   void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
                  Tensor expression, Tensor neutral, Tensor targets, Tensor text,
