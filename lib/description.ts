@@ -2,6 +2,7 @@
 
 /** What the core offers, as `describe()` of the addon gives it. */
 export const description = {
+  precisions: ['fp32', 'bf16'],
   encoders: [
     {
       name: 'resnet18',

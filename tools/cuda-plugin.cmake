@@ -2,7 +2,8 @@
 
 enable_language(CUDA)
 
-file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS native/backend/cuda/*.cu native/backend/cuda/*.cpp)
+file(GLOB CUDA_SOURCES CONFIGURE_DEPENDS native/backend/cuda/*.cu native/backend/cuda/*/*.cu native/backend/cuda/*.cpp
+  native/backend/cuda/*/*.cpp)
 list(APPEND CUDA_SOURCES
   native/core/glibc_baseline.cpp
   native/core/resize.cpp
@@ -41,7 +42,7 @@ if(WERROR)
   list(APPEND CUDA_OPTIONS -Werror=all-warnings -Xcompiler=-Werror)
 endif()
 target_compile_options(countenance_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>")
-# What the CUDA runtime calls beyond WRAPPED_FUNCTIONS: native/backend/cuda/cudart_baseline.cpp.
+# What the CUDA runtime calls beyond WRAPPED_FUNCTIONS: native/backend/cuda/device/cudart_baseline.cpp.
 set(WRAPPED_BY_CUDART
   pthread_condattr_setpshared pthread_kill pthread_mutex_trylock
   pthread_mutexattr_destroy pthread_mutexattr_init

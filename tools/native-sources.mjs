@@ -6,18 +6,15 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** The paths that match a pattern `directory/*.extension`. */
+/** The paths that match a pattern `directory/*.extension` or `directory/*\/*.extension`. */
 function expand(pattern) {
-  const directory = dirname(pattern);
-  const suffix = pattern.slice(directory.length + 2);
-  try {
-    return readdirSync(join(root, directory))
-      .filter((name) => name.endsWith(suffix))
-      .sort()
-      .map((name) => `${directory}/${name}`);
-  } catch {
-    return [];
-  }
+  const [directory] = pattern.split('/*');
+  const depth = pattern.split('/').length;
+  const suffix = pattern.slice(pattern.lastIndexOf('*') + 1);
+  return readdirSync(join(root, directory), { recursive: true })
+    .map((name) => `${directory}/${name}`)
+    .filter((path) => path.endsWith(suffix) && path.split('/').length === depth)
+    .sort();
 }
 
 export function nativeSources(list) {

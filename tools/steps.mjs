@@ -70,7 +70,7 @@ export async function runTogether(programs) {
   return statuses;
 }
 
-/** A test program none of whose tests has a name that was asked for ends with this (test/native/harness.h). */
+/** A test program none of whose tests has a name that was asked for ends with this (test/native/harness/harness.h). */
 export const noTestStatus = 78;
 
 /**

@@ -96,7 +96,7 @@ export interface TestOutcome {
 
 const words = { ok: 'passed', FAIL: 'failed', skip: 'skipped' } as const;
 
-/** Reads the output of a program of test/native/harness.h. */
+/** Reads the output of a program of test/native/harness/harness.h. */
 export function parseTests(output: string): TestOutcome[] {
   const tests: TestOutcome[] = [];
   let complaint: string | undefined;

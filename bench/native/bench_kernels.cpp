@@ -100,13 +100,31 @@ void resnet_kernels(Bench& bench, int64_t side, int64_t channels) {
   const Tensor dweight = bench.tensor(c), dbias = bench.tensor(c);
   const Tensor space = bench.workspace(b.batch_norm_workspace(shape));
   const auto forward = [&](Activation activation, Tensor added) {
-    b.batch_norm_forward(y, mean, rstd, running_mean, running_var, x, weight, bias, added,
-                         {.activation = activation}, space);
+    b.batch_norm_forward({.y = y,
+                          .mean = mean,
+                          .rstd = rstd,
+                          .running_mean = running_mean,
+                          .running_var = running_var,
+                          .x = x,
+                          .weight = weight,
+                          .bias = bias,
+                          .residual = added,
+                          .workspace = space},
+                         {.activation = activation});
   };
   const auto backward = [&](Activation activation, Gradient added) {
-    b.batch_norm_backward(overwrite(dx), added, overwrite(dweight), overwrite(dbias), residual, x,
-                          activation == Activation::None ? Tensor{} : y, mean, rstd, weight,
-                          {.activation = activation}, space);
+    b.batch_norm_backward({.dx = overwrite(dx),
+                           .dresidual = added,
+                           .dweight = overwrite(dweight),
+                           .dbias = overwrite(dbias),
+                           .dy = residual,
+                           .x = x,
+                           .y = activation == Activation::None ? Tensor{} : y,
+                           .mean = mean,
+                           .rstd = rstd,
+                           .weight = weight,
+                           .workspace = space},
+                          {.activation = activation});
   };
   bench.run("bn fwd" + at, 12 * n, n, [&] { forward(Activation::None, {}); });
   bench.run("bn bwd" + at, 20 * n, n, [&] { backward(Activation::None, {}); });
@@ -146,11 +164,20 @@ void swin_kernels(Bench& bench, int64_t side, int64_t channels, int64_t heads) {
     const Tensor weight = bench.tensor(c), bias = bench.tensor(c), dweight = bench.tensor(c);
     const Tensor dbias = bench.tensor(c), scale = bench.tensor({64});
     const Tensor space = bench.workspace(b.layer_norm_workspace(shape));
-    bench.run("ln fwd" + at, 8 * n, n,
-              [&] { b.layer_norm_forward(y, mean, rstd, x, weight, bias, 1e-5f); });
+    bench.run("ln fwd" + at, 8 * n, n, [&] {
+      b.layer_norm_forward(
+          {.y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias}, 1e-5f);
+    });
     bench.run("ln bwd" + at, 12 * n, n, [&] {
-      b.layer_norm_backward(overwrite(dx), overwrite(dweight), overwrite(dbias), dy, x, mean, rstd,
-                            weight, space);
+      b.layer_norm_backward({.dx = overwrite(dx),
+                             .dweight = overwrite(dweight),
+                             .dbias = overwrite(dbias),
+                             .dy = dy,
+                             .x = x,
+                             .mean = mean,
+                             .rstd = rstd,
+                             .weight = weight,
+                             .workspace = space});
     });
     bench.run("add fwd" + at, 12 * n, n, [&] { b.add_forward(y, x, dy, scale); });
     bench.run("add bwd" + at, 12 * n, n,
@@ -173,8 +200,15 @@ void swin_kernels(Bench& bench, int64_t side, int64_t channels, int64_t heads) {
       bench.run("attention fwd" + name, 16 * n, n,
                 [&] { b.window_attention_forward(y, log_sums, qkv, table, attributes, room); });
       bench.run("attention bwd" + name, 28 * n, n, [&] {
-        b.window_attention_backward(overwrite(dqkv), overwrite(dtable), dy, qkv, y, log_sums, table,
-                                    attributes, room);
+        b.window_attention_backward({.dqkv = overwrite(dqkv),
+                                     .dbias_table = overwrite(dtable),
+                                     .dy = dy,
+                                     .qkv = qkv,
+                                     .y = y,
+                                     .log_sum_exp = log_sums,
+                                     .bias_table = table,
+                                     .workspace = room},
+                                    attributes);
       });
     }
   }
@@ -196,10 +230,13 @@ void optimizer_kernels(Bench& bench) {
   const Tensor space = bench.workspace(b.clip_workspace(n));
   const Tensor rates = bench.tensor({kAdamWRates});
   b.fill(rates, 1e-5f);
-  bench.run("sgd 28.6M", 20 * elements, elements,
-            [&] { b.sgd_step(w, first, g, scale, {}, rates, {.momentum = 0.9f}); });
+  bench.run("sgd 28.6M", 20 * elements, elements, [&] {
+    b.sgd_step({.weights = w, .gradients = g, .gradient_scale = scale, .rates = rates}, first,
+               {.momentum = 0.9f});
+  });
   bench.run("adamw 28.6M", 28 * elements, elements, [&] {
-    b.adamw_step(w, first, second, g, scale, {}, rates, {0.9f, 0.999f, 1e-8f});
+    b.adamw_step({.weights = w, .gradients = g, .gradient_scale = scale, .rates = rates}, first,
+                 second, {0.9f, 0.999f, 1e-8f});
   });
   bench.run("ema 28.6M", 12 * elements, elements, [&] { b.ema_update(first, w, scale, 0.99f); });
   bench.run("clip 28.6M", 4 * elements, elements,
@@ -219,8 +256,16 @@ void loss_kernels(Bench& bench) {
   for (int64_t i = 0; i < 64; ++i) targets.f32()[i * 8 + i % 8] = 1.0f;
   const Tensor space = bench.workspace(b.objective_workspace(features, texts));
   bench.run("objective 64x512x8", 0, 64 * 512, [&] {
-    b.objective(losses, logits, overwrite(dexpression), overwrite(dneutral), expression, neutral,
-                targets, text, {}, space);
+    b.objective({.losses = losses,
+                 .logits = logits,
+                 .dexpression = overwrite(dexpression),
+                 .dneutral = overwrite(dneutral),
+                 .expression = expression,
+                 .neutral = neutral,
+                 .targets = targets,
+                 .text = text,
+                 .workspace = space},
+                {});
   });
 }
 

@@ -1,6 +1,6 @@
 /**
  * Where the tokens of window attention stand: pure index arithmetic, as
- * native/backend/cpu/window_attention.h does it. Tokens of a grid are counted row by row.
+ * native/backend/cpu/attention/window_attention.h does it. Tokens of a grid are counted row by row.
  */
 
 /** A grid of tokens that is cut into windows. */

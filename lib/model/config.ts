@@ -26,7 +26,7 @@ export const devices = ['auto', 'cpu', 'cuda'] as const;
 export type Device = (typeof devices)[number] | `cuda:${number}`;
 
 /** Number formats of a forward pass or a training step. */
-export const precisions = ['fp32', 'bf16'] as const;
+export const precisions = description.precisions;
 /**
  * `fp32`, or `bf16`: activations and matrix products in bfloat16, weights, sums and losses in float32. It
  * needs a GPU.

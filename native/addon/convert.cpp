@@ -160,8 +160,9 @@ std::pair<float, float> read_pair(Napi::Value value, std::string_view name) {
 }
 
 Precision read_precision(Napi::Value value) {
-  return read_choice<Precision>(value, "precision",
-                                {{"fp32", Precision::FP32}, {"bf16", Precision::BF16}});
+  return read_choice<Precision>(
+      value, "precision",
+      {{name_of(Precision::FP32), Precision::FP32}, {name_of(Precision::BF16), Precision::BF16}});
 }
 
 Napi::Value to_js(Napi::Env env, std::span<const float> values) {

@@ -13,7 +13,7 @@ namespace {
 
 template <class Table, class Convert>
 Napi::Array list(Napi::Env env, const Table& table, Convert convert) {
-  auto array = Napi::Array::New(env, table.size());
+  auto array = Napi::Array::New(env, std::size(table));
   uint32_t i = 0;
   for (const auto& entry : table) array.Set(i++, convert(entry));
   return array;
@@ -62,6 +62,9 @@ Napi::Value describe_core(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
     auto result = Napi::Object::New(env);
+    result.Set("precisions", list(env, kPrecisions, [&](Precision precision) {
+                 return Napi::String::New(env, name_of(precision));
+               }));
     result.Set("encoders",
                list(env, encoders(), [&](const Encoder* entry) { return encoder(env, *entry); }));
     result.Set("optimizers", list(env, optimizer_rules(), [&](const OptimizerRule* rule) {

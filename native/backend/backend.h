@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/attributes.h"
+#include "backend/operands.h"
 #include "core/function_ref.h"
 #include "core/tensor.h"
 
@@ -39,8 +40,9 @@ class Readback {
 // backend that lacks one does not compile.
 //
 // Conventions
-//   Arguments: outputs, inputs, attributes, workspace. The gradient of x is dx; a Gradient says
-//   whether its kernel overwrites, accumulates or ignores (core/tensor.h).
+//   Arguments: outputs, inputs, attributes, workspace; of more than five tensors a struct with
+//   their names (backend/operands.h). The gradient of x is dx; a Gradient says whether its kernel
+//   overwrites, accumulates or ignores (core/tensor.h).
 //   Activations are NHWC: (B, H, W, C); where only rows and channels matter, (rows, C).
 //   `weight` of a convolution or linear layer is a matrix parameter: its Tensor carries PyTorch's
 //   shape, its memory the backend's packed layout (pack_parameter). Everything else is dense.
@@ -56,6 +58,9 @@ class Backend {
   // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for people.
   virtual std::string description() const = 0;
   virtual bool supports(Precision precision) const = 0;
+  // Whether images are best handed over as they are (prepare_pictures), because this device resizes
+  // them without taking time from the host.
+  virtual bool resizes_images() const = 0;
 
   // Memory.
   virtual std::unique_ptr<DeviceBlock> allocate(size_t bytes) = 0;  // zeroed
@@ -107,37 +112,25 @@ class Backend {
 
   // Batch norm over the rows of x (rows, C), 1d and 2d alike:
   //   y = activation((x - mean) rstd weight + bias + residual)
-  // Batch variance is biased in y and unbiased in running_var, as in PyTorch. mean, rstd: (C).
+  // Batch variance is biased in y and unbiased in running_var, as in PyTorch.
   virtual size_t batch_norm_workspace(const Shape& x) const = 0;
-  virtual void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
-                                  Tensor running_var, Tensor x, Tensor weight, Tensor bias,
-                                  Tensor residual, const BatchNormAttributes& attributes,
-                                  Tensor workspace) = 0;
+  virtual void batch_norm_forward(const BatchNormForward& t,
+                                  const BatchNormAttributes& attributes) = 0;
   // The same, with the statistics of x that the convolution which made it left: x is read once
   // less.
-  virtual void batch_norm_from_statistics(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
-                                          Tensor running_var, Tensor x, Tensor statistics,
-                                          Tensor weight, Tensor bias, Tensor residual,
+  virtual void batch_norm_from_statistics(const BatchNormForward& t, Tensor statistics,
                                           const BatchNormAttributes& attributes) = 0;
-  // y is needed when there is an activation. dresidual gets the gradient behind the activation.
-  virtual void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight,
-                                   Gradient dbias, Tensor dy, Tensor x, Tensor y, Tensor mean,
-                                   Tensor rstd, Tensor weight,
-                                   const BatchNormAttributes& attributes, Tensor workspace) = 0;
+  virtual void batch_norm_backward(const BatchNormBackward& t,
+                                   const BatchNormAttributes& attributes) = 0;
   // Evaluation mode: scale = weight / sqrt(running_var + eps), shift = bias - running_mean scale.
-  virtual void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias,
-                               Tensor running_mean, Tensor running_var,
-                               const BatchNormAttributes& attributes) = 0;
+  virtual void batch_norm_fold(const BatchNormFold& t, const BatchNormAttributes& attributes) = 0;
   // y = activation(x scale + shift + residual), the folded batch norm where no product precedes it.
   virtual void scale_shift_forward(Tensor y, Tensor x, const Epilogue& epilogue) = 0;
 
-  // Layer norm over the channels of x (rows, C). mean, rstd: (rows); absent in evaluation mode.
+  // Layer norm over the channels of x (rows, C).
   virtual size_t layer_norm_workspace(const Shape& x) const = 0;
-  virtual void layer_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor weight,
-                                  Tensor bias, float eps) = 0;
-  virtual void layer_norm_backward(Gradient dx, Gradient dweight, Gradient dbias, Tensor dy,
-                                   Tensor x, Tensor mean, Tensor rstd, Tensor weight,
-                                   Tensor workspace) = 0;
+  virtual void layer_norm_forward(const LayerNormForward& t, float eps) = 0;
+  virtual void layer_norm_backward(const LayerNormBackward& t) = 0;
 
   // Elementwise.
   virtual void relu_forward(Tensor y, Tensor x) = 0;
@@ -168,10 +161,8 @@ class Backend {
   virtual void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv, Tensor bias_table,
                                         const WindowAttentionAttributes& attributes,
                                         Tensor workspace) = 0;
-  virtual void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy, Tensor qkv,
-                                         Tensor y, Tensor log_sum_exp, Tensor bias_table,
-                                         const WindowAttentionAttributes& attributes,
-                                         Tensor workspace) = 0;
+  virtual void window_attention_backward(const WindowAttentionBackward& t,
+                                         const WindowAttentionAttributes& attributes) = 0;
   // (B, H, W, C) -> (B, H/2, W/2, 4C): Swin's order of the four neighbours,
   // [x(0,0), x(1,0), x(0,1), x(1,1)] with x(row, column).
   virtual void patch_merge_forward(Tensor y, Tensor x) = 0;
@@ -180,42 +171,30 @@ class Backend {
   // Heads and losses: value and gradient in one pass.
   // logits = scale hat(features) hat(text)^T. features (B, D), text (K, D) raw, logits (B, K).
   virtual void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) = 0;
-  // The objective of docs/METHOD.md. losses (kObjectiveValues) as in ObjectiveValue, kCorrect
-  // counting argmax(logits) == argmax(targets). expression, neutral (B, D); targets (B, K), rows
-  // summing to 1; text (K, D) raw. The class y of a sample is argmax(targets).
+  // The objective of docs/METHOD.md. The class y of a sample is argmax(targets); kCorrect counts
+  // argmax(logits) == y.
   virtual size_t objective_workspace(const Shape& expression, const Shape& text) const = 0;
-  virtual void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
-                         Tensor expression, Tensor neutral, Tensor targets, Tensor text,
-                         const ObjectiveAttributes& attributes, Tensor workspace) = 0;
+  virtual void objective(const ObjectiveOperands& t, const ObjectiveAttributes& attributes) = 0;
 
-  // Optimizers, over flat arenas of n elements. Whatever changes from step to step (rates) is read
-  // from the backend's memory, so that a recorded update can be replayed.
-  //   gradient_scale (1) multiplies every gradient; NaN says that the step must not be taken, and
-  //   the updates below leave everything as it is. It may be absent: 1.
-  //
+  // Optimizers, over flat arenas of n elements (OptimizerStep).
   //   scale = min(1, max_norm / (norm + 1e-6)), norm (1) = |gradients|_2; max_norm 0: scale = 1.
   // NaN where norm or loss (1, may be absent) is not finite; a NaN that is there already stays, so
   // that the steps behind a refused one are refused as well.
   virtual size_t clip_workspace(int64_t n) const = 0;
   virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                              float max_norm, Tensor workspace) = 0;
-  //
-  // Elements belong to groups with rates of their own: element i follows row groups[i / kGroupRun]
-  // of rates (G, ...); groups (ceil(n / kGroupRun)) uint8, or absent: all follow row 0.
-  //
   // g += weight_decay w; v = momentum v + g; w -= lr v (nesterov: w -= lr (g + momentum v)).
   // rates (G, kSgdRates) as in SgdRate.
-  virtual void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                        Tensor groups, Tensor rates, const SgdAttributes& attributes) = 0;
+  virtual void sgd_step(const OptimizerStep& t, Tensor velocity,
+                        const SgdAttributes& attributes) = 0;
   // Loshchilov & Hutter, as torch.optim.AdamW.
   // rates (G, kAdamWRates) as in AdamWRate.
-  virtual void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment,
-                          Tensor gradients, Tensor gradient_scale, Tensor groups, Tensor rates,
+  virtual void adamw_step(const OptimizerStep& t, Tensor first_moment, Tensor second_moment,
                           const AdamWAttributes& attributes) = 0;
   // Chen et al. 2023: w = keep w - lr sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g.
   // rates (G, kLionRates) as in LionRate.
-  virtual void lion_step(Tensor weights, Tensor momentum, Tensor gradients, Tensor gradient_scale,
-                         Tensor groups, Tensor rates, const LionAttributes& attributes) = 0;
+  virtual void lion_step(const OptimizerStep& t, Tensor momentum,
+                         const LionAttributes& attributes) = 0;
   virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
   // x = saved where the step is refused: for what changed before that was known.
   virtual void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) = 0;

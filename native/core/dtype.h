@@ -38,6 +38,11 @@ constexpr const char* name_of(DType dtype) {
 // How a plan computes. FP32: everything in float32, the reference. BF16: activations and matrix
 // operands in bfloat16; accumulation, master weights, statistics, softmax and losses in float32.
 enum class Precision : uint8_t { FP32, BF16 };
+inline constexpr Precision kPrecisions[] = {Precision::FP32, Precision::BF16};
+
+constexpr const char* name_of(Precision precision) {
+  return precision == Precision::FP32 ? "fp32" : "bf16";
+}
 
 constexpr DType activation_dtype(Precision precision) {
   return precision == Precision::FP32 ? DType::F32 : DType::BF16;

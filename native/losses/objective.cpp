@@ -37,9 +37,16 @@ class Ke2ntObjective final : public Op {
   }
 
   void forward(Run& run) const override {
-    run.backend().objective(run[v_.losses], run[v_.logits], overwrite(run[v_.dexpression]),
-                            overwrite(run[v_.dneutral]), run[v_.expression], run[v_.neutral],
-                            run[v_.targets], run[v_.text], attributes_, run.workspace());
+    run.backend().objective({.losses = run[v_.losses],
+                             .logits = run[v_.logits],
+                             .dexpression = overwrite(run[v_.dexpression]),
+                             .dneutral = overwrite(run[v_.dneutral]),
+                             .expression = run[v_.expression],
+                             .neutral = run[v_.neutral],
+                             .targets = run[v_.targets],
+                             .text = run[v_.text],
+                             .workspace = run.workspace()},
+                            attributes_);
   }
 
   void backward(Run& run) const override {

@@ -43,20 +43,44 @@ class BatchNorm final : public Op {
 
   void forward(Run& run) const override {
     if (statistics_) {
-      return run.backend().batch_norm_from_statistics(
-          run[y_], run[mean_], run[rstd_], run[p_.running_mean], run[p_.running_var], run[x_],
-          run[statistics_], run[p_.weight], run[p_.bias], run[residual_], attributes_);
+      return run.backend().batch_norm_from_statistics({.y = run[y_],
+                                                       .mean = run[mean_],
+                                                       .rstd = run[rstd_],
+                                                       .running_mean = run[p_.running_mean],
+                                                       .running_var = run[p_.running_var],
+                                                       .x = run[x_],
+                                                       .weight = run[p_.weight],
+                                                       .bias = run[p_.bias],
+                                                       .residual = run[residual_]},
+                                                      run[statistics_], attributes_);
     }
-    run.backend().batch_norm_forward(run[y_], run[mean_], run[rstd_], run[p_.running_mean],
-                                     run[p_.running_var], run[x_], run[p_.weight], run[p_.bias],
-                                     run[residual_], attributes_, run.workspace());
+    run.backend().batch_norm_forward({.y = run[y_],
+                                      .mean = run[mean_],
+                                      .rstd = run[rstd_],
+                                      .running_mean = run[p_.running_mean],
+                                      .running_var = run[p_.running_var],
+                                      .x = run[x_],
+                                      .weight = run[p_.weight],
+                                      .bias = run[p_.bias],
+                                      .residual = run[residual_],
+                                      .workspace = run.workspace()},
+                                     attributes_);
   }
 
   void backward(Run& run) const override {
     const Tensor y = attributes_.activation == Activation::None ? Tensor{} : run[y_];
-    run.backend().batch_norm_backward(run.d(x_), run.d(residual_), run.d(p_.weight), run.d(p_.bias),
-                                      run.dy(y_), run[x_], y, run[mean_], run[rstd_],
-                                      run[p_.weight], attributes_, run.workspace());
+    run.backend().batch_norm_backward({.dx = run.d(x_),
+                                       .dresidual = run.d(residual_),
+                                       .dweight = run.d(p_.weight),
+                                       .dbias = run.d(p_.bias),
+                                       .dy = run.dy(y_),
+                                       .x = run[x_],
+                                       .y = y,
+                                       .mean = run[mean_],
+                                       .rstd = run[rstd_],
+                                       .weight = run[p_.weight],
+                                       .workspace = run.workspace()},
+                                      attributes_);
   }
 
  private:
@@ -87,8 +111,13 @@ class BatchNormEvaluation final : public Op {
   }
 
   void forward(Run& run) const override {
-    run.backend().batch_norm_fold(run[scale_], run[shift_], run[p_.weight], run[p_.bias],
-                                  run[p_.running_mean], run[p_.running_var], attributes_);
+    run.backend().batch_norm_fold({.scale = run[scale_],
+                                   .shift = run[shift_],
+                                   .weight = run[p_.weight],
+                                   .bias = run[p_.bias],
+                                   .running_mean = run[p_.running_mean],
+                                   .running_var = run[p_.running_var]},
+                                  attributes_);
     run.backend().scale_shift_forward(
         run[y_], run[x_], {run[scale_], run[shift_], run[residual_], attributes_.activation});
   }

@@ -83,8 +83,13 @@ class FoldedConvNorm final : public Op {
   }
 
   void forward(Run& run) const override {
-    run.backend().batch_norm_fold(run[scale_], run[shift_], run[norm_weight_], run[norm_bias_],
-                                  run[running_mean_], run[running_var_], norm_);
+    run.backend().batch_norm_fold({.scale = run[scale_],
+                                   .shift = run[shift_],
+                                   .weight = run[norm_weight_],
+                                   .bias = run[norm_bias_],
+                                   .running_mean = run[running_mean_],
+                                   .running_var = run[running_var_]},
+                                  norm_);
     const Epilogue epilogue{run[scale_], run[shift_], run[residual_], norm_.activation};
     run.backend().conv2d_forward(run[y_], run[x_], run[weight_], epilogue, conv_, run.workspace());
   }

@@ -21,13 +21,25 @@ class LayerNorm final : public Op {
   }
 
   void forward(Run& run) const override {
-    run.backend().layer_norm_forward(run[y_], run[mean_], run[rstd_], run[x_], run[weight_],
-                                     run[bias_], kEps);
+    run.backend().layer_norm_forward({.y = run[y_],
+                                      .mean = run[mean_],
+                                      .rstd = run[rstd_],
+                                      .x = run[x_],
+                                      .weight = run[weight_],
+                                      .bias = run[bias_]},
+                                     kEps);
   }
 
   void backward(Run& run) const override {
-    run.backend().layer_norm_backward(run.d(x_), run.d(weight_), run.d(bias_), run.dy(y_), run[x_],
-                                      run[mean_], run[rstd_], run[weight_], run.workspace());
+    run.backend().layer_norm_backward({.dx = run.d(x_),
+                                       .dweight = run.d(weight_),
+                                       .dbias = run.d(bias_),
+                                       .dy = run.dy(y_),
+                                       .x = run[x_],
+                                       .mean = run[mean_],
+                                       .rstd = run[rstd_],
+                                       .weight = run[weight_],
+                                       .workspace = run.workspace()});
   }
 
  private:

@@ -31,9 +31,15 @@ class WindowAttention final : public Op {
   }
 
   void backward(Run& run) const override {
-    run.backend().window_attention_backward(run.d(qkv_), run.d(bias_table_), run.dy(y_), run[qkv_],
-                                            run[y_], run[log_sum_exp_], run[bias_table_],
-                                            attributes_, run.workspace());
+    run.backend().window_attention_backward({.dqkv = run.d(qkv_),
+                                             .dbias_table = run.d(bias_table_),
+                                             .dy = run.dy(y_),
+                                             .qkv = run[qkv_],
+                                             .y = run[y_],
+                                             .log_sum_exp = run[log_sum_exp_],
+                                             .bias_table = run[bias_table_],
+                                             .workspace = run.workspace()},
+                                            attributes_);
   }
 
  private:

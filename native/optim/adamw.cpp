@@ -16,8 +16,12 @@ class AdamW final : public Optimizer {
         second_moment_(add_slot("secondMoment", table)) {}
 
   void update(ParameterArena& weights, const ParameterArena& gradients) override {
-    backend_.adamw_step(weights.flat(), first_moment_, second_moment_, gradients.flat(),
-                        gradient_scale(), groups_, rates_, attributes_);
+    backend_.adamw_step({.weights = weights.flat(),
+                         .gradients = gradients.flat(),
+                         .gradient_scale = gradient_scale(),
+                         .groups = groups_,
+                         .rates = rates_},
+                        first_moment_, second_moment_, attributes_);
   }
 
  protected:

@@ -14,8 +14,12 @@ class Lion final : public Optimizer {
         momentum_(add_slot("momentum", table)) {}
 
   void update(ParameterArena& weights, const ParameterArena& gradients) override {
-    backend_.lion_step(weights.flat(), momentum_, gradients.flat(), gradient_scale(), groups_,
-                       rates_, attributes_);
+    backend_.lion_step({.weights = weights.flat(),
+                        .gradients = gradients.flat(),
+                        .gradient_scale = gradient_scale(),
+                        .groups = groups_,
+                        .rates = rates_},
+                       momentum_, attributes_);
   }
 
  protected:

@@ -13,8 +13,12 @@ class Sgd final : public Optimizer {
         velocity_(add_slot("velocity", table)) {}
 
   void update(ParameterArena& weights, const ParameterArena& gradients) override {
-    backend_.sgd_step(weights.flat(), velocity_, gradients.flat(), gradient_scale(), groups_,
-                      rates_, attributes_);
+    backend_.sgd_step({.weights = weights.flat(),
+                       .gradients = gradients.flat(),
+                       .gradient_scale = gradient_scale(),
+                       .groups = groups_,
+                       .rates = rates_},
+                      velocity_, attributes_);
   }
 
  protected:

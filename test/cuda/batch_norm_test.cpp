@@ -1,9 +1,9 @@
 #include <cmath>
 
 #include "backend/cuda/backend_class.h"
-#include "backend/cuda/batch_norm.h"
+#include "backend/cuda/norms/batch_norm.h"
 #include "device_array.h"
-#include "harness.h"
+#include "harness/harness.h"
 
 // Batch norm behind statistics that another kernel took, as a convolution's epilogue does.
 
@@ -79,10 +79,16 @@ TEST(batch_norm_takes_moments_of_others) {
       queue, tensor_of(y.data(), rows), tensor_of(mean.data(), channels),
       tensor_of(rstd.data(), channels), {}, tensor_of(running.data(), channels),
       {block_mean.data(), block_square.data(), kBlockRows}, in, weight, weight, {}, attributes);
-  backend.batch_norm_forward(
-      tensor_of(expected_y.data(), rows), tensor_of(expected_mean.data(), channels),
-      tensor_of(expected_rstd.data(), channels), {}, tensor_of(expected_running.data(), channels),
-      in, weight, weight, {}, attributes, tensor_of(static_cast<float*>(workspace->data()), {1}));
+  backend.batch_norm_forward({.y = tensor_of(expected_y.data(), rows),
+                              .mean = tensor_of(expected_mean.data(), channels),
+                              .rstd = tensor_of(expected_rstd.data(), channels),
+                              .running_mean = {},
+                              .running_var = tensor_of(expected_running.data(), channels),
+                              .x = in,
+                              .weight = weight,
+                              .bias = weight,
+                              .workspace = tensor_of(static_cast<float*>(workspace->data()), {1})},
+                             attributes);
   backend.synchronize();
 
   const auto error = [](const DeviceArray<float>& a, const DeviceArray<float>& b) {

@@ -2,7 +2,7 @@
 #include <cstring>
 
 #include "backend/cuda/backend_class.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "numbers.h"
 
 // What the op cases do not show of the backend itself: its memory, its streams, its recordings.
@@ -156,7 +156,8 @@ TEST(a_replay_reads_the_weights_as_they_are_then) {
   const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
   const Numbers rate(backend, {1.0f, 0.0f});
   const auto update = [&] {  // adds 1
-    backend.sgd_step(product.flat(), {}, gradient.tensor, {}, {}, rate.tensor, {});
+    backend.sgd_step(
+        {.weights = product.flat(), .gradients = gradient.tensor, .rates = rate.tensor}, {}, {});
   };
   product.run();
   const auto forward = backend.record([&] { product.run(); });
@@ -184,8 +185,10 @@ TEST(a_copy_made_after_a_recorded_update_is_not_taken_for_fresh) {
   Product product(backend);
   const Numbers gradient(backend, std::vector<float>(1024, -1.0f));
   const Numbers rate(backend, {1.0f, 0.0f});
-  const auto update = backend.record(
-      [&] { backend.sgd_step(product.flat(), {}, gradient.tensor, {}, {}, rate.tensor, {}); });
+  const auto update = backend.record([&] {
+    backend.sgd_step(
+        {.weights = product.flat(), .gradients = gradient.tensor, .rates = rate.tensor}, {}, {});
+  });
   product.set(1);
   product.run();
   CHECK(product.seen_weight() == 1);
@@ -206,7 +209,11 @@ TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_refused) {
   const auto step = backend.record([&] {
     backend.clip_gradient(scale.tensor, norm.tensor, gradient.tensor, loss.tensor, 0,
                           tensor_of(static_cast<float*>(workspace->data()), {2}));
-    backend.sgd_step(weights.tensor, {}, gradient.tensor, scale.tensor, {}, rate.tensor, {});
+    backend.sgd_step({.weights = weights.tensor,
+                      .gradients = gradient.tensor,
+                      .gradient_scale = scale.tensor,
+                      .rates = rate.tensor},
+                     {}, {});
   });
   const auto after = [&](float new_rate, float new_loss) {
     const float rates[kSgdRates] = {new_rate, 0};

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "harness.h"
+#include "harness/harness.h"
 
 namespace countenance::test {
 

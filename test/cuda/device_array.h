@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "backend/cuda/handles.h"
+#include "backend/cuda/device/handles.h"
 
 namespace countenance::test {
 

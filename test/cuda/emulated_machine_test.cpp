@@ -1,5 +1,5 @@
 #include "backend/cuda/backend_class.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "numbers.h"
 
 // The backend on machines that only the emulator can be: with little memory, two devices, an old

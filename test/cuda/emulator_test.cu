@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "backend/cuda/reduce.h"
+#include "backend/cuda/frames/reduce.h"
 #include "device_array.h"
-#include "harness.h"
+#include "harness/harness.h"
 
 // The emulator's warp operations, votes, atomics, streams and graphs against what CUDA's manual
 // says.

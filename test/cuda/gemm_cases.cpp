@@ -1,6 +1,6 @@
-#include "backend/cuda/gemm_plan.h"
-#include "conv2d_check.h"
-#include "op_cases.h"
+#include "backend/conv2d_check.h"
+#include "backend/cuda/products/gemm_plan.h"
+#include "backend/op_cases.h"
 #include "runtime.h"
 
 #include <array>

@@ -1,7 +1,7 @@
 #include <cstring>
 
 #include "backend/cuda/backend_class.h"
-#include "harness.h"
+#include "harness/harness.h"
 
 // The op cases save the objective's gradients in float; in bfloat16 they are the same numbers,
 // rounded.
@@ -69,8 +69,16 @@ TEST(objective_gradients_in_bf16_are_the_rounded_ones) {
   const size_t bytes = device.backend.objective_workspace(kFeatures, text.shape);
   const Tensor space = device.place({static_cast<int64_t>(bytes / 4)}, DType::F32);
   const auto run = [&](Tensor dexpression, Tensor dneutral) {
-    device.backend.objective(losses, logits, overwrite(dexpression), overwrite(dneutral),
-                             expression, neutral, labels, text, {.neutral = 2}, space);
+    device.backend.objective({.losses = losses,
+                              .logits = logits,
+                              .dexpression = overwrite(dexpression),
+                              .dneutral = overwrite(dneutral),
+                              .expression = expression,
+                              .neutral = neutral,
+                              .targets = labels,
+                              .text = text,
+                              .workspace = space},
+                             {.neutral = 2});
   };
   const Tensor exact[2] = {device.place(kFeatures, DType::F32),
                            device.place(kFeatures, DType::F32)};

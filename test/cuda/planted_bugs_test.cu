@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cuda/ptx.h"
-#include "backend/cuda/reduce.h"
-#include "backend/cuda/vector.h"
+#include "backend/cuda/device/ptx.h"
+#include "backend/cuda/device/vector.h"
+#include "backend/cuda/frames/reduce.h"
 #include "death.h"
 #include "device_array.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "planted.h"
 
 // Bugs that are planted here and that the emulator must catch: a kernel test is worth as much as

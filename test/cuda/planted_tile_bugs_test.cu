@@ -2,12 +2,12 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/ptx.h"
-#include "backend/cuda/reduce.h"
-#include "backend/cuda/vector.h"
+#include "backend/cuda/device/ptx.h"
+#include "backend/cuda/device/vector.h"
+#include "backend/cuda/frames/reduce.h"
 #include "death.h"
 #include "device_array.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "planted.h"
 
 // Bugs of kernels for tensor cores, planted here, that the emulator must catch: barriers missing

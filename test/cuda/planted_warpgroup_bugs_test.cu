@@ -1,11 +1,11 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/reduce.h"
-#include "backend/cuda/wgmma.h"
+#include "backend/cuda/device/wgmma.h"
+#include "backend/cuda/frames/reduce.h"
 #include "death.h"
 #include "device_array.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "planted.h"
 
 // Bugs of kernels for warpgroups, planted here, that the emulator must catch: fences, waits and

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 
-#include "backend/cuda/launch.h"
-#include "backend/cuda/ptx.h"
-#include "backend/cuda/wgmma.h"
+#include "backend/cuda/device/launch.h"
+#include "backend/cuda/device/ptx.h"
+#include "backend/cuda/device/wgmma.h"
 
 // Every PTX wrapper, and every function of the device that kernels use, on fixed input; a kernel
 // each, one warp, results as 32-bit words. ptx_test.cu holds the emulator's results to the PTX

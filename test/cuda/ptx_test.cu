@@ -4,9 +4,9 @@
 #include <map>
 #include <sstream>
 
-#include "backend/cuda/warpgroups.h"
+#include "backend/cuda/device/warpgroups.h"
 #include "device_array.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "ptx_functions.h"
 
 namespace countenance::test {

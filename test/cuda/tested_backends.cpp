@@ -1,6 +1,6 @@
 #include "backend/cuda/backend_class.h"
+#include "backend/op_cases.h"
 #include "block.h"
-#include "op_cases.h"
 
 // The backends of the op cases here: the CUDA backend on the emulator, with float32 and with
 // bfloat16 activations. Its "threads" are the order in which CUDA threads and blocks take turns.

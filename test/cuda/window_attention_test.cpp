@@ -1,6 +1,6 @@
+#include "backend/cuda/attention/window_attention_large.h"
 #include "backend/cuda/backend_class.h"
-#include "backend/cuda/window_attention_large.h"
-#include "harness.h"
+#include "harness/harness.h"
 
 namespace countenance::test {
 

@@ -119,7 +119,7 @@ describe('the packed CUDA plugin', function () {
     );
     assert.match(cmake('--build', build, '--target', 'help'), /countenance_cuda\b/);
     cmake('--build', build, '--target', 'native/backend/cuda/relu.o');
-    const object = 'CMakeFiles/countenance_cuda.dir/native/backend/cuda/relu.cu.o';
+    const object = 'CMakeFiles/countenance_cuda.dir/native/backend/cuda/elementwise/relu.cu.o';
     assert.ok(existsSync(join(build, object)));
   });
 });

@@ -15,6 +15,14 @@ const nativeLayers = [
   ['addon'],
 ];
 
+// prettier-ignore
+const operations = ['products', 'attention', 'norms', 'elementwise', 'pooling', 'losses', 'optim', 'images'];
+/** The folders of each device's backend; 'class' are the files beside them. */
+const backendLayers: Record<string, string[][]> = {
+  cpu: [['class'], ['vectors'], operations],
+  cuda: [['device'], ['frames'], ['class'], operations],
+};
+
 /**
  * The files and folders of lib/, without extension. A module may import itself and the modules of
  * lines above it.
@@ -108,6 +116,24 @@ describe('layers', () => {
           continue;
         }
         const problem = violation(nativeLayers, layer, path.split('/')[0]!);
+        if (problem) wrong.push(`${file}: "${path}": ${problem}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+
+  it('includes point to earlier layers in each backend', () => {
+    const wrong: string[] = [];
+    for (const file of nativeFiles) {
+      const [, device, folder] = /^native\/backend\/(cpu|cuda)\/(?:(\w+)\/)?/.exec(file) ?? [];
+      if (!device) continue;
+      for (const { path } of includesOf(file)) {
+        const [, other, used] = /^backend\/(cpu|cuda)\/(?:(\w+)\/)?/.exec(path) ?? [];
+        if (!other) continue;
+        const problem =
+          other === device
+            ? violation(backendLayers[device]!, folder ?? 'class', used ?? 'class')
+            : `the ${device} backend may not use the ${other} backend`;
         if (problem) wrong.push(`${file}: "${path}": ${problem}`);
       }
     }

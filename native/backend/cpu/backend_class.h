@@ -21,6 +21,7 @@ class CpuBackend final : public Backend {
 
   std::string description() const override;
   bool supports(Precision precision) const override { return precision == Precision::FP32; }
+  bool resizes_images() const override { return false; }
 
   std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
   void copy_in(Tensor device, const void* host) override;
@@ -59,25 +60,20 @@ class CpuBackend final : public Backend {
                               Tensor workspace) override;
 
   size_t batch_norm_workspace(const Shape& x) const override;
-  void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
-                          Tensor running_var, Tensor x, Tensor weight, Tensor bias, Tensor residual,
-                          const BatchNormAttributes& attributes, Tensor workspace) override;
-  void batch_norm_from_statistics(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor,
-                                  Tensor, Tensor, const BatchNormAttributes&) override {
+  void batch_norm_forward(const BatchNormForward& t,
+                          const BatchNormAttributes& attributes) override;
+  void batch_norm_from_statistics(const BatchNormForward&, Tensor,
+                                  const BatchNormAttributes&) override {
     ensure(false, "no convolution leaves statistics on the CPU");
   }
-  void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
-                           Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
-                           const BatchNormAttributes& attributes, Tensor workspace) override;
-  void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias, Tensor running_mean,
-                       Tensor running_var, const BatchNormAttributes& attributes) override;
+  void batch_norm_backward(const BatchNormBackward& t,
+                           const BatchNormAttributes& attributes) override;
+  void batch_norm_fold(const BatchNormFold& t, const BatchNormAttributes& attributes) override;
   void scale_shift_forward(Tensor y, Tensor x, const Epilogue& epilogue) override;
 
   size_t layer_norm_workspace(const Shape& x) const override;
-  void layer_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor weight, Tensor bias,
-                          float eps) override;
-  void layer_norm_backward(Gradient dx, Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
-                           Tensor mean, Tensor rstd, Tensor weight, Tensor workspace) override;
+  void layer_norm_forward(const LayerNormForward& t, float eps) override;
+  void layer_norm_backward(const LayerNormBackward& t) override;
 
   void relu_forward(Tensor y, Tensor x) override;
   void relu_backward(Gradient dx, Tensor dy, Tensor y) override;
@@ -99,29 +95,23 @@ class CpuBackend final : public Backend {
   void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv, Tensor bias_table,
                                 const WindowAttentionAttributes& attributes,
                                 Tensor workspace) override;
-  void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy, Tensor qkv,
-                                 Tensor y, Tensor log_sum_exp, Tensor bias_table,
-                                 const WindowAttentionAttributes& attributes,
-                                 Tensor workspace) override;
+  void window_attention_backward(const WindowAttentionBackward& t,
+                                 const WindowAttentionAttributes& attributes) override;
   void patch_merge_forward(Tensor y, Tensor x) override;
   void patch_merge_backward(Gradient dx, Tensor dy) override;
 
   void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) override;
   size_t objective_workspace(const Shape& expression, const Shape& text) const override;
-  void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
-                 Tensor expression, Tensor neutral, Tensor targets, Tensor text,
-                 const ObjectiveAttributes& attributes, Tensor workspace) override;
+  void objective(const ObjectiveOperands& t, const ObjectiveAttributes& attributes) override;
 
   size_t clip_workspace(int64_t n) const override;
   void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                      float max_norm, Tensor workspace) override;
-  void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                Tensor groups, Tensor rates, const SgdAttributes& attributes) override;
-  void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
-                  Tensor gradient_scale, Tensor groups, Tensor rates,
+  void sgd_step(const OptimizerStep& t, Tensor velocity, const SgdAttributes& attributes) override;
+  void adamw_step(const OptimizerStep& t, Tensor first_moment, Tensor second_moment,
                   const AdamWAttributes& attributes) override;
-  void lion_step(Tensor weights, Tensor momentum, Tensor gradients, Tensor gradient_scale,
-                 Tensor groups, Tensor rates, const LionAttributes& attributes) override;
+  void lion_step(const OptimizerStep& t, Tensor momentum,
+                 const LionAttributes& attributes) override;
   void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
   void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
 

@@ -6,19 +6,15 @@
 #include <string>
 
 #include "backend/backend.h"
-#include "backend/cuda/blocks.h"
-#include "backend/cuda/gemm_plan.h"
-#include "backend/cuda/kernel_types.h"
-#include "backend/cuda/queue.h"
-#include "backend/cuda/staging.h"
+#include "backend/cuda/device/blocks.h"
+#include "backend/cuda/device/kernel_types.h"
+#include "backend/cuda/device/queue.h"
+#include "backend/cuda/device/staging.h"
 
 namespace countenance::cuda {
 
 class CudaRecording;
-
-// Where a kernel that draws random numbers finds what to add to its stream: 0, or in a replayed
-// recording the distance from the recorded step to this one.
-using StreamShift = const uint64_t*;
+struct GemmMachine;
 
 // One GPU. Operations are started in order on one stream and return at once; only copy_out and
 // synchronize wait. Each operation has a file of its own beside this one, named as in backend/cpu.
@@ -31,6 +27,7 @@ class CudaBackend final : public Backend {
 
   std::string description() const override;
   bool supports(Precision) const override { return true; }
+  bool resizes_images() const override { return true; }
 
   std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
   void copy_in(Tensor device, const void* host) override;
@@ -70,25 +67,18 @@ class CudaBackend final : public Backend {
                               Tensor workspace) override;
 
   size_t batch_norm_workspace(const Shape& x) const override;
-  void batch_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
-                          Tensor running_var, Tensor x, Tensor weight, Tensor bias, Tensor residual,
-                          const BatchNormAttributes& attributes, Tensor workspace) override;
-  void batch_norm_from_statistics(Tensor y, Tensor mean, Tensor rstd, Tensor running_mean,
-                                  Tensor running_var, Tensor x, Tensor statistics, Tensor weight,
-                                  Tensor bias, Tensor residual,
+  void batch_norm_forward(const BatchNormForward& t,
+                          const BatchNormAttributes& attributes) override;
+  void batch_norm_from_statistics(const BatchNormForward& t, Tensor statistics,
                                   const BatchNormAttributes& attributes) override;
-  void batch_norm_backward(Gradient dx, Gradient dresidual, Gradient dweight, Gradient dbias,
-                           Tensor dy, Tensor x, Tensor y, Tensor mean, Tensor rstd, Tensor weight,
-                           const BatchNormAttributes& attributes, Tensor workspace) override;
-  void batch_norm_fold(Tensor scale, Tensor shift, Tensor weight, Tensor bias, Tensor running_mean,
-                       Tensor running_var, const BatchNormAttributes& attributes) override;
+  void batch_norm_backward(const BatchNormBackward& t,
+                           const BatchNormAttributes& attributes) override;
+  void batch_norm_fold(const BatchNormFold& t, const BatchNormAttributes& attributes) override;
   void scale_shift_forward(Tensor y, Tensor x, const Epilogue& epilogue) override;
 
   size_t layer_norm_workspace(const Shape& x) const override;
-  void layer_norm_forward(Tensor y, Tensor mean, Tensor rstd, Tensor x, Tensor weight, Tensor bias,
-                          float eps) override;
-  void layer_norm_backward(Gradient dx, Gradient dweight, Gradient dbias, Tensor dy, Tensor x,
-                           Tensor mean, Tensor rstd, Tensor weight, Tensor workspace) override;
+  void layer_norm_forward(const LayerNormForward& t, float eps) override;
+  void layer_norm_backward(const LayerNormBackward& t) override;
 
   void relu_forward(Tensor y, Tensor x) override;
   void relu_backward(Gradient dx, Tensor dy, Tensor y) override;
@@ -110,29 +100,23 @@ class CudaBackend final : public Backend {
   void window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor qkv, Tensor bias_table,
                                 const WindowAttentionAttributes& attributes,
                                 Tensor workspace) override;
-  void window_attention_backward(Gradient dqkv, Gradient dbias_table, Tensor dy, Tensor qkv,
-                                 Tensor y, Tensor log_sum_exp, Tensor bias_table,
-                                 const WindowAttentionAttributes& attributes,
-                                 Tensor workspace) override;
+  void window_attention_backward(const WindowAttentionBackward& t,
+                                 const WindowAttentionAttributes& attributes) override;
   void patch_merge_forward(Tensor y, Tensor x) override;
   void patch_merge_backward(Gradient dx, Tensor dy) override;
 
   void cosine_logits(Tensor logits, Tensor features, Tensor text, float scale) override;
   size_t objective_workspace(const Shape& expression, const Shape& text) const override;
-  void objective(Tensor losses, Tensor logits, Gradient dexpression, Gradient dneutral,
-                 Tensor expression, Tensor neutral, Tensor targets, Tensor text,
-                 const ObjectiveAttributes& attributes, Tensor workspace) override;
+  void objective(const ObjectiveOperands& t, const ObjectiveAttributes& attributes) override;
 
   size_t clip_workspace(int64_t n) const override;
   void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                      float max_norm, Tensor workspace) override;
-  void sgd_step(Tensor weights, Tensor velocity, Tensor gradients, Tensor gradient_scale,
-                Tensor groups, Tensor rates, const SgdAttributes& attributes) override;
-  void adamw_step(Tensor weights, Tensor first_moment, Tensor second_moment, Tensor gradients,
-                  Tensor gradient_scale, Tensor groups, Tensor rates,
+  void sgd_step(const OptimizerStep& t, Tensor velocity, const SgdAttributes& attributes) override;
+  void adamw_step(const OptimizerStep& t, Tensor first_moment, Tensor second_moment,
                   const AdamWAttributes& attributes) override;
-  void lion_step(Tensor weights, Tensor momentum, Tensor gradients, Tensor gradient_scale,
-                 Tensor groups, Tensor rates, const LionAttributes& attributes) override;
+  void lion_step(const OptimizerStep& t, Tensor momentum,
+                 const LionAttributes& attributes) override;
   void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
   void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
 
@@ -146,7 +130,7 @@ class CudaBackend final : public Backend {
  private:
   // The compute stream; makes this backend's device the thread's.
   Queue queue() const;
-  GemmMachine gemm_machine() const { return {multiprocessors_, warpgroups_}; }
+  GemmMachine gemm_machine() const;  // products/gemm_machine.cpp
   StreamShift stream_shift() const;
 
   // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Made from the

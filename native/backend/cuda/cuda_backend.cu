@@ -1,7 +1,7 @@
 #include "backend/cuda/backend_class.h"
-#include "backend/cuda/elementwise.h"
-#include "backend/cuda/recording.h"
-#include "backend/cuda/warpgroups.h"
+#include "backend/cuda/device/recording.h"
+#include "backend/cuda/device/warpgroups.h"
+#include "backend/cuda/frames/elementwise.h"
 
 namespace countenance::cuda {
 

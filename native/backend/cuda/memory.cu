@@ -1,6 +1,6 @@
 #include "backend/cuda/backend_class.h"
-#include "backend/cuda/elementwise.h"
-#include "backend/cuda/recording.h"
+#include "backend/cuda/device/recording.h"
+#include "backend/cuda/frames/elementwise.h"
 
 namespace countenance::cuda {
 

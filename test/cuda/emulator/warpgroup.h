@@ -12,7 +12,7 @@
 
 namespace emulator {
 
-// An operand in shared memory; `block` as in native/backend/cuda/wgmma.h.
+// An operand in shared memory; `block` as in native/backend/cuda/device/wgmma.h.
 struct WarpgroupOperand {
   const unsigned char* start;
   unsigned block;

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "backend/cuda/warpgroups.h"
+#include "backend/cuda/device/warpgroups.h"
 #include "gpu/no_gpu.h"
 #include "ptx_functions.h"
 

@@ -1,7 +1,7 @@
 #include "backend/cuda_loader.h"
-#include "golden.h"
-#include "golden_run.h"
-#include "harness.h"
+#include "golden/golden.h"
+#include "golden/golden_run.h"
+#include "harness/harness.h"
 
 // The recorded runs of the reference on the first GPU.
 

@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "harness.h"
+#include "harness/harness.h"
 #include "no_gpu.h"
 
 int main(int argc, char** argv) {

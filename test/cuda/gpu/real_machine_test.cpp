@@ -1,7 +1,7 @@
 #include <cuda_runtime.h>
 
 #include "backend/cuda/backend_class.h"
-#include "harness.h"
+#include "harness/harness.h"
 #include "numbers.h"
 
 // What emulated_machine_test.cpp shows on the emulator, as far as a real GPU can show it.

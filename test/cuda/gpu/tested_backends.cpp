@@ -2,7 +2,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda_loader.h"
-#include "op_cases.h"
+#include "backend/op_cases.h"
 
 // The backends of the op cases here: the plugin's on the first GPU, with float32 and with bfloat16
 // activations, held to the reference of each case and to the CPU backend.

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "death.h"
-#include "harness.h"
+#include "harness/harness.h"
 
 // The loader looks once in a process, so that each case has one of its own and tells on standard
 // error what it found.

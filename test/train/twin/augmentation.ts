@@ -1,6 +1,6 @@
 /**
  * The augmentation of a training image once more, written from the recipe for the tests: what
- * native/image/augment.h draws and native/backend/cpu/prepare_images.cpp does.
+ * native/image/augment.h draws and native/backend/cpu/images/prepare_images.cpp does.
  */
 import { philox4x32 } from '../../../lib/philox.js';
 

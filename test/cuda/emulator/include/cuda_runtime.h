@@ -23,7 +23,8 @@
 #define __grid_constant__
 #define __constant__ static
 #define __align__(bytes) alignas(bytes)
-// There is no __shared__: kernels declare shared memory by the macros of backend/cuda/launch.h.
+// There is no __shared__: kernels declare shared memory by the macros of
+// backend/cuda/device/launch.h.
 
 #define threadIdx (::emulator::current.thread)
 #define blockIdx (::emulator::current.block)

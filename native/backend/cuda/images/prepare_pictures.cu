@@ -1,0 +1,185 @@
+#include <map>
+#include <vector>
+
+#include "backend/cuda/backend_class.h"
+#include "backend/cuda/device/launch.h"
+#include "backend/cuda/device/vector.h"
+#include "backend/cuda/images/image_transform.h"
+
+// A thread makes one pixel of an output: it finds the pixel of the resized picture that lands there
+// and takes its vertical window, each tap of which is a horizontal window, rounded to 8 bits as
+// Pillow's first pass does. All sums are of integers, so that the bits are Pillow's.
+//
+// Nothing is kept between the passes, in device or in shared memory: where a picture shrinks,
+// windows overlap by half, so that each of its rows is filtered for two output rows and each of its
+// pixels read four times, whatever the sizes, all but the first time from a cache. The picture has
+// come over PCI Express, many times slower than any of these memories: rows kept in shared memory
+// would save little of the whole.
+
+namespace countenance::cuda {
+
+namespace {
+
+constexpr int kChannels = kImageChannels;
+constexpr int kThreads = 128;
+// Pictures of one launch. What the kernel must know of each travels as a kernel parameter, of which
+// there are 4 KiB.
+constexpr size_t kPictures = 64;
+// Bytes of the pictures of one launch, where it has more than one: bounds the device's memory.
+constexpr size_t kLaunchBytes = size_t{64} << 20;
+
+// The windows of all axes of a launch and their weights, for the device. A window is three numbers:
+// its first input coordinate, its taps, where in this table their weights begin.
+constexpr int kWindowNumbers = 3;
+class WindowTable {
+ public:
+  explicit WindowTable(int64_t out_size) : out_size_(out_size) {}
+
+  // Where the windows of an axis of this size begin.
+  int add(int64_t size) {
+    const auto [place, is_new] = places_.try_emplace(size, to_int(static_cast<int64_t>(n())));
+    if (!is_new) return place->second;
+    const ResizeAxis axis = make_resize_axis(out_size_, size);
+    const int weights = to_int(static_cast<int64_t>(n() + axis.windows.size() * kWindowNumbers));
+    for (const ResizeWindow& window : axis.windows) {
+      numbers_.insert(numbers_.end(), {window.first, window.taps, weights + window.weights});
+    }
+    numbers_.insert(numbers_.end(), axis.weights.begin(), axis.weights.end());
+    return place->second;
+  }
+  const int32_t* data() const { return numbers_.data(); }
+  size_t bytes() const { return n() * sizeof(int32_t); }
+
+ private:
+  size_t n() const { return numbers_.size(); }
+
+  int64_t out_size_;
+  std::map<int64_t, int> places_;
+  std::vector<int32_t> numbers_;
+};
+
+struct PictureOfLaunch {
+  int64_t place;  // of its pixels (height, width, 3)
+  int row_bytes;
+  int columns;  // where in the table the windows of its columns begin
+  int rows;
+  ImageTransform transform;
+};
+
+template <class T>
+struct PreparePictures {
+  T* out;
+  const uint8_t* pixels;
+  const int32_t* table;
+  int size;
+  Normalization normalization;
+  PictureOfLaunch pictures[kPictures];
+
+  // The pixel (y, x) of the resized picture.
+  __device__ __forceinline__ void resize(int (&pixel)[kChannels], const PictureOfLaunch& picture,
+                                         int64_t y, int64_t x) const {
+    const int32_t* across = table + picture.columns + x * kWindowNumbers;
+    const int32_t* down = table + picture.rows + y * kWindowNumbers;
+    const int taps = across[1];
+    const int32_t* weights = table + across[2];
+    const uint8_t* row =
+        pixels + picture.place + int64_t{down[0]} * picture.row_bytes + across[0] * kChannels;
+    const int rows = down[1];
+    const int32_t* row_weights = table + down[2];
+    int32_t sums[kChannels] = {kResizeHalf, kResizeHalf, kResizeHalf};
+    for (int i = 0; i < rows; ++i, row += picture.row_bytes) {
+      int32_t row_sums[kChannels] = {kResizeHalf, kResizeHalf, kResizeHalf};
+      for (int k = 0; k < taps; ++k) {
+#pragma unroll
+        for (int c = 0; c < kChannels; ++c) row_sums[c] += row[k * kChannels + c] * weights[k];
+      }
+#pragma unroll
+      for (int c = 0; c < kChannels; ++c) sums[c] += resize_pixel(row_sums[c]) * row_weights[i];
+    }
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c) pixel[c] = resize_pixel(sums[c]);
+  }
+
+  __device__ __forceinline__ void run(int64_t image, int row, int column) const {
+    const PictureOfLaunch& picture = pictures[image];
+    Floats<kChannels> v = {};
+    if (!erased(picture.transform, row, column)) {
+      int pixel[kChannels] = {};
+      const Source from = source_of(picture.transform, size, row, column);
+      if (from.inside) resize(pixel, picture, from.y, from.x);
+#pragma unroll
+      for (int c = 0; c < kChannels; ++c) v[c] = normalised(pixel[c], normalization, c);
+    }
+    T* to = out + ((image * size + row) * size + column) * kChannels;
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c) store(to + c, Floats<1>{v[c]});
+  }
+};
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    prepare_pictures_kernel(const __grid_constant__ PreparePictures<T> op) {
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (i < op.size * op.size) op.run(blockIdx.y, i / op.size, i % op.size);
+}
+
+// One behind the last picture of the launch that begins with `first`.
+size_t end_of_launch(const std::vector<size_t>& places, size_t first) {
+  const size_t most = std::min(first + kPictures, places.size() - 1);
+  size_t end = first + 1;
+  while (end < most && places[end + 1] - places[first] <= kLaunchBytes) ++end;
+  return end;
+}
+
+}  // namespace
+
+std::byte* CudaBackend::room_for_pictures(size_t bytes) {
+  constexpr size_t kStep = size_t{8} << 20;  // so that it grows a few times at most
+  if (pictures_.bytes() < bytes) {
+    synchronize();  // kernels may still read the old one
+    pictures_ = {};
+    pictures_ = make_device_memory(divide_up(bytes, kStep) * kStep);
+  }
+  return static_cast<std::byte*>(pictures_.data());
+}
+
+void CudaBackend::prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
+                                   std::span<const Picture> pictures,
+                                   std::span<const ImageTransform> transforms,
+                                   const Normalization& normalization) {
+  const Queue to = queue();
+  ensure(!recording_, "a copy from the host cannot be recorded");
+  ensure_prepares(out, static_cast<int64_t>(pictures.size()), transforms);
+  const std::vector<size_t> places = picture_places(pixels, pictures);
+  const int64_t size = out.shape[1];
+  check_image_side("new width", size);
+  with_activation(out.dtype, [&](auto type) {
+    using T = typename decltype(type)::type;
+    for (size_t first = 0, end = 0; first < pictures.size(); first = end) {
+      end = end_of_launch(places, first);
+      PreparePictures<T> op{};
+      WindowTable table(size);
+      for (size_t i = first; i < end; ++i) {
+        const auto& [width, height] = pictures[i];
+        op.pictures[i - first] = {static_cast<int64_t>(places[i] - places[first]),
+                                  to_int(width * kChannels), table.add(width), table.add(height),
+                                  transforms[i]};
+      }
+      const std::span<const uint8_t> given =
+          pixels.subspan(places[first], places[end] - places[first]);
+      std::byte* const room = room_for_pictures(table.bytes() + given.size());
+      staging_->copy_in(room, table.data(), table.bytes());
+      staging_->copy_in(room + table.bytes(), given.data(), given.size());
+      op.out = data<T>(out) + static_cast<int64_t>(first) * size * size * kChannels;
+      op.table = reinterpret_cast<const int32_t*>(room);
+      op.pixels = reinterpret_cast<const uint8_t*>(room + table.bytes());
+      op.size = static_cast<int>(size);
+      op.normalization = normalization;
+      const dim3 grid(static_cast<unsigned>(divide_up<int64_t>(size * size, kThreads)),
+                      static_cast<unsigned>(end - first));
+      launch("prepare_pictures", to, {grid, dim3(kThreads)}, prepare_pictures_kernel<T>, op);
+    }
+  });
+}
+
+}  // namespace countenance::cuda

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "backend/cuda/device/kernel_types.h"
+
+namespace countenance::cuda {
+
+// A gradient_scale of NaN: the step must not be taken (Backend::clip_gradient).
+__device__ __forceinline__ bool refused(float gradient_scale) {
+  return gradient_scale != gradient_scale;
+}
+
+}  // namespace countenance::cuda

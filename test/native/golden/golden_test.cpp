@@ -1,0 +1,28 @@
+#include "golden/golden.h"
+#include "backend/cpu/cpu_backend.h"
+#include "golden/golden_run.h"
+#include "harness/harness.h"
+
+// Our training and evaluation against the recorded runs of the reference (test/golden).
+
+namespace countenance::test {
+namespace {
+
+void check_run(const std::string& name, Isa isa) {
+  check_golden(name, {}, Precision::FP32, make_cpu_backend(2, isa));
+}
+
+TEST(golden_resnet18_48_pairwise_on_every_instruction_set) {
+  for (Isa isa : {Isa::Portable, Isa::Avx2, Isa::Avx512}) {
+    if (supported(isa)) check_run("resnet18-48-pairwise", isa);
+  }
+}
+TEST(golden_resnet18_112_pairwise) { check_run("resnet18-112-pairwise", detect_isa()); }
+TEST(golden_resnet18_112_diagonal) { check_run("resnet18-112-diagonal", detect_isa()); }
+TEST(golden_swint_112_pairwise) { check_run("swint-112-pairwise", detect_isa()); }
+TEST(golden_swint_112_diagonal) { check_run("swint-112-diagonal", detect_isa()); }
+
+TEST(golden_runs_are_all_checked) { CHECK(golden_names().size() == 5); }
+
+}  // namespace
+}  // namespace countenance::test

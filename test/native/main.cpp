@@ -1,3 +1,0 @@
-#include "harness.h"
-
-int main(int argc, char** argv) { return countenance::test::run_tests(argc, argv); }
