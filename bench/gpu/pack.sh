@@ -24,6 +24,7 @@ sources=$(sources_hash "$root")
 echo 'compiling lib and bench'
 node node_modules/typescript/bin/tsc -p bench/gpu/tsconfig.json --outDir "$work/js"
 cp lib/binding.cjs "$work/js/lib/"
+cp lib/cli/import-file.cjs "$work/js/lib/cli/"
 
 echo 'collecting packages'
 mkdir "$work/node_modules"
