@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Contestant } from './contestant.js';
 import { twin, type TorchPython } from './find-python.js';
-import { nodeProgram, root } from './paths.js';
+import { moduleArguments, root } from './paths.js';
 import type { Precision, Scenario } from './scenarios.js';
 
 /** countenance through its public API, in a process of its own. */
@@ -10,7 +10,8 @@ export function ourContestant(scenario: Scenario, precision = scenario.precision
   return {
     name: informational ? `countenance ${precision}` : 'countenance',
     command: process.execPath,
-    ...nodeProgram('ours'),
+    args: moduleArguments('ours'),
+    env: {},
     variant: 'eager',
     precision,
     informational,

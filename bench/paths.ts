@@ -15,11 +15,8 @@ function findRoot(folder: string): string {
   return findRoot(above);
 }
 
-/** How Node runs a module of bench/ in a process of its own: `node <args>` with these variables. */
-export function nodeProgram(module: string): { args: string[]; env: Record<string, string> } {
-  if (__filename.endsWith('.js')) return { args: [join(__dirname, `${module}.js`)], env: {} };
-  return {
-    args: ['-r', 'ts-node/register/transpile-only', join(__dirname, `${module}.ts`)],
-    env: { TS_NODE_PROJECT: join(root, 'tsconfig.json') },
-  };
+/** Node's arguments to run a module of bench/ in a process of its own. */
+export function moduleArguments(module: string): string[] {
+  if (__filename.endsWith('.js')) return [join(__dirname, `${module}.js`)];
+  return ['-r', 'tsx/cjs', join(__dirname, `${module}.ts`)];
 }

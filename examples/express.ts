@@ -1,7 +1,7 @@
 // The prediction server of server.ts as an express 5 application.
 //
 //   npm install --no-save express
-//   node -r ts-node/register examples/express.ts MODEL [PORT]
+//   node -r tsx/cjs examples/express.ts MODEL [PORT]
 //   curl --data-binary @face.jpg http://127.0.0.1:8080/predict
 //
 // In your project import from 'countenance'.

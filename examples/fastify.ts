@@ -1,7 +1,7 @@
 // The prediction server of server.ts as a fastify 5 plugin.
 //
 //   npm install --no-save fastify
-//   node -r ts-node/register examples/fastify.ts MODEL [PORT]
+//   node -r tsx/cjs examples/fastify.ts MODEL [PORT]
 //   curl -H 'content-type: image/jpeg' --data-binary @face.jpg http://127.0.0.1:8080/predict
 //
 // In your project import from 'countenance'.

@@ -1,6 +1,6 @@
 // A prediction server without a framework: POST a picture, get JSON.
 //
-//   node -r ts-node/register examples/server.ts MODEL [PORT]
+//   node -r tsx/cjs examples/server.ts MODEL [PORT]
 //   curl --data-binary @face.jpg http://127.0.0.1:8080/predict
 //
 // In your project import from 'countenance'. express.ts, fastify.ts and next-route.ts are the same with a framework.

@@ -1,7 +1,7 @@
 // A face cut out of a picture by TensorFlow.js, its expression, and the likeness of expressions as a
 // tensor again. Tensors go in and out as they are: countenance does not depend on TensorFlow.js.
 //
-//   node -r ts-node/register examples/tfjs.ts MODEL PICTURE
+//   node -r tsx/cjs examples/tfjs.ts MODEL PICTURE
 //
 // In your project import from 'countenance', and from '@tensorflow/tfjs' or '@tensorflow/tfjs-node'.
 import * as tf from '@tensorflow/tfjs-core';

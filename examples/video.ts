@@ -2,7 +2,7 @@
 // face; ffmpeg's crop filter cuts it out where the camera is still.
 //
 //   ffmpeg -i talk.mp4 -vf crop=300:300:500:120,scale=112:112,fps=5 -f rawvideo -pix_fmt rgb24 - |
-//     node -r ts-node/register examples/video.ts MODEL 112 112 5
+//     node -r tsx/cjs examples/video.ts MODEL 112 112 5
 //
 // In your project import from 'countenance'.
 import { Predictor, type PixelData } from '../lib/index.js';

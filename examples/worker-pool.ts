@@ -1,6 +1,6 @@
 // Predicts files in worker threads, each with a model of its own and its share of the cores.
 //
-//   node -r ts-node/register examples/worker-pool.ts MODEL WORKERS FILE...
+//   node -r tsx/cjs examples/worker-pool.ts MODEL WORKERS FILE...
 //
 // One predictor uses every core by itself and never blocks the event loop: a pool is for work of your
 // own beside each prediction (parsing, drawing, a data base) that would fill one thread of JavaScript.

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import {
   Model,
   rafdbClasses,
@@ -119,14 +120,19 @@ const prelude = `
  * @param shell run by a shell before the process, such as \`ulimit -f 100\`
  */
 export function runTypeScript(script: string, shell = ''): Child {
-  const node = [process.execPath, '-r', 'ts-node/register/transpile-only', '-e'];
-  const code = `require('ts-node').register({ transpileOnly: true });
-    const m = new (require('module'))(${JSON.stringify(__filename)}, module);
+  const node = [process.execPath, '-r', 'tsx/cjs', '-e'];
+  const { outputText } = transpileModule(prelude + script, {
+    compilerOptions: {
+      module: ModuleKind.CommonJS,
+      target: ScriptTarget.ES2022,
+      esModuleInterop: true,
+    },
+  });
+  // In a file's place, so that the script can import the sources beside it.
+  const code = `const m = new (require('module'))(${JSON.stringify(__filename)}, module);
     m.filename = ${JSON.stringify(join(__dirname, 'script.ts'))};
     m.paths = module.paths;
-    m._compile(require('typescript').transpileModule(${JSON.stringify(prelude + script)}, {
-      compilerOptions: { module: 'CommonJS', target: 'ES2022', esModuleInterop: true } }).outputText,
-      m.filename);`;
+    m._compile(${JSON.stringify(outputText)}, m.filename);`;
   const child = shell
     ? spawn('sh', ['-c', `${shell} && exec "$0" "$@"`, ...node, code], options())
     : spawn(node[0]!, [...node.slice(1), code], options());

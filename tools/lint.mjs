@@ -1,45 +1,41 @@
-// Every check of style and types: eslint, prettier, tsc over all TypeScript, clang-format.
+// Every check of style and types, side by side: eslint, tsc over all TypeScript, clang-format, prettier.
 // Usage: node tools/lint.mjs [--fix]
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { ensurePackages, root } from './steps.mjs';
+import { ensurePackages, root, runInteractive, runTogether } from './steps.mjs';
 
 const fix = process.argv.includes('--fix');
-const local = (path) => [process.execPath, join(root, 'node_modules', path)];
-const failed = [];
 
-function check(name, [command, ...first], ...args) {
-  console.log(`== ${name}`);
-  const { status } = spawnSync(command, [...first, ...args], { cwd: root, stdio: 'inherit' });
-  if (status !== 0) failed.push(name);
-}
+/** A check as a program for `runTogether`: a heading, then what the command prints. */
+const check = (name, command, ...args) => ({
+  name,
+  run(write) {
+    write(`== ${name}\n`);
+    return runInteractive(command, args, { write });
+  },
+});
+const node = (name, path, ...args) =>
+  check(name, process.execPath, join(root, 'node_modules', path), ...args);
 
 /** The native files that git tracks or would track. */
 function nativeFiles() {
-  const { stdout } = spawnSync(
-    'git',
-    [
-      'ls-files',
-      '--cached',
-      '--others',
-      '--exclude-standard',
-      '--',
-      '*.cpp',
-      '*.h',
-      '*.cu',
-      '*.cuh',
-    ],
-    { cwd: root, encoding: 'utf8' },
-  );
+  const options = ['--cached', '--others', '--exclude-standard'];
+  const patterns = ['*.cpp', '*.h', '*.cu', '*.cuh'];
+  const { stdout } = spawnSync('git', ['ls-files', ...options, '--', ...patterns], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   return [...new Set(stdout.split('\n').filter(Boolean))];
 }
 
 await ensurePackages();
-check('tsc', local('typescript/bin/tsc'), '-p', '.');
-check('eslint', local('eslint/bin/eslint.js'), '--max-warnings=0', ...(fix ? ['--fix'] : []), '.');
-check(
+const checks = [
+  node('eslint', 'eslint/bin/eslint.js', '--max-warnings=0', ...(fix ? ['--fix'] : []), '.'),
+  node('tsc', 'typescript/bin/tsc', '-p', '.'),
+];
+const prettier = node(
   'prettier',
-  local('prettier/bin/prettier.cjs'),
+  'prettier/bin/prettier.cjs',
   fix ? '--write' : '--check',
   '--log-level=warn',
   '.',
@@ -54,8 +50,14 @@ if (!/version 14\./.test(version)) {
   );
 } else if (files.length > 0) {
   const mode = fix ? ['-i'] : ['--dry-run', '-Werror'];
-  check('clang-format', ['clang-format', ...mode], '--style=file', ...files);
+  checks.push(check('clang-format', 'clang-format', ...mode, '--style=file', ...files));
 }
+
+// What eslint has mended is formatted after it.
+const statuses = fix
+  ? [...(await runTogether(checks.map(({ run }) => run))), ...(await runTogether([prettier.run]))]
+  : await runTogether([...checks, prettier].map(({ run }) => run));
+const failed = [...checks, prettier].filter((_, i) => statuses[i] !== 0).map(({ name }) => name);
 
 console.log(failed.length > 0 ? `lint failed: ${failed.join(', ')}` : 'lint passed');
 process.exitCode = failed.length > 0 ? 1 : 0;

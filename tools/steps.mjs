@@ -293,7 +293,5 @@ export function runUnderAsan(program, args, { write } = {}) {
 
 /** Runs a TypeScript file of the project, compiled on the fly. */
 export function runTypeScript(file, args = []) {
-  return runInteractive(process.execPath, ['-r', 'ts-node/register', file, ...args], {
-    env: { TS_NODE_PROJECT: join(root, 'tsconfig.json') },
-  });
+  return runInteractive(process.execPath, ['-r', 'tsx/cjs', file, ...args]);
 }

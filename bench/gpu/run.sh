@@ -53,5 +53,4 @@ fi
 command -v node >/dev/null ||
   die "neither $pack (made by bench/gpu/pack.sh on a machine with npm) nor node was found"
 [ -d "$root/node_modules" ] || die "node_modules is missing: run npm ci, or pack.sh on a machine with npm"
-export TS_NODE_PROJECT=$root/tsconfig.json
-exec node -r "$root/node_modules/ts-node/register/transpile-only" "$here/index.ts" "$@"
+exec node -r "$root/node_modules/tsx/dist/cjs/index.cjs" "$here/index.ts" "$@"

@@ -17,9 +17,8 @@ const run = promisify(execFile);
 const root = join(__dirname, '../..');
 
 function bench(...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const program = ['-r', 'ts-node/register/transpile-only', join(root, 'bench/index.ts')];
-  const env = { ...process.env, TS_NODE_PROJECT: join(root, 'tsconfig.json') };
-  return run(process.execPath, [...program, ...args], { cwd: root, env });
+  const program = ['-r', 'tsx/cjs', join(root, 'bench/index.ts')];
+  return run(process.execPath, [...program, ...args], { cwd: root });
 }
 
 function result(contestant: string, rounds: number[], informational = false): Result {

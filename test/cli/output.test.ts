@@ -89,7 +89,7 @@ describe('demonstration', function () {
     const argv = ['--faces', '70', '--epochs', '1', '--threads', '1', '--out', out];
     const child = spawn(
       process.execPath,
-      ['-r', 'ts-node/register', join(root, 'examples/demo.ts'), ...argv],
+      ['-r', 'tsx/cjs', join(root, 'examples/demo.ts'), ...argv],
       { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let output = '';

@@ -32,11 +32,11 @@ export interface Child {
 
 /** Runs the command as a process. */
 export function startChild(...argv: string[]): Child {
-  const child = spawn(
-    process.execPath,
-    ['-r', 'ts-node/register', join(root, 'lib/cli/main.ts'), ...argv],
-    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } },
-  );
+  const child = spawn(process.execPath, ['-r', 'tsx/cjs', join(root, 'lib/cli/main.ts'), ...argv], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NO_COLOR: '1' },
+  });
   let stdout = '';
   let stderr = '';
   let changed: () => void = () => undefined;

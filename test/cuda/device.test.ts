@@ -93,7 +93,7 @@ describe('models on a GPU (the emulated one)', function () {
   it('give all memory back: closed, out of memory, aborted, in a worker that is terminated', async () => {
     const worker = `
       const { parentPort } = require('node:worker_threads');
-      require('ts-node').register({ transpileOnly: true });
+      require('tsx/cjs');
       const { makeModel, noise } = require('./test/api-support.ts');
       const { Trainer } = require('./lib/index.ts');
       (async () => {

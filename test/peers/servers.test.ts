@@ -56,7 +56,7 @@ describe('examples with a framework', function () {
       });
 
       it('answers pictures with predictions, everything else with a reason, and ends', async () => {
-        const child = spawn(process.execPath, ['-r', 'ts-node/register', file, directory, '0'], {
+        const child = spawn(process.execPath, ['-r', 'tsx/cjs', file, directory, '0'], {
           cwd: root,
           stdio: ['ignore', 'pipe', 'pipe'],
           env: { ...process.env, NODE_PATH: peers() },

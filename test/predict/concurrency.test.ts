@@ -102,7 +102,7 @@ describe('9 Worker threads', function () {
   /** What each worker does: trains, predicts, and posts a digest of its weights. */
   const worker = `
     const { parentPort } = require('node:worker_threads');
-    require('ts-node').register({ transpileOnly: true });
+    require('tsx/cjs');
     const { digest, faces, finish, makeModel } = require('./test/api-support.ts');
     const { Predictor, Trainer } = require('./lib/index.ts');
     (async () => {

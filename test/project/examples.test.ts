@@ -24,11 +24,10 @@ interface End {
 
 /** Runs an example as its first lines say. */
 async function example(name: string, args: readonly string[], input?: Uint8Array): Promise<End> {
-  const child = spawn(
-    process.execPath,
-    ['-r', 'ts-node/register', join('examples', name), ...args],
-    { cwd: root, stdio: 'pipe' },
-  );
+  const child = spawn(process.execPath, ['-r', 'tsx/cjs', join('examples', name), ...args], {
+    cwd: root,
+    stdio: 'pipe',
+  });
   const texts = [child.stdout, child.stderr].map(async (stream) => {
     let text = '';
     for await (const piece of stream.setEncoding('utf8')) text += piece as string;

@@ -133,7 +133,7 @@ describe('saveDirectory', () => {
     await saveDirectory(directory, version(0));
     // The child uses the same compiled code and saves version after version until it is killed.
     const program =
-      `require('ts-node/register'); const d = require('./lib/weights/directory.ts');` +
+      `require('tsx/cjs'); const d = require('./lib/weights/directory.ts');` +
       `const names = ${JSON.stringify(names)};` +
       `(async () => { for (let v = 1; ; v++) { await d.saveDirectory(process.argv[1], ` +
       `new Map(names.map((n, i) => [n, v + ' ' + 'x'.repeat(i === 1 ? 200000 : 10)])));` +

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { nodeProgram } from '../../paths.js';
+import { moduleArguments } from '../../paths.js';
 import { criterion, curveSettings, judge, steps, type Curve, type Verdict } from '../curves.js';
 import { releaseFolder, run, type Context, type Outcome, type Part } from '../part.js';
 
@@ -12,11 +12,10 @@ export interface TrainResult {
 }
 
 async function train(context: Context): Promise<Outcome<TrainResult>> {
-  const { args, env } = nodeProgram('gpu/train-curves');
-  const ended = await run(context, process.execPath, args, {
+  const ended = await run(context, process.execPath, moduleArguments('gpu/train-curves'), {
     limit: 600,
     log: 'train',
-    env: { ...env, COUNTENANCE_ADDON: join(releaseFolder, 'countenance.node') },
+    env: { COUNTENANCE_ADDON: join(releaseFolder, 'countenance.node') },
   });
   const curves = ended.stdout
     .split('\n')
