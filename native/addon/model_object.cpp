@@ -37,25 +37,25 @@ Normalization read_normalization(const Napi::CallbackInfo& info) {
   return normalization;
 }
 
-// Pictures, and the width and height of each.
-CopiedImages read_pictures(Napi::Value pictures, Napi::Value sides) {
-  JoinedBytes joined = read_byte_arrays(pictures, "pictures", kMaxBatch);
+// Images, and the width and height of each.
+CopiedImages read_sized_images(Napi::Value images, Napi::Value sides) {
+  JoinedBytes joined = read_byte_arrays(images, "images", kMaxBatch);
   const std::vector<uint32_t> numbers = read_indices(sides, "sides");
   const size_t count = joined.lengths.size();
   if (numbers.size() != 2 * count) {
     fail(code::kShapeMismatch, "Expected ", 2 * count, " sides for ", count,
-         " pictures but received ", numbers.size());
+         " images but received ", numbers.size());
   }
-  require(count > 0, "Expected at least 1 picture but received none");
+  require(count > 0, "Expected at least 1 image but received none");
   CopiedImages images{std::move(joined.bytes), {}};
   for (size_t i = 0; i < count; ++i) {
-    const Picture picture{numbers[2 * i], numbers[2 * i + 1]};
-    const int64_t bytes = picture_bytes(picture);
+    const ImageSize image{numbers[2 * i], numbers[2 * i + 1]};
+    const int64_t bytes = image_bytes(image);
     if (joined.lengths[i] != static_cast<size_t>(bytes)) {
-      fail(code::kShapeMismatch, "Expected ", bytes, " bytes for picture ", i, " of ",
-           picture.width, " x ", picture.height, " but received ", joined.lengths[i]);
+      fail(code::kShapeMismatch, "Expected ", bytes, " bytes for image ", i, " of ", image.width,
+           " x ", image.height, " but received ", joined.lengths[i]);
     }
-    images.pictures.push_back(picture);
+    images.sizes.push_back(image);
   }
   return images;
 }
@@ -231,8 +231,8 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
 Napi::Value ModelObject::forward_pictures(const Napi::CallbackInfo& info) {
   return promised(info.Env(), [&] {
     state_->require_open("the model");
-    CopiedImages images = read_pictures(info[0], info[1]);
-    const auto size = static_cast<int64_t>(images.pictures.size());
+    CopiedImages images = read_sized_images(info[0], info[1]);
+    const auto size = static_cast<int64_t>(images.sizes.size());
     const ImageTransform transform{.flip = read_boolean(info[2], "mirrored")};
     state_->require_open("the model");  // a getter of the array could have closed it
     return post_forward(std::move(images), size, transform);
@@ -251,10 +251,10 @@ Napi::Value ModelObject::post_forward(CopiedImages images, int64_t size,
   return state_->queue.post(
       state.get(),
       [=](const std::atomic<bool>& cancelled) {
-        const Evaluator::Begun begun =
+        const Evaluator::InFlight run =
             state->evaluator->begin(job->images.batch(size), normalization, &cancelled, transform);
         return now_or_later(state->model->backend(),
-                            [=] { job->prediction = Evaluator::finish(begun); });
+                            [=] { job->prediction = Evaluator::finish(run); });
       },
       [=](Napi::Env job_env) {
         auto outputs = Napi::Object::New(job_env);

@@ -14,9 +14,9 @@ ModelConfig read_config(Napi::Object options);
 struct CopiedImages {
   std::vector<uint8_t> pixels;
   std::vector<float> normalized;
-  std::vector<Picture> pictures = {};
+  std::vector<ImageSize> sizes = {};
 
-  ImageBatch batch(int64_t size) const { return {size, pixels, normalized, pictures}; }
+  ImageBatch batch(int64_t size) const { return {size, pixels, normalized, sizes}; }
 };
 CopiedImages read_images(Napi::Value value);
 

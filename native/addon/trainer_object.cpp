@@ -144,12 +144,13 @@ void TrainerObject::set_step_count(const Napi::CallbackInfo& info, const Napi::V
   });
 }
 
-// On a device of its own: one step runs, one is begun behind it, one waits with its batch ready.
+// On an asynchronous device one step runs, one is in flight behind it, one waits with its batch
+// ready.
 Napi::Value TrainerObject::steps_ahead(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     require_open();
     const bool asynchronous = state_->model->model->backend().asynchronous();
-    return Napi::Number::New(info.Env(), asynchronous ? double{Trainer::kBegun} : 0);
+    return Napi::Number::New(info.Env(), asynchronous ? double{Trainer::kInFlight} : 0);
   });
 }
 

@@ -85,7 +85,7 @@ struct SgdAttributes {
   bool nesterov = false;
 };
 
-// Places in each row of sgd_step's `rates`.
+// Offsets in each row of sgd_step's `rates`.
 enum SgdRate : int {
   kSgdRate,   // lr
   kSgdDecay,  // weight_decay
@@ -98,7 +98,7 @@ struct AdamWAttributes {
   float eps = 1e-8f;
 };
 
-// Places in each row of adamw_step's `rates` at step t = 1, 2, ...
+// Offsets in each row of adamw_step's `rates` at step t = 1, 2, ...
 enum AdamWRate : int {
   kAdamWRate,        // lr / (1 - beta1^t)
   kAdamWKeep,        // 1 - lr weight_decay
@@ -111,7 +111,7 @@ struct LionAttributes {
   float beta2 = 0.99f;
 };
 
-// Places in each row of lion_step's `rates`.
+// Offsets in each row of lion_step's `rates`.
 enum LionRate : int {
   kLionRate,  // lr
   kLionKeep,  // 1 - lr weight_decay
@@ -120,7 +120,7 @@ enum LionRate : int {
 
 // Elements of an arena with one entry in an optimizer's `groups`: at least a vector of any backend,
 // at most what parameters are aligned to.
-inline constexpr int64_t kGroupRun = 16;
+inline constexpr int64_t kGroupElements = 16;
 
 // One sample's augmentation, drawn on the host (image/augment.h), applied by the backend.
 // Order as in the reference: crop, flip, normalise, erase.
@@ -134,8 +134,8 @@ struct ImageTransform {
   int32_t erase_width = 0;
 };
 
-// The size of a picture before it is resized.
-struct Picture {
+// The size of an image before it is resized.
+struct ImageSize {
   int64_t width = 0;  // pixels, 1..kMaxImageSide (core/resize.h)
   int64_t height = 0;
 };

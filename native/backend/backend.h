@@ -58,8 +58,8 @@ class Backend {
   // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for people.
   virtual std::string description() const = 0;
   virtual bool supports(Precision precision) const = 0;
-  // Whether images are best handed over as they are (prepare_pictures), because this device resizes
-  // them without taking time from the host.
+  // Whether images are best handed over as they are (resize_and_prepare_images), because this
+  // device resizes them without taking time from the host.
   virtual bool resizes_images() const = 0;
 
   // Memory.
@@ -179,7 +179,7 @@ class Backend {
   // Optimizers, over flat arenas of n elements (OptimizerStep).
   //   scale = min(1, max_norm / (norm + 1e-6)), norm (1) = |gradients|_2; max_norm 0: scale = 1.
   // NaN where norm or loss (1, may be absent) is not finite; a NaN that is there already stays, so
-  // that the steps behind a refused one are refused as well.
+  // that the steps after a skipped one are skipped as well.
   virtual size_t clip_workspace(int64_t n) const = 0;
   virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                              float max_norm, Tensor workspace) = 0;
@@ -196,18 +196,18 @@ class Backend {
   virtual void lion_step(const OptimizerStep& t, Tensor momentum,
                          const LionAttributes& attributes) = 0;
   virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
-  // x = saved where the step is refused: for what changed before that was known.
-  virtual void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) = 0;
+  // x = saved where the step is skipped: undoes what changed before that was known.
+  virtual void restore_skipped(Tensor x, Tensor saved, Tensor gradient_scale) = 0;
 
   // Images. out (B, S, S, 3) activations; images (B, S, S, 3) uint8; transforms: B of them (host).
   virtual void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                               const Normalization& normalization) = 0;
-  // The same of pictures of any size, resized to (S, S) first; the bits are those of core/resize.h
-  // and prepare_images. pixels: the pictures (height, width, 3), on the host, one behind the other.
-  virtual void prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
-                                std::span<const Picture> pictures,
-                                std::span<const ImageTransform> transforms,
-                                const Normalization& normalization) = 0;
+  // The same of images of any size, resized to (S, S) first; the bits are those of core/resize.h
+  // and prepare_images. pixels: the images (height, width, 3), on the host, one behind the other.
+  virtual void resize_and_prepare_images(Tensor out, std::span<const uint8_t> pixels,
+                                         std::span<const ImageSize> sizes,
+                                         std::span<const ImageTransform> transforms,
+                                         const Normalization& normalization) = 0;
 };
 
 }  // namespace countenance

@@ -82,8 +82,8 @@ struct OptimizerStep {
   // (1), multiplies every gradient; NaN: the step is skipped, and everything stays as it is.
   // Absent: 1.
   Tensor gradient_scale = {};
-  // Element i follows row groups[i / kGroupRun] of rates; (ceil(n / kGroupRun)) uint8, or absent:
-  // row 0.
+  // Element i follows row groups[i / kGroupElements] of rates; (ceil(n / kGroupElements)) uint8, or
+  // absent: row 0.
   Tensor groups = {};
   Tensor rates;  // (G, the optimizer's number of rates)
 };

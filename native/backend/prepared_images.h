@@ -28,23 +28,23 @@ inline void ensure_prepares(const Tensor& out, int64_t count,
   }
 }
 
-// Bytes of a picture (height, width, 3); a side out of its range is ERR_INVALID_ARGUMENT.
-inline int64_t picture_bytes(const Picture& picture) {
-  check_image_side("width", picture.width);
-  check_image_side("height", picture.height);
-  return picture.width * picture.height * kImageChannels;
+// Bytes of an image (height, width, 3); a side out of its range is ERR_INVALID_ARGUMENT.
+inline int64_t image_bytes(const ImageSize& image_size) {
+  check_image_side("width", image_size.width);
+  check_image_side("height", image_size.height);
+  return image_size.width * image_size.height * kImageChannels;
 }
 
-// Where each picture's bytes begin in `pixels`, and behind them where the last one's end.
-inline std::vector<size_t> picture_places(std::span<const uint8_t> pixels,
-                                          std::span<const Picture> pictures) {
-  std::vector<size_t> places = {0};
-  places.reserve(pictures.size() + 1);
-  for (const Picture& picture : pictures) {
-    places.push_back(places.back() + static_cast<size_t>(picture_bytes(picture)));
+// Where each image's bytes begin in `pixels`, and behind them where the last one's end.
+inline std::vector<size_t> image_offsets(std::span<const uint8_t> pixels,
+                                         std::span<const ImageSize> sizes) {
+  std::vector<size_t> offsets = {0};
+  offsets.reserve(sizes.size() + 1);
+  for (const ImageSize& image_size : sizes) {
+    offsets.push_back(offsets.back() + static_cast<size_t>(image_bytes(image_size)));
   }
-  ensure(places.back() == pixels.size(), pixels.size(), " bytes for pictures of ", places.back());
-  return places;
+  ensure(offsets.back() == pixels.size(), pixels.size(), " bytes for images of ", offsets.back());
+  return offsets;
 }
 
 }  // namespace countenance

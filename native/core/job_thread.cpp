@@ -47,10 +47,10 @@ std::deque<std::unique_ptr<Job>> JobThread::stop() {
   return unstarted;
 }
 
-// The job to begin; null when one that was begun should be finished first, or all is over.
+// The job to start; null when one in flight should be finished first, or the queue has ended.
 std::unique_ptr<Job> JobThread::next() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || !begun_.empty(); });
+  wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || !in_flight_.empty(); });
   if (stopping_ || waiting_.empty()) return nullptr;
   std::unique_ptr<Job> job = std::move(waiting_.front());
   waiting_.pop_front();
@@ -71,12 +71,12 @@ void JobThread::begin(std::unique_ptr<Job> job) {
     std::lock_guard lock(mutex_);
     running_ = nullptr;
   }
-  begun_.push_back(std::move(job));
+  in_flight_.push_back(std::move(job));
 }
 
 void JobThread::finish_first() {
-  std::unique_ptr<Job> job = std::move(begun_.front());
-  begun_.pop_front();
+  std::unique_ptr<Job> job = std::move(in_flight_.front());
+  in_flight_.pop_front();
   try {
     if (job->unfinished_) job->finish();
   } catch (...) {
@@ -89,12 +89,13 @@ void JobThread::work() {
   for (;;) {
     if (auto job = next()) {
       begin(std::move(job));
-    } else if (!begun_.empty()) {
+    } else if (!in_flight_.empty()) {
       finish_first();
     } else {
       return;
     }
-    while (!begun_.empty() && (begun_.size() > 1 || !begun_.front()->unfinished_)) finish_first();
+    while (!in_flight_.empty() && (in_flight_.size() > 1 || !in_flight_.front()->unfinished_))
+      finish_first();
   }
 }
 

@@ -42,7 +42,7 @@ class Job {
 };
 
 // Runs jobs one after another, in order, on a thread that starts with the first one. Before a job
-// that works on by itself is finished, the next one is begun, if there is one: at most one is
+// that works on by itself is finished, the next one starts, if there is one: at most one is
 // ahead.
 class JobThread {
  public:
@@ -73,7 +73,7 @@ class JobThread {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> waiting_;
-  std::deque<std::unique_ptr<Job>> begun_;  // of the thread alone
+  std::deque<std::unique_ptr<Job>> in_flight_;  // of the thread alone
   Job* running_ = nullptr;
   bool stopping_ = false;
   std::thread thread_;

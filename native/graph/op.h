@@ -15,7 +15,7 @@ struct Value {
   explicit operator bool() const { return index >= 0; }
 };
 
-// What an op sees while it runs: its tensors at their planned places.
+// What an op sees while it runs: its tensors at their planned offsets.
 class Run {
  public:
   virtual ~Run() = default;

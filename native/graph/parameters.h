@@ -51,7 +51,7 @@ struct ParameterSpec {
   bool trainable() const { return kind != ParameterKind::Statistic; }
 };
 
-// The parameters of a model: names, shapes and places. Filled while the first graph of the model
+// The parameters of a model: names, shapes and offsets. Filled while the first graph of the model
 // is built, then frozen; every later graph finds the same parameters by name.
 class ParameterTable {
  public:

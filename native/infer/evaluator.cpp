@@ -44,9 +44,9 @@ void Evaluator::forward(const Entry& entry, int64_t batch, const std::atomic<boo
          "outputs of an unexpected size");
 }
 
-Evaluator::Begun Evaluator::begin(const ImageBatch& batch, const Normalization& normalization,
-                                  const std::atomic<bool>* cancel,
-                                  const ImageTransform& transform) {
+Evaluator::InFlight Evaluator::begin(const ImageBatch& batch, const Normalization& normalization,
+                                     const std::atomic<bool>* cancel,
+                                     const ImageTransform& transform) {
   validate(batch, model_.config().input_size);
   require_going_on(cancel);
   Entry& entry = plans_.get(
@@ -58,24 +58,24 @@ Evaluator::Begun Evaluator::begin(const ImageBatch& batch, const Normalization& 
   entry.repeated.run(backend, model_.parameters().weights.flat().data, 0,
                      [&] { forward(entry, batch.size, cancel); });
   const int64_t classes = model_.config().classes;
-  Begun begun{entry.readbacks[entry.next_readback], batch.size, classes};
+  InFlight run{entry.readbacks[entry.next_readback], batch.size, classes};
   entry.next_readback ^= 1;
-  begun.results->start(tensor_of(static_cast<float*>(entry.results->data()),
-                                 Shape{result_elements(batch.size, classes)}));
-  return begun;
+  run.results->start(tensor_of(static_cast<float*>(entry.results->data()),
+                               Shape{result_elements(batch.size, classes)}));
+  return run;
 }
 
-Prediction Evaluator::finish(const Begun& begun) {
-  const float* values = static_cast<const float*>(begun.results->wait());
+Prediction Evaluator::finish(const InFlight& run) {
+  const float* values = static_cast<const float*>(run.results->wait());
   const auto take = [&](int64_t count) {
     const std::vector<float> taken(values, values + count);
     values += count;
     return taken;
   };
   Prediction prediction;
-  prediction.expression = take(begun.batch * kEmbedding);
-  prediction.neutral = take(begun.batch * kEmbedding);
-  prediction.logits = take(begun.batch * begun.classes);
+  prediction.expression = take(run.batch * kEmbedding);
+  prediction.neutral = take(run.batch * kEmbedding);
+  prediction.logits = take(run.batch * run.classes);
   return prediction;
 }
 

@@ -23,8 +23,8 @@ class Evaluator {
   // ERR_UNSUPPORTED for a precision that the model's backend lacks.
   explicit Evaluator(Model& model, Precision precision = Precision::FP32);
 
-  // A run that was begun and whose results may still be on their way.
-  struct Begun {
+  // A run whose results may still be on their way.
+  struct InFlight {
     std::shared_ptr<Readback> results;
     int64_t batch = 0;
     int64_t classes = 0;
@@ -36,10 +36,10 @@ class Evaluator {
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {}) {
     return finish(begin(batch, normalization, cancel, transform));
   }
-  // The two halves of run(): one more run may be begun before one is finished.
-  Begun begin(const ImageBatch& batch, const Normalization& normalization,
-              const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {});
-  static Prediction finish(const Begun& begun);
+  // The two halves of run(): one more run may start before one is finished.
+  InFlight begin(const ImageBatch& batch, const Normalization& normalization,
+                 const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {});
+  static Prediction finish(const InFlight& run);
 
  private:
   struct Entry {

@@ -10,16 +10,16 @@ namespace countenance {
 
 namespace {
 
-void validate_pictures(const ImageBatch& batch) {
-  const auto count = static_cast<int64_t>(batch.pictures.size());
+void validate_sized_images(const ImageBatch& batch) {
+  const auto count = static_cast<int64_t>(batch.sizes.size());
   if (count != batch.size) {
-    fail(code::kShapeMismatch, "Expected ", batch.size, " pictures but received ", count);
+    fail(code::kShapeMismatch, "Expected ", batch.size, " images but received ", count);
   }
-  int64_t bytes = 0;  // kMaxBatch pictures of kMaxImageSide are far from its limit
-  for (const Picture& picture : batch.pictures) bytes += picture_bytes(picture);
+  int64_t bytes = 0;  // kMaxBatch images of kMaxImageSide are far from its limit
+  for (const ImageSize& image_size : batch.sizes) bytes += image_bytes(image_size);
   if (batch.pixels.size() != static_cast<size_t>(bytes) || !batch.normalized.empty()) {
     fail(code::kShapeMismatch, "Expected ", bytes, " bytes for ", count,
-         " RGB pictures but received ", batch.pixels.size());
+         " RGB images but received ", batch.pixels.size());
   }
 }
 
@@ -31,7 +31,7 @@ void validate(const ImageBatch& batch, int64_t input_size) {
     fail(code::kBatchTooLarge, "Expected a batch of at most ", kMaxBatch, " images but received ",
          batch.size);
   }
-  if (!batch.pictures.empty()) return validate_pictures(batch);
+  if (!batch.sizes.empty()) return validate_sized_images(batch);
   const Shape shape{batch.size, input_size, input_size, 3};
   require(batch.pixels.empty() || batch.normalized.empty(), "Expected images in one form, not two");
   const size_t received = batch.pixels.empty() ? batch.normalized.size() : batch.pixels.size();
@@ -59,8 +59,8 @@ void load_images(Plan& plan, const ImageInput& input, const ImageBatch& batch,
                  std::span<const ImageTransform> transforms, const Normalization& normalization) {
   Backend& backend = plan.graph().backend();
   const Tensor images = plan.tensor(input.images);
-  if (!batch.pictures.empty()) {
-    backend.prepare_pictures(images, batch.pixels, batch.pictures, transforms, normalization);
+  if (!batch.sizes.empty()) {
+    backend.resize_and_prepare_images(images, batch.pixels, batch.sizes, transforms, normalization);
     return;
   }
   if (batch.pixels.empty()) {

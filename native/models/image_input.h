@@ -9,16 +9,16 @@ namespace countenance {
 // No batch is larger: it would not train better, and its plan takes tens of GiB.
 inline constexpr int64_t kMaxBatch = 4096;
 
-// B square RGB images, NHWC (B, S, S, 3), as pixels or normalised, or B pictures to be resized.
+// B square RGB images, NHWC (B, S, S, 3), as pixels or normalised, or B images to be resized.
 struct ImageBatch {
   int64_t size = 0;                 // B
   std::span<const uint8_t> pixels;  // not yet normalised
   std::span<const float> normalized;
-  // B sizes: `pixels` are pictures (height, width, 3), one behind the other.
-  std::span<const Picture> pictures = {};
+  // B sizes: `pixels` are images (height, width, 3), one behind the other.
+  std::span<const ImageSize> sizes = {};
 };
 
-// Throws ERR_BATCH_TOO_LARGE, ERR_SHAPE_MISMATCH, for a picture's sides ERR_INVALID_ARGUMENT, for
+// Throws ERR_BATCH_TOO_LARGE, ERR_SHAPE_MISMATCH, for an image's sides ERR_INVALID_ARGUMENT, for
 // normalised images ERR_NOT_FINITE.
 void validate(const ImageBatch& batch, int64_t input_size);
 

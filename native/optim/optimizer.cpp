@@ -54,21 +54,21 @@ Optimizer::Optimizer(Backend& backend, const ParameterTable& table, const Optimi
   }
 }
 
-// Writes down the group of each kGroupRun elements of the arenas.
+// Writes down the group of each kGroupElements elements of the arenas.
 void Optimizer::place_groups(const ParameterTable& table) {
-  static_assert(kAlignment % (kGroupRun * sizeof(float)) == 0, "parameters share no run");
+  static_assert(kAlignment % (kGroupElements * sizeof(float)) == 0, "parameters share no run");
   const std::vector<uint8_t>& group_of = options_.group_of;
   const size_t tensors = options_.groups.empty() ? 0 : table.specs().size();
   require(group_of.size() == tensors, "Expected the group of ", tensors, " tensors but received ",
           group_of.size());
-  std::vector<uint8_t> runs(static_cast<size_t>(table.trained_elements() / kGroupRun));
+  std::vector<uint8_t> runs(static_cast<size_t>(table.trained_elements() / kGroupElements));
   for (size_t i = 0; i < group_of.size(); ++i) {
     const ParameterSpec& spec = table.specs()[i];
     if (!spec.trainable()) continue;
     require(group_of[i] < group_options_.size(), "Expected a group below ", group_options_.size(),
             " for ", spec.name, " but received ", int{group_of[i]});
-    const auto begin = runs.begin() + spec.offset / kGroupRun;
-    std::fill(begin, begin + (spec.elements + kGroupRun - 1) / kGroupRun, group_of[i]);
+    const auto begin = runs.begin() + spec.offset / kGroupElements;
+    std::fill(begin, begin + (spec.elements + kGroupElements - 1) / kGroupElements, group_of[i]);
   }
   if (group_options_.size() == 1) return;
   groups_block_ = backend_.allocate(runs.size());

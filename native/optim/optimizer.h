@@ -43,11 +43,11 @@ class Optimizer {
   // lr: learning rate; step: 1 for the first.
   void prepare(float lr, int64_t step);
   // Finds the gradients' length and what they are scaled by. A step whose gradients or loss (1)
-  // are not finite is refused, and so is every step behind it until accept() is called.
+  // are not finite is skipped, and so is every step after it until accept() is called.
   void measure(const ParameterArena& gradients, Tensor loss);
   virtual void update(ParameterArena& weights, const ParameterArena& gradients) = 0;
 
-  // Of the last measure(): |gradients|_2 before clipping, and the scale, NaN for a refused step.
+  // Of the last measure(): |gradients|_2 before clipping, and the scale, NaN for a skipped step.
   Tensor norm() const { return norm_; }
   Tensor gradient_scale() const { return gradient_scale_; }
   void accept() { backend_.fill(gradient_scale_, 1.0f); }

@@ -17,7 +17,7 @@ class WeightAverage {
   bool is_started() const { return started_; }
   // As before the first update: the step that started it was not taken.
   void forget() { started_ = false; }
-  // Nothing where gradient_scale (1) is NaN: the step was refused.
+  // Nothing where gradient_scale (1) is NaN: the step was skipped.
   void update(const ParameterArena& weights, Tensor gradient_scale);
   // Exchanges the weights with the average; a second call changes back.
   void swap(ParameterArena& weights);

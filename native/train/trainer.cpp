@@ -113,7 +113,7 @@ void Trainer::run(const Entry& entry, const RunBindings& bindings) {
   optimizer_->update(weights, gradients_);
   const Tensor scale = optimizer_->gradient_scale();
   if (average_) average_->update(weights, scale);
-  backend_->restore_refused(model_.parameters().statistics.flat(), statistics_before_.flat(),
+  backend_->restore_skipped(model_.parameters().statistics.flat(), statistics_before_.flat(),
                             scale);
   float* results = static_cast<float*>(results_->data());
   backend_->copy(tensor_of(results, losses.shape), losses);
@@ -122,7 +122,7 @@ void Trainer::run(const Entry& entry, const RunBindings& bindings) {
 
 void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
                     RunObserver* observer) {
-  ensure(begun_.size() < kBegun, "a step was begun before an earlier one was finished");
+  ensure(in_flight_.size() < kInFlight, "a step was started before an earlier one was finished");
   validate_batch(batch);
   require_going_on(cancel);
   Entry& entry = plans_.get(
@@ -131,9 +131,9 @@ void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
 
   load(entry, batch);
   ParameterStore& parameters = model_.parameters();
-  Begun step{step_count_, batch.learning_rate, average_ && !average_->is_started(), false};
+  InFlight step{step_count_, batch.learning_rate, average_ && !average_->is_started(), false};
   if (average_) average_->started(parameters.weights);
-  // The forward pass moves the running statistics; the rest changes only what a refused step leaves
+  // The forward pass moves the running statistics; the rest changes only what a skipped step leaves
   // alone.
   backend_->copy(statistics_before_.flat(), parameters.statistics.flat());
   has_gradients_ = false;
@@ -150,32 +150,32 @@ void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
       entry.repeated.run(*backend_, parameters.weights.flat().data, first_stream(bindings.step),
                          [&] { run(entry, bindings); });
     }
-    readbacks_[step_count_ % kBegun]->start(
+    readbacks_[step_count_ % kInFlight]->start(
         tensor_of(static_cast<float*>(results_->data()), Shape{kResults}));
   } catch (...) {
     backend_->copy(parameters.statistics.flat(), statistics_before_.flat());
-    take_back(step);
+    roll_back(step);
     throw;
   }
   has_gradients_ = true;
-  begun_.push_back(step);
+  in_flight_.push_back(step);
   ++step_count_;
 }
 
 StepResult Trainer::finish() {
-  ensure(!begun_.empty(), "no step was begun");
-  const Begun step = begun_.front();
-  begun_.pop_front();
-  const float* results = static_cast<const float*>(readbacks_[step.index % kBegun]->wait());
-  if (step.refused) {
+  ensure(!in_flight_.empty(), "no step is in flight");
+  const InFlight step = in_flight_.front();
+  in_flight_.pop_front();
+  const float* results = static_cast<const float*>(readbacks_[step.index % kInFlight]->wait());
+  if (step.skipped) {
     fail(code::kAborted, "step ", step.index + 1, " was not taken: the one before it failed");
   }
   const float loss = results[kTotal];
   const float norm = results[kNormPlace];
   if (!std::isfinite(loss) || !std::isfinite(norm)) {
-    for (Begun& later : begun_) later.refused = true;
-    optimizer_->accept();  // behind the steps that were begun
-    take_back(step);
+    for (InFlight& later : in_flight_) later.skipped = true;
+    optimizer_->accept();  // queued after the steps in flight
+    roll_back(step);
     fail(code::kNotFinite, "step ", step.index + 1, " with learning rate ", step.learning_rate,
          " gave a loss of ", loss, " and a gradient of norm ", norm,
          "; the weights are as before it. Try a lower learning rate");
@@ -187,13 +187,13 @@ StepResult Trainer::finish() {
 }
 
 // The host's part of a step that was not taken.
-void Trainer::take_back(const Begun& step) {
+void Trainer::roll_back(const InFlight& step) {
   step_count_ = step.index;
   if (step.started_average) average_->forget();
 }
 
 void Trainer::set_step_count(int64_t count) {
-  ensure(begun_.empty(), "the step count was set in the middle of a step");
+  ensure(in_flight_.empty(), "the step count was set in the middle of a step");
   require(count >= 0 && count < kMaxSteps, "Expected a number of steps from 0 to ", kMaxSteps - 1,
           " but received ", count);
   step_count_ = count;

@@ -62,18 +62,18 @@ class Trainer {
     return finish();
   }
 
-  // The two halves of step(). On a device that works on its own, the next step may be begun before
-  // this one is finished, so that the device never waits for the host; kBegun at a time.
+  // The two halves of step(). On a device that works on its own, the next step may start before
+  // this one is finished, so that the device never waits for the host; kInFlight at a time.
   // Whether the loss and the gradient are numbers is decided on the device. Where they are not,
-  // finish() throws ERR_NOT_FINITE, and a step that was begun behind that one was not taken
+  // finish() throws ERR_NOT_FINITE, and a step in flight behind that one was not taken
   // either: its finish() throws ERR_ABORTED.
-  static constexpr size_t kBegun = 2;
+  static constexpr size_t kInFlight = 2;
   void begin(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
              RunObserver* observer = nullptr);
-  // Waits for the oldest step that was begun.
+  // Waits for the oldest step in flight.
   StepResult finish();
 
-  // Steps taken or begun; keys the random numbers of drop path and AdamW's bias
+  // Steps taken or in flight; keys the random numbers of drop path and AdamW's bias
   // correction.
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t count);
@@ -96,18 +96,18 @@ class Trainer {
     RepeatedRun repeated;
   };
   // A step whose results have not been looked at.
-  struct Begun {
+  struct InFlight {
     int64_t index;  // steps taken before it
     float learning_rate;
     bool started_average;
-    bool refused;  // because one before it was
+    bool skipped;  // because one before it was
   };
   std::unique_ptr<Entry> make_plan(int64_t batch, bool dry);
   void validate_batch(const TrainBatch& batch) const;
   void draw_transforms(const TrainBatch& batch);
   void load(Entry& entry, const TrainBatch& batch);
   void run(const Entry& entry, const RunBindings& bindings);
-  void take_back(const Begun& step);
+  void roll_back(const InFlight& step);
   ParameterArena& slot_arena(std::string_view slot, const ParameterSpec& spec);
 
   static constexpr size_t kPlans = 2;  // whole batches, and the last one of an epoch
@@ -121,8 +121,8 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<WeightAverage> average_;
   std::unique_ptr<DeviceBlock> results_;  // of a step: its losses, the gradient's norm
-  std::unique_ptr<Readback> readbacks_[kBegun];
-  std::deque<Begun> begun_;
+  std::unique_ptr<Readback> readbacks_[kInFlight];
+  std::deque<InFlight> in_flight_;
   PlanCache<Entry> plans_{kPlans};
   std::vector<ImageTransform> transforms_;
   int64_t step_count_ = 0;

@@ -197,7 +197,7 @@ TEST(a_copy_made_after_a_recorded_update_is_not_taken_for_fresh) {
   CHECK(product.seen_weight() == 2);
 }
 
-TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_refused) {
+TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_skipped) {
   CudaBackend backend(0);
   const Numbers weights(backend, {10.0f});
   const Numbers gradient(backend, {1.0f});
@@ -223,7 +223,7 @@ TEST(a_replayed_update_takes_its_rate_from_memory_and_may_be_refused) {
     return weights.get(backend)[0];
   };
   CHECK(after(1, 1) == 9 && after(3, 1) == 6);
-  CHECK(after(1, NAN) == 6 && after(1, 1) == 6, "refused, and the step behind it");
+  CHECK(after(1, NAN) == 6 && after(1, 1) == 6, "skipped, and the step after it");
   backend.fill(scale.tensor, 1);
   CHECK(after(1, 1) == 5);
 }

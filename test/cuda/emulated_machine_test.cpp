@@ -58,7 +58,7 @@ TEST(out_of_memory_tells_what_was_wanted_and_what_is_free) {
   CHECK(x.get(backend) == counted(5));
 }
 
-TEST(pictures_find_the_memory_of_those_before_them) {
+TEST(images_reuse_the_memory_of_those_before_them) {
   const SavedHardware saved;
   CudaBackend backend(0);
   const Numbers out(backend, counted(2 * 4 * 4 * 3));
@@ -66,8 +66,8 @@ TEST(pictures_find_the_memory_of_those_before_them) {
   const std::vector<ImageTransform> transforms(2);
   const auto prepare = [&](int64_t width, int64_t height) {
     const std::vector<uint8_t> pixels(static_cast<size_t>(2 * width * height * 3), 128);
-    const std::vector<Picture> pictures(2, {width, height});
-    backend.prepare_pictures(images, pixels, pictures, transforms, {});
+    const std::vector<ImageSize> sizes(2, {width, height});
+    backend.resize_and_prepare_images(images, pixels, images, transforms, {});
     backend.synchronize();
   };
   for (int i = 0; i < 4; ++i) prepare(100, 80);  // every slot of the staging

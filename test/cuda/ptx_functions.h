@@ -90,7 +90,7 @@ static __global__ void async_functions(uint32_t* out, const uint32_t* in) {
   for (int i = lane; i < kAsyncWords; i += 32) out[i] = tile[i];
 }
 
-// Sums of a thread in one number that no two of them leave unchanged when they trade places.
+// Sums of a thread in one number that no two of them leave unchanged when they trade offsets.
 template <int Columns8>
 __host__ __device__ inline uint32_t digest_of(const float (&d)[Columns8][4]) {
   uint32_t sum = 0;

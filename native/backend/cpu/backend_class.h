@@ -113,17 +113,17 @@ class CpuBackend final : public Backend {
   void lion_step(const OptimizerStep& t, Tensor momentum,
                  const LionAttributes& attributes) override;
   void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
-  void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
+  void restore_skipped(Tensor x, Tensor saved, Tensor gradient_scale) override;
 
   void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                       const Normalization& normalization) override;
-  void prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
-                        std::span<const Picture> pictures,
-                        std::span<const ImageTransform> transforms,
-                        const Normalization& normalization) override;
+  void resize_and_prepare_images(Tensor out, std::span<const uint8_t> pixels,
+                                 std::span<const ImageSize> sizes,
+                                 std::span<const ImageTransform> transforms,
+                                 const Normalization& normalization) override;
 
  private:
-  static bool refused(Tensor gradient_scale) {
+  static bool is_skipped(Tensor gradient_scale) {
     return gradient_scale && std::isnan(*gradient_scale.f32());
   }
   // Scratch of one worker, allocated once: packed tiles that live in its cache.

@@ -118,14 +118,14 @@ class CudaBackend final : public Backend {
   void lion_step(const OptimizerStep& t, Tensor momentum,
                  const LionAttributes& attributes) override;
   void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) override;
-  void restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) override;
+  void restore_skipped(Tensor x, Tensor saved, Tensor gradient_scale) override;
 
   void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                       const Normalization& normalization) override;
-  void prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
-                        std::span<const Picture> pictures,
-                        std::span<const ImageTransform> transforms,
-                        const Normalization& normalization) override;
+  void resize_and_prepare_images(Tensor out, std::span<const uint8_t> pixels,
+                                 std::span<const ImageSize> sizes,
+                                 std::span<const ImageTransform> transforms,
+                                 const Normalization& normalization) override;
 
  private:
   // The compute stream; makes this backend's device the thread's.
@@ -154,8 +154,8 @@ class CudaBackend final : public Backend {
   __nv_bfloat16* bf16_copy_to_update(Tensor weights);
   // To be called after anything else wrote to float32 memory.
   void written(Tensor tensor);
-  // So many bytes of pictures_, which grows where it has less.
-  std::byte* room_for_pictures(size_t bytes);
+  // So many bytes of images_, which grows where it has less.
+  std::byte* room_for_images(size_t bytes);
 
   int device_;
   std::string name_;
@@ -164,7 +164,7 @@ class CudaBackend final : public Backend {
   Stream compute_;
   std::shared_ptr<Blocks> blocks_ = std::make_shared<Blocks>();
   std::unique_ptr<Staging> staging_;
-  DeviceMemory pictures_;               // of prepare_pictures, before they are resized
+  DeviceMemory images_;                 // of resize_and_prepare_images, before they are resized
   DeviceMemory shifts_;                 // two uint64: always 0; the replayed recording's
   CudaRecording* recording_ = nullptr;  // the one under way
 };

@@ -18,16 +18,16 @@ enum class Grouping : uint8_t { None, Mixed, Stretches };
 // The group of element i.
 int group_of(Grouping grouping, int64_t i) {
   if (grouping == Grouping::None) return 0;
-  const int64_t run = i / kGroupRun;
+  const int64_t run = i / kGroupElements;
   return static_cast<int>(grouping == Grouping::Mixed ? run % kGroups : run / 1000 % kGroups);
 }
 
 // The inputs `groups` and `rates`; rates: a row for each of kGroups.
 void add_groups(OpCase& c, Grouping grouping, int64_t n, const std::vector<float>& rates) {
-  const int64_t runs = (n + kGroupRun - 1) / kGroupRun;
+  const int64_t runs = (n + kGroupElements - 1) / kGroupElements;
   std::vector<float> groups;
   for (int64_t run = 0; run < runs; ++run) {
-    groups.push_back(static_cast<float>(group_of(grouping, run * kGroupRun)));
+    groups.push_back(static_cast<float>(group_of(grouping, run * kGroupElements)));
   }
   c.constant("groups", {runs}, groups).dtype = DType::U8;
   c.constant("rates", {kGroups, static_cast<int64_t>(rates.size()) / kGroups}, rates);
@@ -39,8 +39,8 @@ Tensor groups_of(const OpTensors& tensors, Grouping grouping) {
 
 }  // namespace
 
-// What the tensors of a refused step hold: the values they had.
-constexpr float kRefused = std::numeric_limits<float>::quiet_NaN();
+// What the tensors of a skipped step hold: the values they had.
+constexpr float kSkipped = std::numeric_limits<float>::quiet_NaN();
 
 OP_CASES(clip_gradient, "clip_gradient") {
   for (int64_t n : kSizes) {
@@ -96,24 +96,24 @@ TEST(clip_gradient_refuses_what_is_not_finite) {
       return result;
     };
     CHECK(scale_of(1, 1, 0.5f) == 1, tested.name);
-    CHECK(std::isnan(scale_of(kRefused, 1, 1)), tested.name);
+    CHECK(std::isnan(scale_of(kSkipped, 1, 1)), tested.name);
     CHECK(std::isnan(scale_of(kInfinity, 1, 1)), tested.name);
-    CHECK(std::isnan(scale_of(1, kRefused, 1)), tested.name);
+    CHECK(std::isnan(scale_of(1, kSkipped, 1)), tested.name);
     CHECK(std::isnan(scale_of(1, -kInfinity, 1)), tested.name);
-    CHECK(std::isnan(scale_of(1, 1, kRefused)), tested.name, ": behind a refused step");
+    CHECK(std::isnan(scale_of(1, 1, kSkipped)), tested.name, ": behind a skipped step");
   }
 }
 
-OP_CASES(restore_refused, "restore_refused") {
+OP_CASES(restore_skipped, "restore_skipped") {
   for (int64_t n : kSizes) {
-    for (float scale : {0.5f, kRefused}) {
-      OpCase c(text("n=", n, std::isnan(scale) ? " refused" : " taken"));
+    for (float scale : {0.5f, kSkipped}) {
+      OpCase c(text("n=", n, std::isnan(scale) ? " skipped" : " taken"));
       c.constant("state", {n}, normal(n, "state"));
       c.constant("saved", {n}, normal(n, "saved"));
       c.constant("gradient_scale", {1}, {scale});
       c.output("state", {n});
       c.forward = [](Backend& b, OpTensors& t) {
-        b.restore_refused(t["state"], t["saved"], t["gradient_scale"]);
+        b.restore_skipped(t["state"], t["saved"], t["gradient_scale"]);
       };
       c.reference = [=](OpValues& v) {
         if (std::isnan(scale)) v["state"] = v["saved"];
@@ -129,7 +129,7 @@ OP_CASES(sgd_step, "sgd_step") {
       const bool nesterov = variant == 1;
       const bool has_velocity = variant != 2;
       const bool has_scale = variant != 3;
-      const bool is_refused = variant == 4;
+      const bool is_skipped = variant == 4;
       const Grouping grouping = variant < 5    ? Grouping::None
                                 : variant == 5 ? Grouping::Mixed
                                                : Grouping::Stretches;
@@ -139,7 +139,7 @@ OP_CASES(sgd_step, "sgd_step") {
       c.constant("weights", {n}, normal(n, "weights"));
       c.constant("velocity", {n}, normal(n, "velocity"));
       c.constant("gradients", {n}, normal(n, "gradients"));
-      c.constant("gradient_scale", {1}, {is_refused ? kRefused : 0.25f});
+      c.constant("gradient_scale", {1}, {is_skipped ? kSkipped : 0.25f});
       add_groups(c, grouping, n, rates);
       c.output("weights", {n});
       c.output("velocity", {n});
@@ -152,7 +152,7 @@ OP_CASES(sgd_step, "sgd_step") {
                    has_velocity ? t["velocity"] : Tensor{}, attributes);
       };
       c.reference = [=](OpValues& v) {
-        if (is_refused) return;
+        if (is_skipped) return;
         for (size_t i = 0; i < v["weights"].size(); ++i) {
           double& w = v["weights"][i];
           const size_t row =
@@ -174,7 +174,7 @@ OP_CASES(sgd_step, "sgd_step") {
 
 OP_CASES(adamw_step, "adamw_step") {
   for (int64_t n : kSizes) {
-    for (int64_t step : {0, 1, 2, 1000, 1001}) {  // 0: a refused one
+    for (int64_t step : {0, 1, 2, 1000, 1001}) {  // 0: a skipped one
       const Grouping grouping = step == 1000   ? Grouping::Mixed
                                 : step == 1001 ? Grouping::Stretches
                                                : Grouping::None;
@@ -195,7 +195,7 @@ OP_CASES(adamw_step, "adamw_step") {
       c.constant("first", {n}, normal(n, "first"));
       c.constant("second", {n}, uniform(n, 0.01, 1, "second"));
       c.constant("gradients", {n}, normal(n, "gradients"));
-      c.constant("gradient_scale", {1}, {step == 0 ? kRefused : 0.25f});
+      c.constant("gradient_scale", {1}, {step == 0 ? kSkipped : 0.25f});
       add_groups(c, grouping, n, rates);
       for (const char* name : {"weights", "first", "second"}) c.output(name, {n});
       c.forward = [=](Backend& b, OpTensors& tensors) {
@@ -230,7 +230,7 @@ OP_CASES(lion_step, "lion_step") {
   for (int64_t n : kSizes) {
     for (int variant = 0; variant < 5; ++variant) {
       const bool has_scale = variant != 1;
-      const bool is_refused = variant == 2;
+      const bool is_skipped = variant == 2;
       const Grouping grouping = variant == 3   ? Grouping::Mixed
                                 : variant == 4 ? Grouping::Stretches
                                                : Grouping::None;
@@ -240,7 +240,7 @@ OP_CASES(lion_step, "lion_step") {
       c.constant("weights", {n}, normal(n, "weights"));
       c.constant("momentum", {n}, normal(n, "momentum"));
       c.constant("gradients", {n}, normal(n, "gradients"));
-      c.constant("gradient_scale", {1}, {is_refused ? kRefused : 0.25f});
+      c.constant("gradient_scale", {1}, {is_skipped ? kSkipped : 0.25f});
       add_groups(c, grouping, n, rates);
       c.output("weights", {n});
       c.output("momentum", {n});
@@ -253,7 +253,7 @@ OP_CASES(lion_step, "lion_step") {
                     t["momentum"], attributes);
       };
       c.reference = [=](OpValues& v) {
-        if (is_refused) return;
+        if (is_skipped) return;
         for (size_t i = 0; i < v["weights"].size(); ++i) {
           const size_t row =
               static_cast<size_t>(group_of(grouping, static_cast<int64_t>(i)) * kLionRates);
@@ -274,8 +274,8 @@ OP_CASES(lion_step, "lion_step") {
 OP_CASES(ema_update, "ema_update") {
   for (int64_t n : kSizes) {
     for (float decay : {0.0f, 0.9f, 0.9999f}) {
-      for (float scale : {1.0f, kRefused}) {
-        OpCase c(text("n=", n, " decay ", decay, std::isnan(scale) ? " refused" : ""));
+      for (float scale : {1.0f, kSkipped}) {
+        OpCase c(text("n=", n, " decay ", decay, std::isnan(scale) ? " skipped" : ""));
         c.constant("average", {n}, normal(n, "average"));
         c.constant("weights", {n}, normal(n, "weights"));
         c.constant("gradient_scale", {1}, {scale});

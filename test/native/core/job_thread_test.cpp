@@ -22,7 +22,7 @@ class FunctionJob final : public Job {
   std::function<void(const std::atomic<bool>&)> work_;
 };
 
-// As on a device: begun in run(), waited for in finish().
+// As on a device: started in run(), waited for in finish().
 class TwoPartJob final : public Job {
  public:
   TwoPartJob(const void* owner, std::function<void()> begin, std::function<void()> end)
@@ -170,18 +170,18 @@ TEST(job_thread_begins_one_job_ahead_and_finishes_in_order) {
   CHECK(order == "abAcB.CdDeE", order);
 }
 
-TEST(job_thread_finishes_what_was_begun_before_it_stops) {
+TEST(job_thread_finishes_what_is_in_flight_before_it_stops) {
   for (int round = 0; round < 50; ++round) {
     Finished finished;
-    std::atomic<int> begun{0}, ended{0};
+    std::atomic<int> started{0}, ended{0};
     JobThread thread([&](std::unique_ptr<Job> job) { finished.add(std::move(job)); });
     for (int i = 0; i < 6; ++i) {
       thread.post(std::make_unique<TwoPartJob>(
-          nullptr, [&] { ++begun; }, [&] { ++ended; }));
+          nullptr, [&] { ++started; }, [&] { ++ended; }));
     }
     if (round % 2) finished.wait_for(static_cast<size_t>(round % 6));
     const size_t unstarted = thread.stop().size();
-    CHECK(begun.load() == ended.load() && finished.size() + unstarted == 6, begun.load(), " ",
+    CHECK(started.load() == ended.load() && finished.size() + unstarted == 6, started.load(), " ",
           ended.load(), " ", unstarted);
   }
 }

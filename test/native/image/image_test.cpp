@@ -162,7 +162,7 @@ TEST(augment_crop_and_flip_follow_torchvision) {
     ++shifts[static_cast<size_t>((t.shift_y + 4) * 9 + t.shift_x + 4)];
     flips += t.flip;
   }
-  // A crop draws each of the 9 x 9 places alike; the middle one also stands for "no crop".
+  // A crop draws each of the 9 x 9 offsets alike; the middle one also stands for "no crop".
   const int64_t middle = shifts[40];
   shifts.erase(shifts.begin() + 40);
   CHECK(uniform(shifts));
@@ -261,7 +261,7 @@ TEST(augment_is_keyed_by_seed_epoch_and_sample) {
   }
   differs(1ull << 63, 1ull << 40, 1ull << 50);
 
-  // Draws may not change from version to version: a checkpoint resumes with the same pictures.
+  // Draws may not change from version to version: a checkpoint resumes with the same images.
   const AugmentOptions all{.crop_probability = 1, .flip_probability = 0.5f, .erase_probability = 1};
   CHECK(draw_transform(all, 112, 29, 0, 0) == (ImageTransform{-2, -4, false, 78, 43, 24, 67}));
   CHECK(draw_transform(all, 112, 29, 1, 12270) == (ImageTransform{2, 3, true, 28, 30, 18, 16}));

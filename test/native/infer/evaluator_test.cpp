@@ -72,20 +72,20 @@ TEST(evaluator_takes_pixels_and_normalised_images_alike) {
         error_of(of_pixels.logits, of_floats.logits));
 }
 
-TEST(evaluator_resizes_and_mirrors_pictures) {
+TEST(evaluator_resizes_and_mirrors_images) {
   Fixture f;
-  const std::vector<Picture> pictures = {{50, 41}, {7, 90}, {32, 32}};
-  const size_t image = 32 * 32 * 3;
+  const std::vector<ImageSize> sizes = {{50, 41}, {7, 90}, {32, 32}};
+  const size_t ready_bytes = 32 * 32 * 3;
   std::vector<uint8_t> pixels;
-  std::vector<uint8_t> resized(pictures.size() * image);
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    const auto& [width, height] = pictures[i];
-    std::vector<uint8_t> picture = BatchData(5, 32, i).pixels;
-    picture.resize(static_cast<size_t>(width * height * 3));
-    resize_bilinear(&resized[i * image], 32, 32, picture.data(), width, height, 3);
-    pixels.insert(pixels.end(), picture.begin(), picture.end());
+  std::vector<uint8_t> resized(sizes.size() * ready_bytes);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const auto& [width, height] = sizes[i];
+    std::vector<uint8_t> image = BatchData(5, 32, i).pixels;
+    image.resize(static_cast<size_t>(width * height * 3));
+    resize_bilinear(&resized[i * ready_bytes], 32, 32, image.data(), width, height, 3);
+    pixels.insert(pixels.end(), image.begin(), image.end());
   }
-  const ImageBatch raw{3, pixels, {}, pictures};
+  const ImageBatch raw{3, pixels, {}, sizes};
   const ImageBatch ready{3, resized, {}};
   const Prediction plain = f.evaluator.run(ready, {});
   CHECK(same_bits(f.evaluator.run(raw, {}).logits, plain.logits));
@@ -102,19 +102,19 @@ TEST(evaluator_resizes_and_mirrors_pictures) {
     CHECK(same_bits(got.logits, flipped.logits));
   }
 
-  const auto code_of = [&](int64_t size, std::span<const Picture> sizes) {
-    return error_code([&] { f.evaluator.run({size, pixels, {}, sizes}, {}); });
+  const auto code_of = [&](int64_t size, std::span<const ImageSize> of) {
+    return error_code([&] { f.evaluator.run({size, pixels, {}, of}, {}); });
   };
-  CHECK(code_of(2, pictures) == code::kShapeMismatch);
-  CHECK(code_of(kMaxBatch + 1, pictures) == code::kBatchTooLarge);
-  CHECK(code_of(2, std::span(pictures).first(2)) == code::kShapeMismatch, "more bytes");
+  CHECK(code_of(2, sizes) == code::kShapeMismatch);
+  CHECK(code_of(kMaxBatch + 1, sizes) == code::kBatchTooLarge);
+  CHECK(code_of(2, std::span(sizes).first(2)) == code::kShapeMismatch, "more bytes");
   for (int64_t side : {int64_t{0}, int64_t{-1}, kMaxImageSide + 1, INT64_MAX}) {
-    const std::vector<Picture> wrong = {pictures[0], {side, 90}, pictures[2]};
+    const std::vector<ImageSize> wrong = {sizes[0], {side, 90}, sizes[2]};
     CHECK(code_of(3, wrong) == code::kInvalidArgument, side);
   }
 }
 
-TEST(evaluator_runs_may_be_begun_ahead) {
+TEST(evaluator_keeps_two_runs_in_flight) {
   Fixture f;
   const BatchData a(3, 32, 1);
   const BatchData b(3, 32, 2);

@@ -155,7 +155,7 @@ TEST(optimizers_refuse_steps_until_they_are_told_to_go_on) {
       optimizer->update(weights, gradients);
     };
     step(NAN);
-    CHECK(as_double(weights) == before, "the refused step");
+    CHECK(as_double(weights) == before, "the skipped step");
     step(0);
     CHECK(as_double(weights) == before, "the step behind it");
     for (Slot& slot : optimizer->slots()) {

@@ -196,7 +196,7 @@ TEST(trainer_that_diverges_says_so_and_keeps_the_last_good_weights) {
   CHECK(same(before, snapshot(t)));
 }
 
-TEST(trainer_refuses_the_step_that_was_begun_behind_one_that_diverged) {
+TEST(trainer_skips_the_step_in_flight_behind_one_that_diverged) {
   Training t(tiny_config(), {.ema_decay = 0.9f});
   const BatchData data(4, 32, 1);
   t.trainer.step(data.train(1e20f));
@@ -211,7 +211,7 @@ TEST(trainer_refuses_the_step_that_was_begun_behind_one_that_diverged) {
   CHECK(error_code([&] { t.trainer.finish(); }) == code::kInternal, "nothing is left to finish");
 }
 
-TEST(trainer_takes_steps_begun_ahead_with_the_same_bits) {
+TEST(trainer_keeps_two_steps_in_flight_with_the_same_bits) {
   Training one(tiny_config(), {});
   Training other(tiny_config(), {});
   const auto losses = train(one, 0, 4);

@@ -28,10 +28,10 @@ void ScoreTerms::fill(const WindowLayout& layout, const float* table, ThreadPool
 }
 
 void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-               const int64_t* places, float factor) {
+               const int64_t* offsets, float factor) {
   const Vec scale = Vec::all(factor);
   for (int64_t t = 0; t < layout.tokens; ++t) {
-    const float* from = data + places[t] * stride;
+    const float* from = data + offsets[t] * stride;
     float* to = out + t * layout.padded_depth;
     // Whole vectors are stored: the lanes behind the depth are zero.
     for_each_vector(0, layout.depth,
@@ -40,18 +40,18 @@ void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout
 }
 
 void pack_transposed(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-                     const int64_t* places) {
+                     const int64_t* offsets) {
   for (int64_t t = 0; t < layout.padded_tokens; t += Vec::kWidth) {
     const int64_t rows = std::min<int64_t>(Vec::kWidth, layout.tokens - t);
     for_each_vector(0, layout.depth, [&](auto lanes, int64_t d) {
       Vec block[Vec::kWidth];
       if (rows == Vec::kWidth) {
         for (int r = 0; r < Vec::kWidth; ++r) {
-          block[r] = lanes.load(data + places[t + r] * stride + d);
+          block[r] = lanes.load(data + offsets[t + r] * stride + d);
         }
       } else {
         for (int r = 0; r < Vec::kWidth; ++r) block[r] = Vec::zero();
-        for (int r = 0; r < rows; ++r) block[r] = lanes.load(data + places[t + r] * stride + d);
+        for (int r = 0; r < rows; ++r) block[r] = lanes.load(data + offsets[t + r] * stride + d);
       }
       transpose(block);
       for (int64_t l = 0; l < lanes.lanes(); ++l) {
@@ -133,23 +133,23 @@ void CpuBackend::window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor q
     float* scores = keys + layout.depth * layout.padded_tokens;
     float* tops = scores + layout.score_elements();
     float* sums = tops + layout.padded_tokens;
-    int64_t* places = reinterpret_cast<int64_t*>(sums + layout.padded_tokens);
-    int64_t* next_places = places + layout.tokens;
-    layout.find_tokens(places, begin / layout.heads);
+    int64_t* offsets = reinterpret_cast<int64_t*>(sums + layout.padded_tokens);
+    int64_t* next_offsets = offsets + layout.tokens;
+    layout.find_tokens(offsets, begin / layout.heads);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t w = task / layout.heads;
       const int64_t head = task % layout.heads;
       const int64_t image = w / (layout.rows * layout.columns);
       const float* q = in + head * layout.depth;
-      pack_rows(queries, q, stride, layout, places, scale);
-      pack_transposed(keys, q + layout.channels, stride, layout, places);
-      pack_rows(values, q + 2 * layout.channels, stride, layout, places, 1.0f);
+      pack_rows(queries, q, stride, layout, offsets, scale);
+      pack_transposed(keys, q + layout.channels, stride, layout, offsets);
+      pack_rows(values, q + 2 * layout.channels, stride, layout, offsets, 1.0f);
       const bool last_head = head + 1 == layout.heads;
-      if (last_head) layout.find_tokens(next_places, std::min(w + 1, layout.windows - 1));
+      if (last_head) layout.find_tokens(next_offsets, std::min(w + 1, layout.windows - 1));
       const float* next = in + (last_head ? 0 : head + 1) * layout.depth;
       for (int64_t part = 0; part < 3; ++part) {
         prefetch_rows(next + part * layout.channels, stride, layout,
-                      last_head ? next_places : places);
+                      last_head ? next_offsets : offsets);
       }
       multiply(scores, layout.padded_tokens, {queries, layout.padded_depth, 1}, keys,
                layout.padded_tokens, layout.tokens, layout.padded_tokens, layout.depth);
@@ -157,7 +157,7 @@ void CpuBackend::window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor q
       multiply(results, layout.padded_depth, {scores, layout.padded_tokens, 1}, values,
                layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
       for (int64_t t = 0; t < layout.tokens; ++t) {
-        float* to = out + places[t] * layout.channels + head * layout.depth;
+        float* to = out + offsets[t] * layout.channels + head * layout.depth;
         const Vec inverse = Vec::all(1.0f / sums[t]);
         for_each_vector(0, layout.depth, [&](auto lanes, int64_t d) {
           lanes.store(to + d, Vec::load(results + t * layout.padded_depth + d) * inverse);
@@ -169,9 +169,9 @@ void CpuBackend::window_attention_forward(Tensor y, Tensor log_sum_exp, Tensor q
         });
         // (B, H, W) to (B, heads, H, W)
         float* to = saved + (image * (layout.heads - 1) + head) * pixels;
-        for (int64_t t = 0; t < layout.tokens; ++t) to[places[t]] = tops[t];
+        for (int64_t t = 0; t < layout.tokens; ++t) to[offsets[t]] = tops[t];
       }
-      if (last_head) std::swap(places, next_places);
+      if (last_head) std::swap(offsets, next_offsets);
     }
   });
 }

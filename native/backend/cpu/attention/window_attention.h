@@ -24,9 +24,9 @@ struct WindowLayout {
         padded_depth(padded(depth)),
         table_rows((2 * window - 1) * (2 * window - 1)) {}
 
-  // places[t]: index into the first three dimensions of token t of window w. The windows cut the
+  // offsets[t]: index into the first three dimensions of token t of window w. The windows cut the
   // image that is rolled by -shift, so the token at rolled (y, x) stands at (y + shift, x + shift).
-  void find_tokens(int64_t* places, int64_t w) const {
+  void find_tokens(int64_t* offsets, int64_t w) const {
     const int64_t image = w / (rows * columns);
     const int64_t top = w / columns % rows * window + shift;
     const int64_t left = w % columns * window + shift;
@@ -34,7 +34,7 @@ struct WindowLayout {
       const int64_t y = top + v < height ? top + v : top + v - height;
       for (int64_t u = 0; u < window; ++u) {
         const int64_t x = left + u < width ? left + u : left + u - width;
-        *places++ = (image * height + y) * width + x;
+        *offsets++ = (image * height + y) * width + x;
       }
     }
   }
@@ -92,18 +92,18 @@ struct ScoreTerms {
 
 // out (tokens x padded_depth) = factor * the head's slice of a (B, H, W, stride) tensor.
 void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-               const int64_t* places, float factor);
+               const int64_t* offsets, float factor);
 // out (depth x padded_tokens) = its transpose.
 void pack_transposed(float* out, const float* data, int64_t stride, const WindowLayout& layout,
-                     const int64_t* places);
+                     const int64_t* offsets);
 
 // Asks for a head's slice of a window ahead of its use: the slices of a token's heads lie too far
 // apart for the processor to guess.
 inline void prefetch_rows(const float* data, int64_t stride, const WindowLayout& layout,
-                          const int64_t* places) {
+                          const int64_t* offsets) {
   constexpr int64_t kLine = 16;
   for (int64_t t = 0; t < layout.tokens; ++t) {
-    const float* row = data + places[t] * stride;
+    const float* row = data + offsets[t] * stride;
     for (int64_t d = 0; d < layout.depth; d += kLine) __builtin_prefetch(row + d, 0, 2);
   }
 }

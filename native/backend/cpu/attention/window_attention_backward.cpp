@@ -35,10 +35,10 @@ void score_gradient(float* probabilities, float* gradient, float* sums, const fl
 
 // out = factor * rows (tokens x padded_depth), to the head's slice of (B, H, W, stride).
 void unpack_rows(float* out, int64_t stride, bool accumulates, const float* rows,
-                 const WindowLayout& layout, const int64_t* places, float factor) {
+                 const WindowLayout& layout, const int64_t* offsets, float factor) {
   const Vec scale = Vec::all(factor);
   for (int64_t t = 0; t < layout.tokens; ++t) {
-    float* to = out + places[t] * stride;
+    float* to = out + offsets[t] * stride;
     for_each_vector(0, layout.depth, [&](auto lanes, int64_t d) {
       const Vec v = Vec::load(rows + t * layout.padded_depth + d) * scale;
       lanes.store(to + d, accumulates ? lanes.load(to + d) + v : v);
@@ -84,29 +84,30 @@ void CpuBackend::window_attention_backward(const WindowAttentionBackward& t,
     float* probabilities = values_transposed + transposed_elements;
     float* score_gradients = probabilities + n;
     float* log_sums = score_gradients + n;
-    int64_t* places = reinterpret_cast<int64_t*>(log_sums + layout.tokens + layout.tokens % 2);
-    int64_t* next_places = places + layout.tokens;
-    float* sums = reinterpret_cast<float*>(next_places + layout.tokens);
+    int64_t* offsets = reinterpret_cast<int64_t*>(log_sums + layout.tokens + layout.tokens % 2);
+    int64_t* next_offsets = offsets + layout.tokens;
+    float* sums = reinterpret_cast<float*>(next_offsets + layout.tokens);
     for (int64_t first = 0; first < layout.heads; first += group) {
       const int64_t last = std::min(layout.heads, first + group);
       std::fill(sums, sums + (last - first) * n, 0.0f);
-      layout.find_tokens(places, slices.begin(slice));
+      layout.find_tokens(offsets, slices.begin(slice));
       for (int64_t w = slices.begin(slice); w < slices.end(slice); ++w) {
         const int64_t image = w / (layout.rows * layout.columns);
         for (int64_t head = first; head < last; ++head) {
           const float* q = in + head * layout.depth;
-          pack_rows(queries, q, stride, layout, places, scale);
-          pack_rows(keys, q + layout.channels, stride, layout, places, 1.0f);
-          pack_transposed(keys_transposed, q + layout.channels, stride, layout, places);
-          pack_transposed(values_transposed, q + 2 * layout.channels, stride, layout, places);
-          pack_rows(outputs, gradient + head * layout.depth, layout.channels, layout, places, 1.0f);
+          pack_rows(queries, q, stride, layout, offsets, scale);
+          pack_rows(keys, q + layout.channels, stride, layout, offsets, 1.0f);
+          pack_transposed(keys_transposed, q + layout.channels, stride, layout, offsets);
+          pack_transposed(values_transposed, q + 2 * layout.channels, stride, layout, offsets);
+          pack_rows(outputs, gradient + head * layout.depth, layout.channels, layout, offsets,
+                    1.0f);
           for (int64_t t = 0; t < layout.tokens; ++t) {
             // (B, H, W) to (B, heads, H, W)
-            log_sums[t] = saved[places[t] + (image * (layout.heads - 1) + head) * pixels];
+            log_sums[t] = saved[offsets[t] + (image * (layout.heads - 1) + head) * pixels];
           }
           const bool last_head = head + 1 == last;
-          if (last_head) layout.find_tokens(next_places, std::min(w + 1, layout.windows - 1));
-          const int64_t* ahead = last_head ? next_places : places;
+          if (last_head) layout.find_tokens(next_offsets, std::min(w + 1, layout.windows - 1));
+          const int64_t* ahead = last_head ? next_offsets : offsets;
           const int64_t next = (last_head ? first : head + 1) * layout.depth;
           for (int64_t part = 0; part < 3; ++part) {
             prefetch_rows(in + next + part * layout.channels, stride, layout, ahead);
@@ -125,16 +126,17 @@ void CpuBackend::window_attention_backward(const WindowAttentionBackward& t,
           const bool accumulates = t.dqkv.accumulates();
           multiply(results, layout.padded_depth, {score_gradients, layout.padded_tokens, 1}, keys,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
-          unpack_rows(dq, stride, accumulates, results, layout, places, scale);
+          unpack_rows(dq, stride, accumulates, results, layout, offsets, scale);
           // The queries carry the scale already.
           multiply(results, layout.padded_depth, {score_gradients, 1, layout.padded_tokens},
                    queries, layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
-          unpack_rows(dq + layout.channels, stride, accumulates, results, layout, places, 1.0f);
+          unpack_rows(dq + layout.channels, stride, accumulates, results, layout, offsets, 1.0f);
           multiply(results, layout.padded_depth, {probabilities, 1, layout.padded_tokens}, outputs,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
-          unpack_rows(dq + 2 * layout.channels, stride, accumulates, results, layout, places, 1.0f);
+          unpack_rows(dq + 2 * layout.channels, stride, accumulates, results, layout, offsets,
+                      1.0f);
         }
-        std::swap(places, next_places);
+        std::swap(offsets, next_offsets);
       }
       for (int64_t head = first; head < last; ++head) {
         float* table = tables + (slice * layout.heads + head) * layout.table_rows;

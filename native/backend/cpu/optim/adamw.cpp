@@ -1,4 +1,4 @@
-#include "backend/cpu/optim/group_runs.h"
+#include "backend/cpu/optim/parameter_groups.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -6,7 +6,7 @@ namespace countenance::COUNTENANCE_CPU {
 //   w -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 void CpuBackend::adamw_step(const OptimizerStep& t, Tensor first_moment, Tensor second_moment,
                             const AdamWAttributes& attributes) {
-  if (refused(t.gradient_scale)) return;
+  if (is_skipped(t.gradient_scale)) return;
   const Vec beta1 = Vec::all(attributes.beta1);
   const Vec beta2 = Vec::all(attributes.beta2);
   const Vec rest1 = Vec::all(static_cast<float>(1 - static_cast<double>(attributes.beta1)));

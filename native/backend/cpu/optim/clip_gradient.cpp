@@ -25,7 +25,7 @@ void CpuBackend::clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradie
   const double limit = static_cast<double>(max_norm);
   const bool finite = std::isfinite(*norm.f32()) && (!loss || std::isfinite(*loss.f32()));
   *gradient_scale.f32() =
-      refused(gradient_scale) || !finite
+      is_skipped(gradient_scale) || !finite
           ? std::numeric_limits<float>::quiet_NaN()
           : (max_norm > 0 ? static_cast<float>(std::min(1.0, limit / (size + 1e-6))) : 1.0f);
 }

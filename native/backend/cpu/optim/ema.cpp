@@ -4,7 +4,7 @@ namespace countenance::COUNTENANCE_CPU {
 
 // average = decay average + (1 - decay) weights
 void CpuBackend::ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) {
-  if (refused(gradient_scale)) return;
+  if (is_skipped(gradient_scale)) return;
   float* mean = average.f32();
   const float* w = weights.f32();
   const Vec rest = Vec::all(static_cast<float>(1 - static_cast<double>(decay)));

@@ -1,4 +1,4 @@
-#include "backend/cpu/optim/group_runs.h"
+#include "backend/cpu/optim/parameter_groups.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -14,7 +14,7 @@ Vec sign(Vec x) {
 
 void CpuBackend::lion_step(const OptimizerStep& t, Tensor momentum,
                            const LionAttributes& attributes) {
-  if (refused(t.gradient_scale)) return;
+  if (is_skipped(t.gradient_scale)) return;
   float* w = t.weights.f32();
   float* m = momentum.f32();
   const float* g = t.gradients.f32();

@@ -1,11 +1,11 @@
-#include "backend/cpu/optim/group_runs.h"
+#include "backend/cpu/optim/parameter_groups.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
 // torch.optim.SGD: its first step sets v = g, which is momentum v + g with v = 0.
 void CpuBackend::sgd_step(const OptimizerStep& t, Tensor velocity,
                           const SgdAttributes& attributes) {
-  if (refused(t.gradient_scale)) return;
+  if (is_skipped(t.gradient_scale)) return;
   float* w = t.weights.f32();
   float* v = velocity ? velocity.f32() : nullptr;  // absent without momentum
   const float* g = t.gradients.f32();

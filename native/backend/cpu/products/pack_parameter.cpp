@@ -4,7 +4,7 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// f(place in the packed layout, place in PyTorch's (out, in, kh, kw)) for every element.
+// f(offset in the packed layout, offset in PyTorch's (out, in, kh, kw)) for every element.
 template <class F>
 void for_each_element(const Shape& shape, F&& f) {
   const int64_t out = shape[0];

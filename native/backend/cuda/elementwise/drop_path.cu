@@ -1,3 +1,4 @@
+#include "backend/cuda/backend_class.h"
 #include "backend/cuda/frames/elementwise.h"
 #include "backend/cuda/frames/random.h"
 

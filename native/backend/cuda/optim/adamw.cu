@@ -1,6 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/optim/group_rates.h"
-#include "backend/cuda/optim/refused.h"
+#include "backend/cuda/optim/skipped.h"
 
 namespace countenance::cuda {
 
@@ -23,7 +23,7 @@ struct AdamWStep {
   template <int N>
   __device__ void run(int64_t i) const {
     const float scale = gradient_scale ? *gradient_scale : 1.0f;
-    if (refused(scale)) return;
+    if (is_skipped(scale)) return;
     const float* row = rates.at(i);
     const float keep = row[kAdamWKeep];
     const float rate = row[kAdamWRate];

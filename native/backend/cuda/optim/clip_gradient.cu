@@ -1,7 +1,7 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/frames/elementwise.h"
 #include "backend/cuda/frames/reduce.h"
-#include "backend/cuda/optim/refused.h"
+#include "backend/cuda/optim/skipped.h"
 
 namespace countenance::cuda {
 
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads)
   const double size = sqrt(sum);
   const float rounded = static_cast<float>(size);
   *norm = rounded;
-  if (!is_finite(rounded) || (loss && !is_finite(*loss)) || refused(*gradient_scale)) {
+  if (!is_finite(rounded) || (loss && !is_finite(*loss)) || is_skipped(*gradient_scale)) {
     *gradient_scale = __uint_as_float(0x7FC00000);  // NaN
   } else {
     *gradient_scale =

@@ -1,6 +1,6 @@
 #include "backend/cuda/backend_class.h"
 #include "backend/cuda/frames/elementwise.h"
-#include "backend/cuda/optim/refused.h"
+#include "backend/cuda/optim/skipped.h"
 
 namespace countenance::cuda {
 
@@ -14,7 +14,7 @@ struct EmaUpdate {
 
   template <int N>
   __device__ void run(int64_t i) const {
-    if (gradient_scale && refused(*gradient_scale)) return;
+    if (gradient_scale && is_skipped(*gradient_scale)) return;
     Floats<N> v = load<N>(average + i);
     const Floats<N> w = load<N>(weights + i);
 #pragma unroll

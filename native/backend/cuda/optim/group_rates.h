@@ -4,7 +4,7 @@
 
 namespace countenance::cuda {
 
-static_assert(kGroupRun % kVector == 0, "a vector lies in one group");
+static_assert(kGroupElements % kVector == 0, "a vector lies in one group");
 
 // The rates of an optimizer's elements, a row of kRates for each group.
 template <int kRates>
@@ -14,7 +14,7 @@ struct GroupRates {
 
   // The row of element i.
   __device__ __forceinline__ const float* at(int64_t i) const {
-    return groups ? rates + groups[i / kGroupRun] * kRates : rates;
+    return groups ? rates + groups[i / kGroupElements] * kRates : rates;
   }
 };
 

@@ -5,9 +5,9 @@ namespace countenance::cuda {
 
 namespace {
 
-// One direction of dx. Its places are iy = oy stride - padding + ky for the places oy of dy and the
-// taps ky. Those of one phase, iy = stride u + phase, meet only the taps
-// ky = first_tap + stride t, all of them in a convolution with stride 1: oy = u + offset - t.
+// One direction of dx. Its offsets are iy = oy stride - padding + ky for the offsets oy of dy and
+// the taps ky. Those of one phase, iy = stride u + phase, meet only the taps ky = first_tap +
+// stride t, all of them in a convolution with stride 1: oy = u + offset - t.
 struct PhaseAxis {
   int size;  // of dx
   int y_size;

@@ -44,7 +44,7 @@ struct PlainRows {
 
 // One direction of a convolution: pixel u of the grid meets tap t at the place
 //   u step + offset + t tap_step
-// of an image of `size` places.
+// of an image of `size` offsets.
 struct ConvAxis {
   int size;
   int step, offset, tap_step;

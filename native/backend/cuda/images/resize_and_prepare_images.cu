@@ -6,13 +6,13 @@
 #include "backend/cuda/device/vector.h"
 #include "backend/cuda/images/image_transform.h"
 
-// A thread makes one pixel of an output: it finds the pixel of the resized picture that lands there
+// A thread makes one pixel of an output: it finds the pixel of the resized image that lands there
 // and takes its vertical window, each tap of which is a horizontal window, rounded to 8 bits as
 // Pillow's first pass does. All sums are of integers, so that the bits are Pillow's.
 //
-// Nothing is kept between the passes, in device or in shared memory: where a picture shrinks,
+// Nothing is kept between the passes, in device or in shared memory: where an image shrinks,
 // windows overlap by half, so that each of its rows is filtered for two output rows and each of its
-// pixels read four times, whatever the sizes, all but the first time from a cache. The picture has
+// pixels read four times, whatever the sizes, all but the first time from a cache. The image has
 // come over PCI Express, many times slower than any of these memories: rows kept in shared memory
 // would save little of the whole.
 
@@ -22,10 +22,10 @@ namespace {
 
 constexpr int kChannels = kImageChannels;
 constexpr int kThreads = 128;
-// Pictures of one launch. What the kernel must know of each travels as a kernel parameter, of which
+// Images of one launch. What the kernel must know of each travels as a kernel parameter, of which
 // there are 4 KiB.
-constexpr size_t kPictures = 64;
-// Bytes of the pictures of one launch, where it has more than one: bounds the device's memory.
+constexpr size_t kImagesOfLaunch = 64;
+// Bytes of the images of one launch, where it has more than one: bounds the device's memory.
 constexpr size_t kLaunchBytes = size_t{64} << 20;
 
 // The windows of all axes of a launch and their weights, for the device. A window is three numbers:
@@ -37,7 +37,7 @@ class WindowTable {
 
   // Where the windows of an axis of this size begin.
   int add(int64_t size) {
-    const auto [place, is_new] = places_.try_emplace(size, to_int(static_cast<int64_t>(n())));
+    const auto [place, is_new] = offsets_.try_emplace(size, to_int(static_cast<int64_t>(n())));
     if (!is_new) return place->second;
     const ResizeAxis axis = make_resize_axis(out_size_, size);
     const int weights = to_int(static_cast<int64_t>(n() + axis.windows.size() * kWindowNumbers));
@@ -54,12 +54,12 @@ class WindowTable {
   size_t n() const { return numbers_.size(); }
 
   int64_t out_size_;
-  std::map<int64_t, int> places_;
+  std::map<int64_t, int> offsets_;
   std::vector<int32_t> numbers_;
 };
 
-struct PictureOfLaunch {
-  int64_t place;  // of its pixels (height, width, 3)
+struct SourceImage {
+  int64_t offset;  // of its pixels (height, width, 3)
   int row_bytes;
   int columns;  // where in the table the windows of its columns begin
   int rows;
@@ -67,27 +67,27 @@ struct PictureOfLaunch {
 };
 
 template <class T>
-struct PreparePictures {
+struct ResizeAndPrepareImages {
   T* out;
   const uint8_t* pixels;
   const int32_t* table;
   int size;
   Normalization normalization;
-  PictureOfLaunch pictures[kPictures];
+  SourceImage sources[kImagesOfLaunch];
 
-  // The pixel (y, x) of the resized picture.
-  __device__ __forceinline__ void resize(int (&pixel)[kChannels], const PictureOfLaunch& picture,
+  // The pixel (y, x) of the resized source.
+  __device__ __forceinline__ void resize(int (&pixel)[kChannels], const SourceImage& source,
                                          int64_t y, int64_t x) const {
-    const int32_t* across = table + picture.columns + x * kWindowNumbers;
-    const int32_t* down = table + picture.rows + y * kWindowNumbers;
+    const int32_t* across = table + source.columns + x * kWindowNumbers;
+    const int32_t* down = table + source.rows + y * kWindowNumbers;
     const int taps = across[1];
     const int32_t* weights = table + across[2];
     const uint8_t* row =
-        pixels + picture.place + int64_t{down[0]} * picture.row_bytes + across[0] * kChannels;
+        pixels + source.offset + int64_t{down[0]} * source.row_bytes + across[0] * kChannels;
     const int rows = down[1];
     const int32_t* row_weights = table + down[2];
     int32_t sums[kChannels] = {kResizeHalf, kResizeHalf, kResizeHalf};
-    for (int i = 0; i < rows; ++i, row += picture.row_bytes) {
+    for (int i = 0; i < rows; ++i, row += source.row_bytes) {
       int32_t row_sums[kChannels] = {kResizeHalf, kResizeHalf, kResizeHalf};
       for (int k = 0; k < taps; ++k) {
 #pragma unroll
@@ -101,12 +101,12 @@ struct PreparePictures {
   }
 
   __device__ __forceinline__ void run(int64_t image, int row, int column) const {
-    const PictureOfLaunch& picture = pictures[image];
+    const SourceImage& source = sources[image];
     Floats<kChannels> v = {};
-    if (!erased(picture.transform, row, column)) {
+    if (!erased(source.transform, row, column)) {
       int pixel[kChannels] = {};
-      const Source from = source_of(picture.transform, size, row, column);
-      if (from.inside) resize(pixel, picture, from.y, from.x);
+      const Source from = source_of(source.transform, size, row, column);
+      if (from.inside) resize(pixel, source, from.y, from.x);
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) v[c] = normalised(pixel[c], normalization, c);
     }
@@ -118,56 +118,56 @@ struct PreparePictures {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    prepare_pictures_kernel(const __grid_constant__ PreparePictures<T> op) {
+    resize_and_prepare_kernel(const __grid_constant__ ResizeAndPrepareImages<T> op) {
   const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
   if (i < op.size * op.size) op.run(blockIdx.y, i / op.size, i % op.size);
 }
 
-// One behind the last picture of the launch that begins with `first`.
-size_t end_of_launch(const std::vector<size_t>& places, size_t first) {
-  const size_t most = std::min(first + kPictures, places.size() - 1);
+// One behind the last image of the launch that begins with `first`.
+size_t end_of_launch(const std::vector<size_t>& offsets, size_t first) {
+  const size_t most = std::min(first + kImagesOfLaunch, offsets.size() - 1);
   size_t end = first + 1;
-  while (end < most && places[end + 1] - places[first] <= kLaunchBytes) ++end;
+  while (end < most && offsets[end + 1] - offsets[first] <= kLaunchBytes) ++end;
   return end;
 }
 
 }  // namespace
 
-std::byte* CudaBackend::room_for_pictures(size_t bytes) {
+std::byte* CudaBackend::room_for_images(size_t bytes) {
   constexpr size_t kStep = size_t{8} << 20;  // so that it grows a few times at most
-  if (pictures_.bytes() < bytes) {
+  if (images_.bytes() < bytes) {
     synchronize();  // kernels may still read the old one
-    pictures_ = {};
-    pictures_ = make_device_memory(divide_up(bytes, kStep) * kStep);
+    images_ = {};
+    images_ = make_device_memory(divide_up(bytes, kStep) * kStep);
   }
-  return static_cast<std::byte*>(pictures_.data());
+  return static_cast<std::byte*>(images_.data());
 }
 
-void CudaBackend::prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
-                                   std::span<const Picture> pictures,
-                                   std::span<const ImageTransform> transforms,
-                                   const Normalization& normalization) {
+void CudaBackend::resize_and_prepare_images(Tensor out, std::span<const uint8_t> pixels,
+                                            std::span<const ImageSize> sizes,
+                                            std::span<const ImageTransform> transforms,
+                                            const Normalization& normalization) {
   const Queue to = queue();
   ensure(!recording_, "a copy from the host cannot be recorded");
-  ensure_prepares(out, static_cast<int64_t>(pictures.size()), transforms);
-  const std::vector<size_t> places = picture_places(pixels, pictures);
+  ensure_prepares(out, static_cast<int64_t>(sizes.size()), transforms);
+  const std::vector<size_t> offsets = image_offsets(pixels, sizes);
   const int64_t size = out.shape[1];
   check_image_side("new width", size);
   with_activation(out.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
-    for (size_t first = 0, end = 0; first < pictures.size(); first = end) {
-      end = end_of_launch(places, first);
-      PreparePictures<T> op{};
+    for (size_t first = 0, end = 0; first < sizes.size(); first = end) {
+      end = end_of_launch(offsets, first);
+      ResizeAndPrepareImages<T> op{};
       WindowTable table(size);
       for (size_t i = first; i < end; ++i) {
-        const auto& [width, height] = pictures[i];
-        op.pictures[i - first] = {static_cast<int64_t>(places[i] - places[first]),
-                                  to_int(width * kChannels), table.add(width), table.add(height),
-                                  transforms[i]};
+        const auto& [width, height] = sizes[i];
+        op.sources[i - first] = {static_cast<int64_t>(offsets[i] - offsets[first]),
+                                 to_int(width * kChannels), table.add(width), table.add(height),
+                                 transforms[i]};
       }
       const std::span<const uint8_t> given =
-          pixels.subspan(places[first], places[end] - places[first]);
-      std::byte* const room = room_for_pictures(table.bytes() + given.size());
+          pixels.subspan(offsets[first], offsets[end] - offsets[first]);
+      std::byte* const room = room_for_images(table.bytes() + given.size());
       staging_->copy_in(room, table.data(), table.bytes());
       staging_->copy_in(room + table.bytes(), given.data(), given.size());
       op.out = data<T>(out) + static_cast<int64_t>(first) * size * size * kChannels;
@@ -177,7 +177,8 @@ void CudaBackend::prepare_pictures(Tensor out, std::span<const uint8_t> pixels,
       op.normalization = normalization;
       const dim3 grid(static_cast<unsigned>(divide_up<int64_t>(size * size, kThreads)),
                       static_cast<unsigned>(end - first));
-      launch("prepare_pictures", to, {grid, dim3(kThreads)}, prepare_pictures_kernel<T>, op);
+      launch("resize_and_prepare_images", to, {grid, dim3(kThreads)}, resize_and_prepare_kernel<T>,
+             op);
     }
   });
 }

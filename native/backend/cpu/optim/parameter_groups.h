@@ -4,18 +4,18 @@
 
 namespace countenance::COUNTENANCE_CPU {
 
-static_assert(kGroupRun % Vec::kWidth == 0, "a vector lies in one group");
+static_assert(kGroupElements % Vec::kWidth == 0, "a vector lies in one group");
 
 // f(begin, end, row) for the stretches of [begin, end) that one row of `rates` holds for, in order.
-// begin is a multiple of kGroupRun.
+// begin is a multiple of kGroupElements.
 template <class F>
 inline void for_each_group(Tensor groups, Tensor rates, int64_t begin, int64_t end, F&& f) {
   if (!groups) return f(begin, end, rates.f32());
   const uint8_t* group = groups.u8();
   while (begin < end) {
-    const uint8_t first = group[begin / kGroupRun];
-    int64_t stop = begin + kGroupRun;
-    while (stop < end && group[stop / kGroupRun] == first) stop += kGroupRun;
+    const uint8_t first = group[begin / kGroupElements];
+    int64_t stop = begin + kGroupElements;
+    while (stop < end && group[stop / kGroupElements] == first) stop += kGroupElements;
     stop = std::min(stop, end);
     f(begin, stop, rates.f32() + first * rates.shape[1]);
     begin = stop;

@@ -1,5 +1,5 @@
-// prepare_pictures on every backend, in every precision, against the host's resize followed by
-// prepare_images: the same bits.
+// resize_and_prepare_images on every backend, in every precision, against the host's resize
+// followed by prepare_images: the same bits.
 
 #include <cstring>
 #include <limits>
@@ -18,11 +18,11 @@ namespace {
 
 constexpr int64_t kChannels = 3;
 
-int64_t bytes_of(const Picture& picture) { return picture.width * picture.height * kChannels; }
+int64_t bytes_of(const ImageSize& image) { return image.width * image.height * kChannels; }
 
-std::vector<uint8_t> noise(const std::vector<Picture>& pictures) {
+std::vector<uint8_t> noise(const std::vector<ImageSize>& sizes) {
   int64_t bytes = 0;
-  for (const Picture& picture : pictures) bytes += bytes_of(picture);
+  for (const ImageSize& image : sizes) bytes += bytes_of(image);
   std::vector<uint8_t> pixels(static_cast<size_t>(bytes));
   uint32_t state = 29;
   for (uint8_t& pixel : pixels) {
@@ -83,27 +83,27 @@ class Prepared {
 };
 
 std::vector<float> prepare(Backend& backend, Precision precision,
-                           const std::vector<Picture>& pictures, int64_t size,
+                           const std::vector<ImageSize>& sizes, int64_t size,
                            const std::vector<uint8_t>& pixels,
                            const std::vector<ImageTransform>& transforms) {
-  const Shape shape{static_cast<int64_t>(pictures.size()), size, size, kChannels};
+  const Shape shape{static_cast<int64_t>(sizes.size()), size, size, kChannels};
   const Prepared out(backend, precision, shape);
-  backend.prepare_pictures(out.tensor(), pixels, pictures, transforms, {});
+  backend.resize_and_prepare_images(out.tensor(), pixels, sizes, transforms, {});
   return out.values();
 }
 
 // The same by the host's resize and prepare_images.
 std::vector<float> resize_and_prepare(Backend& backend, Precision precision,
-                                      const std::vector<Picture>& pictures, int64_t size,
+                                      const std::vector<ImageSize>& sizes, int64_t size,
                                       const std::vector<uint8_t>& pixels,
                                       const std::vector<ImageTransform>& transforms) {
-  const Shape shape{static_cast<int64_t>(pictures.size()), size, size, kChannels};
+  const Shape shape{static_cast<int64_t>(sizes.size()), size, size, kChannels};
   std::vector<uint8_t> resized(static_cast<size_t>(shape.elements()));
   const uint8_t* from = pixels.data();
   uint8_t* to = resized.data();
-  for (const Picture& picture : pictures) {
-    resize_bilinear(to, size, size, from, picture.width, picture.height, kChannels);
-    from += bytes_of(picture);
+  for (const ImageSize& image : sizes) {
+    resize_bilinear(to, size, size, from, image.width, image.height, kChannels);
+    from += bytes_of(image);
     to += size * size * kChannels;
   }
   const GuardedBuffer memory(backend, resized.size());
@@ -114,61 +114,60 @@ std::vector<float> resize_and_prepare(Backend& backend, Precision precision,
   return out.values();
 }
 
-void check_same_bits(const std::vector<Picture>& pictures, int64_t size) {
-  const std::vector<uint8_t> pixels = noise(pictures);
-  const std::vector<ImageTransform> transforms = transforms_for(size, pictures.size());
+void check_same_bits(const std::vector<ImageSize>& sizes, int64_t size) {
+  const std::vector<uint8_t> pixels = noise(sizes);
+  const std::vector<ImageTransform> transforms = transforms_for(size, sizes.size());
   for (const TestedBackend& tested : all_tested_backends()) {
     for (int threads : {1, 3}) {
       if (threads > 1 && !tested.thorough) continue;
       const auto backend = tested.make(threads);
-      const auto got = prepare(*backend, tested.precision, pictures, size, pixels, transforms);
+      const auto got = prepare(*backend, tested.precision, sizes, size, pixels, transforms);
       const auto expected =
-          resize_and_prepare(*backend, tested.precision, pictures, size, pixels, transforms);
-      for (size_t i = 0; i < pictures.size(); ++i) {
+          resize_and_prepare(*backend, tested.precision, sizes, size, pixels, transforms);
+      for (size_t i = 0; i < sizes.size(); ++i) {
         const auto floats = static_cast<size_t>(size * size * kChannels);
         CHECK(std::memcmp(&got[i * floats], &expected[i * floats], floats * sizeof(float)) == 0,
-              tested.name, ", ", threads, " threads, picture ", i, " of ", pictures[i].width, " x ",
-              pictures[i].height, " to ", size);
+              tested.name, ", ", threads, " threads, image ", i, " of ", sizes[i].width, " x ",
+              sizes[i].height, " to ", size);
       }
     }
   }
 }
 
-COVERS(prepare_pictures, "prepare_pictures");
+COVERS(resize_and_prepare_images, "resize_and_prepare_images");
 
 }  // namespace
 
-TEST(prepare_pictures_equals_resize_and_prepare_images) {
+TEST(resize_and_prepare_images_has_the_bits_of_resize_then_prepare) {
   for (int64_t size : {1, 7, 16, 33}) {
     // Larger and smaller, the same size in one axis and in both, a pixel, lines; then the same
     // sizes again, which meet other transforms.
-    std::vector<Picture> pictures = {
+    std::vector<ImageSize> sizes = {
         {1, 1},   {size, size},         {size, 5},     {3, size}, {50, 40}, {2, 90}, {301, 1},
         {1, 203}, {size + 1, 2 * size}, {size * 4, 13}};
-    const std::vector<Picture> again(pictures.begin(), pictures.begin() + 5);
-    pictures.insert(pictures.end(), again.begin(), again.end());
-    check_same_bits(pictures, size);
+    const std::vector<ImageSize> again(sizes.begin(), sizes.begin() + 5);
+    sizes.insert(sizes.end(), again.begin(), again.end());
+    check_same_bits(sizes, size);
   }
 }
 
-// More than a launch takes, by number and by bytes: one picture alone fills the device's buffer.
-TEST(prepare_pictures_takes_any_number_of_any_size) {
-  std::vector<Picture> many;
+// More than a launch takes, by number and by bytes: one image alone fills the device's buffer.
+TEST(resize_and_prepare_images_takes_any_number_of_any_size) {
+  std::vector<ImageSize> many;
   for (int64_t i = 0; i < 131; ++i) many.push_back({1 + i % 9, 1 + i % 7});
   check_same_bits(many, 3);
   check_same_bits({{3, 2}, {kMaxImageSide, 700}, {2, 3}}, 1);
   check_same_bits({{2, kMaxImageSide}}, 2);
 }
 
-TEST(prepare_pictures_refuses_bad_sizes) {
+TEST(resize_and_prepare_images_refuses_bad_sizes) {
   const std::vector<uint8_t> pixels(12);
   const ImageTransform outside{.erase_top = 1, .erase_height = 2, .erase_width = 1};
   for (const TestedBackend& tested : all_tested_backends()) {
     const auto backend = tested.make(1);
-    const auto code_of = [&](const std::vector<Picture>& pictures,
+    const auto code_of = [&](const std::vector<ImageSize>& sizes,
                              const std::vector<ImageTransform>& transforms) {
-      return error_code(
-          [&] { prepare(*backend, tested.precision, pictures, 2, pixels, transforms); });
+      return error_code([&] { prepare(*backend, tested.precision, sizes, 2, pixels, transforms); });
     };
     for (int64_t side :
          {int64_t{0}, int64_t{-1}, kMaxImageSide + 1, std::numeric_limits<int64_t>::max()}) {

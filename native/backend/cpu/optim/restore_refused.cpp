@@ -1,9 +1,0 @@
-#include "backend/cpu/backend_class.h"
-
-namespace countenance::COUNTENANCE_CPU {
-
-void CpuBackend::restore_refused(Tensor x, Tensor saved, Tensor gradient_scale) {
-  if (refused(gradient_scale)) copy(x, saved);
-}
-
-}  // namespace countenance::COUNTENANCE_CPU
