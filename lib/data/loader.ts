@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
-import { checkInteger, throwIfAborted, toCountenanceError } from '../errors.js';
+import { checkInteger } from '../check.js';
+import { throwIfAborted, toCountenanceError } from '../errors.js';
 import { ImageCache } from '../images/cache.js';
 import type { ResizeImage } from '../types.js';
 import type { Dataset } from './dataset.js';

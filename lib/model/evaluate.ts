@@ -1,11 +1,11 @@
-import { checkInteger, invalidArgument, throwIfAborted } from '../errors.js';
+import { checkBoolean, checkChoice, checkInteger } from '../check.js';
+import { throwIfAborted } from '../errors.js';
 import { checkDataset, type Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
 import { shareClasses, type ClassMapping } from '../data/shared-classes.js';
 import { ConfusionMatrix, type Metrics } from '../metrics.js';
 import type { Model } from './model.js';
-import { checkChoice } from './config.js';
 import { forwardImages } from './mirror.js';
 import { resizeImage } from './resize.js';
 
@@ -58,8 +58,8 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const { signal, flip = false } = options;
   throwIfAborted(signal, 'The evaluation');
-  if (typeof flip !== 'boolean') throw invalidArgument('true or false', 'flip', flip);
-  const among = checkChoice(options.among ?? 'shared', evaluatedClasses, 'among');
+  checkBoolean(flip, 'flip');
+  const among = checkChoice(options.among ?? 'shared', 'among', evaluatedClasses);
   const opened = typeof dataset === 'string' ? await openDataset(dataset, { signal }) : dataset;
   const { classes, inputSize } = model.config;
   const { dataset: matched, mapping } = shareClasses(opened, classes);

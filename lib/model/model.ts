@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { CountenanceError, checkInteger, throwIfAborted } from '../errors.js';
+import { checkInteger } from '../check.js';
+import { CountenanceError, throwIfAborted } from '../errors.js';
 import type { TensorLike } from '../images/input.js';
 import { awaitNative, callNative, nativeAddon } from '../load-native.js';
 import type { NativeModel, NativeOutputs } from '../native.js';

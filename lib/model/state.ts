@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { CountenanceError, describeValue, invalidArgument } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { callNative } from '../load-native.js';
 import type { NativeModel, NativeTensorInfo } from '../native.js';
 import { elementCount, type StateDict, type TensorData } from '../types.js';
@@ -78,11 +79,7 @@ export function checkTensors(
   for (const [name, tensor] of state as Map<string, Partial<TensorData> | null>) {
     const { shape, data } = tensor ?? {};
     if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
-      throw new CountenanceError(
-        'ERR_INVALID_ARGUMENT',
-        `Expected { shape, data: Float32Array } for '${name}' of ${what} ` +
-          `but received ${describeValue(tensor)}`,
-      );
+      throw invalidArgument('{ shape, data: Float32Array }', `'${name}' of ${what}`, tensor);
     }
     if (elementCount(shape as number[]) !== data.length) {
       throw new CountenanceError(

@@ -1,4 +1,4 @@
-import { checkInteger, invalidArgument } from '../errors.js';
+import { checkInteger } from '../check.js';
 
 /** How the learning rate changes during training. */
 export const schedules = ['cosine', 'constant', 'paper-code'] as const;
@@ -42,14 +42,6 @@ export function learningRateAt(schedule: Schedule, step: number): number {
   if (name === 'constant') return learningRate;
   const rest = epochs * stepsPerEpoch - warmupSteps;
   return (learningRate / 2) * (1 + Math.cos((Math.PI * (step - warmupSteps)) / rest));
-}
-
-/** Checks the name of a schedule, and returns it. */
-export function checkSchedule(value: unknown): ScheduleName {
-  const found = schedules.find((name) => name === value);
-  if (found === undefined)
-    throw invalidArgument(`one of ${schedules.join(', ')}`, 'schedule', value);
-  return found;
 }
 
 /** Checks a number of warm-up steps against the run, and returns it. */

@@ -21,7 +21,7 @@ const nativeLayers = [
  */
 const libLayers = [
   ['errors', 'version'],
-  ['types', 'philox', 'description'],
+  ['types', 'check', 'philox', 'description'],
   ['files', 'slices', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],
