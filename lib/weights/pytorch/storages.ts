@@ -2,10 +2,10 @@ import { isStoredType, storedBytes, toFloat32 } from '../dtype.js';
 import type { Fail, WeightTensor } from '../weights-file.js';
 import { toRowMajor } from '../strided.js';
 import { findGlobal, markedType } from './globals.js';
+import type { PickleHost } from './machine.js';
 import { NumpyArray } from './numpy.js';
 import type { Storage, StoredView } from './tensors.js';
 import { PickleProblem, quote, toCount, Tuple } from './values.js';
-import type { PickleHost } from './unpickler.js';
 
 /** Reads bytes [begin, end) of a storage into memory of their own. */
 export type ReadStorage = (
@@ -14,6 +14,12 @@ export type ReadStorage = (
   end: number,
   signal: AbortSignal | undefined,
 ) => Promise<Uint8Array>;
+
+/** What a form of PyTorch file holds: the pickled object, and where its storages are. */
+export interface PyTorchContent {
+  readonly root: unknown;
+  readonly readStorage: ReadStorage;
+}
 
 /** The storages that a pickle names. */
 export class StorageTable implements PickleHost {
