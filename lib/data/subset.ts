@@ -1,10 +1,10 @@
-import { setImmediate } from 'node:timers/promises';
 import { checkInteger, invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { matchClasses } from './classes.js';
 import { checkDataset, findNeutral, type Dataset } from './dataset.js';
 import { permutation } from './permutation.js';
 import { randomDomain } from '../philox.js';
+import { nextTurn } from '../turns.js';
 
 /** The images `indices` of a data set, in that order, with the same classes. */
 export function subset(dataset: Dataset, indices: ArrayLike<number>, name = dataset.name): Dataset {
@@ -175,7 +175,7 @@ export async function withoutBrokenImages(
         if (!broken) throw error;
         failures.set(index, error);
       }
-      if (index % 256 === 0) await setImmediate();
+      if (index % 256 === 0) await nextTurn();
     }
   };
   await Promise.all(Array.from({ length: options.concurrency ?? 8 }, work));

@@ -1,6 +1,6 @@
 import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
-import { inSlices } from '../slices.js';
+import { inSlices } from '../turns.js';
 import type { RawImage } from '../types.js';
 import type { PixelData, TensorLike } from './input.js';
 

@@ -1,4 +1,4 @@
-import { inSlices } from '../slices.js';
+import { inSlices } from '../turns.js';
 import { internalsOf, type Model, type ModelOutputs } from './model.js';
 import type { RawImage, TensorData } from '../types.js';
 

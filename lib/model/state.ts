@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { callNative } from '../load-native.js';
@@ -14,9 +13,6 @@ export interface StateDifference {
   readonly unexpected: readonly string[];
   readonly mismatched: readonly ShapeMismatch[];
 }
-
-/** Elements copied between two turns of the event loop: about 1 ms of work. */
-const elementsPerTurn = 1 << 20;
 
 /** PyTorch's count of batches seen by a batch norm: of no use here, passed over in every state dict. */
 export function isIgnored(name: string): boolean {
@@ -131,21 +127,5 @@ export function* readState(native: NativeModel, state: StateDict): Generator<num
     const data = callNative(() => native.readTensor(name));
     state.set(name, { shape, data });
     yield data.length;
-  }
-}
-
-/** Runs work that yields how much it did, all at once. */
-export function atOnce(work: Iterator<number>): void {
-  while (!work.next().done);
-}
-
-/** Runs work that yields how much it did, letting the event loop run in between. */
-export async function inTurns(work: Iterable<number>): Promise<void> {
-  let sinceTurn = 0;
-  for (const done of work) {
-    sinceTurn += done;
-    if (sinceTurn < elementsPerTurn) continue;
-    sinceTurn = 0;
-    await setImmediate();
   }
 }

@@ -1,5 +1,5 @@
 import { endianness } from 'node:os';
-import { inSlices } from '../slices.js';
+import { inSlices } from '../turns.js';
 import { smallFloatValues } from './small-floats.js';
 
 /** Bytes of one element of each type this project reads; everything becomes float32. */

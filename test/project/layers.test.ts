@@ -21,8 +21,8 @@ const nativeLayers = [
  */
 const libLayers = [
   ['errors', 'version'],
-  ['types', 'check', 'philox', 'description'],
-  ['files', 'slices', 'binding'],
+  ['types', 'check', 'philox', 'protobuf', 'turns', 'description'],
+  ['files', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],
   ['weights', 'metrics'],

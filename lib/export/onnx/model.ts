@@ -1,5 +1,5 @@
+import { Message } from '../../protobuf.js';
 import type { OnnxGraph } from './graph.js';
-import { Message } from './protobuf.js';
 
 /** The operator set the graphs are written for: the first with LayerNormalization. */
 export const operatorSet = 17;

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { nextTurn } from '../../turns.js';
 import { ByteCursor } from './byte-cursor.js';
 import { instructions } from './instructions.js';
 import { exceeded, PickleMachine, type PickleHost } from './machine.js';
@@ -34,7 +34,7 @@ export async function unpickle(
     const instruction = instructions.get(code) ?? unknown(code, cursor.position - 1);
     instruction(machine, cursor);
     if (steps > stepLimit) exceeded('steps', stepLimit);
-    if (steps % stepsPerTurn === 0) await setImmediate();
+    if (steps % stepsPerTurn === 0) await nextTurn();
   }
 }
 
