@@ -139,6 +139,12 @@ export function toCountenanceError(
   return new CountenanceError(isErrorCode(code) ? code : fallback, message, { cause: error });
 }
 
+/** The same error with `prefix` before its message. */
+export function withPrefix(error: unknown, prefix: string): CountenanceError {
+  const { code, message } = toCountenanceError(error);
+  return new CountenanceError(code, prefix + message, { cause: error });
+}
+
 const readReasons: Readonly<Record<string, [ErrorCode, string]>> = {
   ENOENT: ['ERR_FILE_NOT_FOUND', 'does not exist'],
   ENOTDIR: ['ERR_FILE_NOT_FOUND', 'does not exist (a part of its path is not a directory)'],

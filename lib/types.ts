@@ -14,13 +14,6 @@ export interface RawImage {
   readonly height: number;
 }
 
-/**
- * Resizes a decoded image to `size` x `size` with Pillow's antialiased bilinear filter and returns
- * RGB of `size * size * 3` bytes. The native image pipeline provides it; it is injected so that the
- * data layer does not need the addon.
- */
-export type ResizeImage = (image: RawImage, size: number) => Promise<Uint8Array>;
-
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);

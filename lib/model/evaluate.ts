@@ -7,7 +7,6 @@ import { shareClasses, type ClassMapping } from '../data/shared-classes.js';
 import { ConfusionMatrix, type Metrics } from '../metrics.js';
 import type { Model } from './model.js';
 import { forwardImages } from './mirror.js';
-import { resizeImage } from './resize.js';
 
 /** Classes that an evaluation chooses among. */
 export const evaluatedClasses = ['shared', 'all'] as const;
@@ -66,7 +65,6 @@ export async function evaluate(
   const loader = new DataLoader(matched, {
     batchSize: checkInteger(options.batchSize ?? 64, 'batchSize', 1, 4096),
     inputSize,
-    resize: resizeImage,
     cacheBytes: options.cacheBytes ?? 0,
   });
   const left = among === 'shared' ? (mapping?.onlyInModel ?? []) : [];

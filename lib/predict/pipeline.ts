@@ -1,11 +1,16 @@
-import { CountenanceError, throwIfAborted, toCountenanceError } from '../errors.js';
+import {
+  throwIfAborted,
+  toCountenanceError,
+  withPrefix,
+  type CountenanceError,
+} from '../errors.js';
 import { Limiter } from '../data/limiter.js';
 import { decodeImage } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
+import { checkResizable, resizeImage } from '../images/resize.js';
 import type { Model } from '../model/model.js';
 import { embeddingWidth } from '../model/config.js';
 import { forwardPictures } from '../model/mirror.js';
-import { checkResizable, resizeImage } from '../model/resize.js';
 import type { RawImage, TensorData } from '../types.js';
 import type { Embedding } from './prediction.js';
 
@@ -198,9 +203,7 @@ class Pipeline {
         try {
           return await this.resize(decoded);
         } catch (error) {
-          const { code, message } = toCountenanceError(error);
-          const called = typeof image === 'string' ? image : name;
-          throw new CountenanceError(code, `Image '${called}': ${message}`, { cause: error });
+          throw withPrefix(error, `Image '${typeof image === 'string' ? image : name}': `);
         }
       });
     } catch (error) {

@@ -4,7 +4,7 @@ import { describeMapping, shareClasses } from '../../lib/data/shared-classes.js'
 import type { Model } from '../../lib/index.js';
 import { evaluate, Predictor, subset, type Dataset } from '../../lib/index.js';
 import { mirrorImages } from '../../lib/model/mirror.js';
-import { resizeImage } from '../../lib/model/resize.js';
+import { resizeImage } from '../../lib/images/resize.js';
 import { faces, makeModel, noise, side } from '../api-support.js';
 import { command, jsonLines } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
