@@ -10,7 +10,7 @@ import type { ImageInput } from '../images/input.js';
 import { checkResizable, resizeImage } from '../images/resize.js';
 import type { Model } from '../model/model.js';
 import { embeddingWidth } from '../model/config.js';
-import { forwardPictures } from '../model/mirror.js';
+import { forwardPictures } from '../model/forward.js';
 import type { RawImage, TensorData } from '../types.js';
 import type { Embedding } from './prediction.js';
 
