@@ -191,6 +191,12 @@ export function writeError(path: string, error: unknown): CountenanceError {
   });
 }
 
+/** True where work ended with `error` because `signal` is aborted. */
+export function isAbortOf(signal: AbortSignal | undefined, error: unknown): boolean {
+  const isAbort = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
+  return isAbort && signal?.aborted === true;
+}
+
 /** Throws ERR_ABORTED where `signal` is aborted; its reason becomes the cause. */
 export function throwIfAborted(signal: AbortSignal | undefined, what = 'The work'): void {
   if (signal?.aborted) {

@@ -1,3 +1,5 @@
+import { CountenanceError } from './errors.js';
+
 /** A dense tensor in row-major order: `data.length` is the product of `shape`. */
 export interface TensorData {
   readonly shape: readonly number[];
@@ -17,4 +19,18 @@ export interface RawImage {
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);
+}
+
+/**
+ * Refuses a tensor with more or fewer values than its shape says.
+ *
+ * @param called how the message calls it
+ * @throws CountenanceError ERR_SHAPE_MISMATCH
+ */
+export function checkElements({ shape, data }: TensorData, called: string): void {
+  if (elementCount(shape) === data.length) return;
+  throw new CountenanceError(
+    'ERR_SHAPE_MISMATCH',
+    `Tensor ${called} has shape [${shape.join(', ')}] but ${data.length} values`,
+  );
 }

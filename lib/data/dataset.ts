@@ -113,7 +113,7 @@ export function fileDataset(fields: FileDatasetFields): Dataset {
 /**
  * @throws CountenanceError ERR_LABEL_RANGE naming the image, where `label` is no index into `classes`
  */
-export function checkLabel(label: number, classes: readonly string[], image: string): void {
+function checkLabel(label: number, classes: readonly string[], image: string): void {
   if (!isIndex(label, classes.length)) {
     throw new CountenanceError(
       'ERR_LABEL_RANGE',

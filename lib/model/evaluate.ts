@@ -110,7 +110,7 @@ export async function evaluateLoader(
 }
 
 /** Which of the columns holds the largest value; the first of equals. */
-export function indexOfLargest(values: Float32Array, columns: readonly number[]): number {
+function indexOfLargest(values: Float32Array, columns: readonly number[]): number {
   let best = 0;
   for (let i = 1; i < columns.length; i++) {
     if (values[columns[i]!]! > values[columns[best]!]!) best = i;

@@ -2,7 +2,7 @@ import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { callNative } from '../load-native.js';
 import type { NativeModel, NativeTensorInfo } from '../native.js';
-import { elementCount, type StateDict, type TensorData } from '../types.js';
+import { checkElements, type StateDict, type TensorData } from '../types.js';
 import type { ShapeMismatch } from '../weights/names/match.js';
 
 /** How the names and shapes of a state dict differ from a model's. */
@@ -15,7 +15,7 @@ export interface StateDifference {
 }
 
 /** PyTorch's count of batches seen by a batch norm: of no use here, passed over in every state dict. */
-export function isIgnored(name: string): boolean {
+function isIgnored(name: string): boolean {
   return name === 'num_batches_tracked' || name.endsWith('.num_batches_tracked');
 }
 
@@ -77,12 +77,7 @@ export function checkTensors(
     if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
       throw invalidArgument('{ shape, data: Float32Array }', `'${name}' of ${what}`, tensor);
     }
-    if (elementCount(shape as number[]) !== data.length) {
-      throw new CountenanceError(
-        'ERR_SHAPE_MISMATCH',
-        `Tensor '${name}' of ${what} has shape [${shape.join(', ')}] but ${data.length} values`,
-      );
-    }
+    checkElements({ shape: shape as number[], data }, `'${name}' of ${what}`);
   }
 }
 

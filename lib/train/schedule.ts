@@ -22,7 +22,7 @@ export interface Schedule {
 }
 
 /** Steps of a warm-up where nothing else is said: 200, but at most a fifth of a short run. */
-export function defaultWarmupSteps(totalSteps: number): number {
+function defaultWarmupSteps(totalSteps: number): number {
   return Math.min(200, Math.floor(totalSteps / 5));
 }
 

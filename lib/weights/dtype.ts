@@ -26,6 +26,21 @@ export function isStoredType(dtype: string): dtype is StoredType {
   return Object.hasOwn(storedBytes, dtype);
 }
 
+/**
+ * The element type of a tensor, which must be one that this project reads.
+ *
+ * @param fail makes the error of the file from a reason
+ */
+export function storedType(
+  dtype: string,
+  name: string,
+  fail: (reason: string) => Error,
+): StoredType {
+  if (isStoredType(dtype)) return dtype;
+  const known = Object.keys(storedBytes).join(', ');
+  throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
+}
+
 /** Weight files are little-endian and so is every machine Node runs on but s390x. */
 export const machineIsLittleEndian = endianness() === 'LE';
 

@@ -2,7 +2,7 @@ import { Message } from '../../protobuf.js';
 import type { OnnxGraph } from './graph.js';
 
 /** The operator set the graphs are written for: the first with LayerNormalization. */
-export const operatorSet = 17;
+const operatorSet = 17;
 
 /** Version of the file format that belongs to {@link operatorSet}. */
 const irVersion = 8;

@@ -91,7 +91,7 @@ function eventAt(step: number): Message {
 }
 
 /** A TFRecord: length (uint64), CRC of the length, data, CRC of the data; little-endian. */
-export function encodeRecord(data: Uint8Array): Uint8Array {
+function encodeRecord(data: Uint8Array): Uint8Array {
   const record = Buffer.alloc(data.length + 16);
   record.writeBigUInt64LE(BigInt(data.length));
   record.writeUInt32LE(maskedCrc32c(record.subarray(0, 8)), 8);

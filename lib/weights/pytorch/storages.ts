@@ -1,4 +1,4 @@
-import { isStoredType, storedBytes, toFloat32 } from '../dtype.js';
+import { storedType, toFloat32 } from '../dtype.js';
 import type { Fail, WeightTensor } from '../weights-file.js';
 import { toRowMajor } from '../strided.js';
 import { findGlobal, markedType } from './globals.js';
@@ -84,11 +84,8 @@ export function lazyTensor(
     shape,
     dtype,
     read: async (signal) => {
-      if (!isStoredType(dtype)) {
-        const known = Object.keys(storedBytes).join(', ');
-        throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
-      }
-      const values = await toFloat32(await readSpan(signal), dtype);
+      const type = storedType(dtype, name, fail);
+      const values = await toFloat32(await readSpan(signal), type);
       return toRowMajor(values, shape, strides);
     },
   };
