@@ -1,5 +1,5 @@
+import { checkBoolean, checkChoice, checkNumber, checkNumbers } from './check.js';
 import { description, type Backbone, type LossTerms, type OptimizerName } from './description.js';
-import { invalidArgument } from './errors.js';
 import type { NativeEncoder, NativeOption, NativeOptimizer, NativeOptionValue } from './native.js';
 
 export type { Backbone, OptimizerName } from './description.js';
@@ -37,32 +37,8 @@ export function checkOption(
   value: unknown,
   name: string = option.name,
 ): NativeOptionValue {
-  const { kind, range, choices = [] } = option;
-  if (kind === 'switch') {
-    if (typeof value === 'boolean') return value;
-    throw invalidArgument('true or false', name, value);
-  }
-  if (kind === 'choice') {
-    const found = choices.find((choice) => choice === value);
-    if (found === undefined) throw invalidArgument(`one of ${choices.join(', ')}`, name, value);
-    return found;
-  }
-  const isRight = (number: unknown): boolean =>
-    typeof number === 'number' && inRange(number, range);
-  if (kind === 'number' && isRight(value)) return value as number;
-  const isPair = Array.isArray(value) && value.length === 2 && value.every(isRight);
-  if (kind === 'pair' && isPair) return [...(value as [number, number])];
-  const expected = kind === 'pair' ? 'two numbers, each' : 'a finite number';
-  throw invalidArgument(`${expected} ${rangeWords[range ?? 'at least 0']}`, name, value);
-}
-
-const rangeWords = {
-  'at least 0': 'of at least 0',
-  'above 0': 'above 0',
-  'at least 0 and below 1': 'of at least 0 and below 1',
-} as const;
-
-function inRange(value: number, range: NativeOption['range']): boolean {
-  if (!Number.isFinite(value) || value < 0) return false;
-  return range === 'above 0' ? value > 0 : range !== 'at least 0 and below 1' || value < 1;
+  const { kind, range = 'at least 0', choices = [] } = option;
+  if (kind === 'switch') return checkBoolean(value, name);
+  if (kind === 'choice') return checkChoice(value, name, choices);
+  return kind === 'pair' ? checkNumbers(value, name, 2, range) : checkNumber(value, name, range);
 }

@@ -139,6 +139,12 @@ export function toCountenanceError(
   return new CountenanceError(isErrorCode(code) ? code : fallback, message, { cause: error });
 }
 
+/** The same error with `prefix` before its message. */
+export function withPrefix(error: unknown, prefix: string): CountenanceError {
+  const { code, message } = toCountenanceError(error);
+  return new CountenanceError(code, prefix + message, { cause: error });
+}
+
 const readReasons: Readonly<Record<string, [ErrorCode, string]>> = {
   ENOENT: ['ERR_FILE_NOT_FOUND', 'does not exist'],
   ENOTDIR: ['ERR_FILE_NOT_FOUND', 'does not exist (a part of its path is not a directory)'],
@@ -185,52 +191,15 @@ export function writeError(path: string, error: unknown): CountenanceError {
   });
 }
 
+/** True where work ended with `error` because `signal` is aborted. */
+export function isAbortOf(signal: AbortSignal | undefined, error: unknown): boolean {
+  const isAbort = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
+  return isAbort && signal?.aborted === true;
+}
+
 /** Throws ERR_ABORTED where `signal` is aborted; its reason becomes the cause. */
 export function throwIfAborted(signal: AbortSignal | undefined, what = 'The work'): void {
   if (signal?.aborted) {
     throw new CountenanceError('ERR_ABORTED', `${what} was aborted`, { cause: signal.reason });
   }
-}
-
-/** A short description of a wrong value for "Expected ... but received ..." messages. */
-export function describeValue(value: unknown): string {
-  if (value === null) return 'null';
-  if (typeof value === 'string')
-    return `'${value.length > 60 ? `${value.slice(0, 57)}...` : value}'`;
-  if (typeof value === 'object') return `an object of type ${value.constructor?.name ?? 'Object'}`;
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') {
-    return `${value.toString()} (${typeof value})`;
-  }
-  return typeof value;
-}
-
-/**
- * ERR_INVALID_ARGUMENT in the house form.
- *
- * @example invalidArgument('a positive integer', 'epochs', -1)
- * // Expected a positive integer for epochs but received -1 (number)
- */
-export function invalidArgument(expected: string, name: string, value: unknown): CountenanceError {
-  return new CountenanceError(
-    'ERR_INVALID_ARGUMENT',
-    `Expected ${expected} for ${name} but received ${describeValue(value)}`,
-  );
-}
-
-/** Checks an integer argument in [minimum, maximum] and returns it. */
-export function checkInteger(
-  value: number,
-  name: string,
-  minimum: number,
-  maximum: number = Number.MAX_SAFE_INTEGER,
-): number {
-  if (!Number.isSafeInteger(value) || value < minimum || value > maximum) {
-    const range =
-      maximum === Number.MAX_SAFE_INTEGER
-        ? `an integer of at least ${minimum}`
-        : `an integer from ${minimum} to ${maximum}`;
-    throw invalidArgument(range, name, value);
-  }
-  return value;
 }

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { CountenanceError, readError } from './errors.js';
 
@@ -19,28 +19,47 @@ export async function readRegularFile(
   what: string,
   limit = readLimit,
 ): Promise<Buffer> {
-  let handle: FileHandle | undefined;
+  const { handle, size } = await openRegularFile(path, what);
   try {
-    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    const status = await handle.stat();
-    if (status.isDirectory()) {
-      throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is a directory, not a file`);
-    }
-    if (!status.isFile()) {
-      throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is not a regular file`);
-    }
-    if (status.size > limit) {
+    if (size > limit) {
       throw new CountenanceError(
         'ERR_READ',
-        `${what} '${path}' has ${status.size} bytes, more than the limit of ${limit}`,
+        `${what} '${path}' has ${size} bytes, more than the limit of ${limit}`,
       );
     }
     return await handle.readFile();
   } catch (error) {
     throw readError(what, path, error);
   } finally {
-    await handle?.close();
+    await handle.close();
   }
+}
+
+/**
+ * Opens a regular file and tells its bytes; without blocking, so that a named pipe cannot hang the
+ * caller.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
+ */
+export async function openRegularFile(
+  path: string,
+  what: string,
+): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const status = await handle.stat();
+    if (!status.isFile()) throw notRegular(path, what, status);
+    return { handle, size: status.size };
+  } catch (error) {
+    await handle?.close();
+    throw readError(what, path, error);
+  }
+}
+
+function notRegular(path: string, what: string, status: Stats): CountenanceError {
+  const kind = status.isDirectory() ? 'a directory, not a file' : 'not a regular file';
+  return new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is ${kind}`);
 }
 
 /** Reads a regular file of text whole; throws as {@link readRegularFile}. */
@@ -76,9 +95,7 @@ export async function checkDirectory(path: string, what: string): Promise<void> 
 export async function checkIsFile(path: string, what: string): Promise<void> {
   try {
     const status = await stat(path);
-    if (status.isFile()) return;
-    const kind = status.isDirectory() ? 'a directory, not a file' : 'not a regular file';
-    throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is ${kind}`);
+    if (!status.isFile()) throw notRegular(path, what, status);
   } catch (error) {
     throw readError(what, path, error);
   }

@@ -144,8 +144,8 @@ export {
   type BrokenImage,
 } from './data/subset.js';
 export { ConfusionMatrix, type ClassMetrics, type Metrics } from './metrics.js';
-export type { RawImage, ResizeImage, StateDict, TensorData } from './types.js';
-export { resizeImage } from './model/resize.js';
+export type { RawImage, StateDict, TensorData } from './types.js';
+export { resizeImage } from './images/resize.js';
 export { openWeights } from './weights/open.js';
 export { writeWeights, weightFormats, type WeightFileFormat } from './weights/write.js';
 export type { ShapeMismatch } from './weights/names/match.js';

@@ -1,4 +1,5 @@
-import { CountenanceError, checkInteger } from './errors.js';
+import { checkInteger, isIndex } from './check.js';
+import { CountenanceError } from './errors.js';
 
 /** The figures of one class. */
 export interface ClassMetrics {
@@ -64,7 +65,7 @@ export class ConfusionMatrix {
   add(label: number, prediction: number): void {
     const size = this.classes.length;
     for (const [what, value] of [['Label', label] as const, ['Prediction', prediction] as const]) {
-      if (!Number.isInteger(value) || value < 0 || value >= size) {
+      if (!isIndex(value, size)) {
         throw new CountenanceError('ERR_LABEL_RANGE', `${what} ${value} is not in 0..${size - 1}`);
       }
     }

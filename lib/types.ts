@@ -1,3 +1,5 @@
+import { CountenanceError } from './errors.js';
+
 /** A dense tensor in row-major order: `data.length` is the product of `shape`. */
 export interface TensorData {
   readonly shape: readonly number[];
@@ -14,14 +16,21 @@ export interface RawImage {
   readonly height: number;
 }
 
-/**
- * Resizes a decoded image to `size` x `size` with Pillow's antialiased bilinear filter and returns
- * RGB of `size * size * 3` bytes. The native image pipeline provides it; it is injected so that the
- * data layer does not need the addon.
- */
-export type ResizeImage = (image: RawImage, size: number) => Promise<Uint8Array>;
-
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);
+}
+
+/**
+ * Refuses a tensor with more or fewer values than its shape says.
+ *
+ * @param called how the message calls it
+ * @throws CountenanceError ERR_SHAPE_MISMATCH
+ */
+export function checkElements({ shape, data }: TensorData, called: string): void {
+  if (elementCount(shape) === data.length) return;
+  throw new CountenanceError(
+    'ERR_SHAPE_MISMATCH',
+    `Tensor ${called} has shape [${shape.join(', ')}] but ${data.length} values`,
+  );
 }

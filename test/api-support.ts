@@ -39,6 +39,14 @@ export function noise(count: number, seed = 1): Uint8Array {
   return Uint8Array.from({ length: count * side * side * 3 }, () => random.below(256));
 }
 
+/** Images (B, side, side, 3), flipped from left to right pixel by pixel. */
+export function mirror(images: Uint8Array): Uint8Array {
+  return images.map((_, at) => {
+    const [row, x, channel] = [Math.floor(at / (side * 3)), Math.floor(at / 3) % side, at % 3];
+    return images[(row * side + side - 1 - x) * 3 + channel]!;
+  });
+}
+
 /** Records the widths of the pictures that a model is handed for its forward passes, until `stop`. */
 export function watchPictures(model: Model): {
   readonly widths: number[];

@@ -4,7 +4,6 @@ import {
   Model,
   Trainer,
   openDataset,
-  resizeImage,
   syntheticTextEmbeddings,
   type Batch,
 } from '../../lib/index.js';
@@ -69,7 +68,6 @@ async function main(): Promise<void> {
       {
         batchSize,
         inputSize,
-        resize: resizeImage,
         shuffle: true,
         seed: settings.seed,
         dropLast: true,

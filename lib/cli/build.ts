@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { builtPluginFolder } from '../cuda-plugin.js';
-import { CountenanceError, messageOf } from '../errors.js';
+import { CountenanceError, isAbortOf, messageOf } from '../errors.js';
 import { BuildFailure, buildCudaPlugin, defaultJobs } from './cuda-build.js';
 import { checkTools, presentArchitectures } from './cuda-tools.js';
 import { Interrupt } from './interrupt.js';
@@ -92,8 +92,7 @@ async function build(options: BuildArguments, output: Output): Promise<number> {
     return exitStatus.done;
   } catch (error) {
     if (error instanceof BuildFailure) output.note(error.tail);
-    const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
-    if (!aborted || !signal.aborted) throw error;
+    if (!isAbortOf(signal, error)) throw error;
     output.note('stopped');
     return interrupt.status;
   }

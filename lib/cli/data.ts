@@ -6,7 +6,7 @@ import {
   type DuplicateImages,
 } from '../data/inspect.js';
 import type { ImageSize } from '../data/sizes.js';
-import { CountenanceError } from '../errors.js';
+import { isAbortOf } from '../errors.js';
 import { Interrupt } from './interrupt.js';
 import { addJsonOption, examples, exitStatus, specHelp, wholeNumber } from './options.js';
 import { Output, type Context } from './output.js';
@@ -68,8 +68,7 @@ async function inspect(
       output.text(`${i > 0 ? '\n' : ''}${describeInfo(info, list)}`);
     }
   } catch (error) {
-    const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
-    if (!aborted || !signal.aborted) throw error;
+    if (!isAbortOf(signal, error)) throw error;
     output.note('stopped');
     return interrupt.status;
   }
@@ -77,7 +76,7 @@ async function inspect(
 }
 
 /** The text for people; at most `limit` problems and as many duplicates are listed. */
-export function describeInfo(info: DatasetInfo, limit: number): string {
+function describeInfo(info: DatasetInfo, limit: number): string {
   const { spec, sizes, duplicates, problems } = info;
   const lines = [spec, '', countTable(info), ''];
   for (const { name, notes } of info.splits) {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Dataset } from '../data/dataset.js';
-import { CountenanceError } from '../errors.js';
+import { CountenanceError, isAbortOf } from '../errors.js';
 import { describeGroups } from '../train/groups.js';
 import { FileLog } from '../train/logs/file-log.js';
 import type { TrainingLog } from '../train/logs/log.js';
@@ -131,8 +131,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
     }
     return exitStatus.done;
   } catch (error) {
-    const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
-    if (!aborted || !signal.aborted) throw error;
+    if (!isAbortOf(signal, error)) throw error;
     reportInterrupt(log, given.resume, out, output);
     return interrupt.status;
   }

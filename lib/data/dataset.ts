@@ -1,3 +1,4 @@
+import { isIndex } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { decodeImage } from '../images/decode.js';
 import type { RawImage } from '../types.js';
@@ -112,8 +113,8 @@ export function fileDataset(fields: FileDatasetFields): Dataset {
 /**
  * @throws CountenanceError ERR_LABEL_RANGE naming the image, where `label` is no index into `classes`
  */
-export function checkLabel(label: number, classes: readonly string[], image: string): void {
-  if (!Number.isInteger(label) || label < 0 || label >= classes.length) {
+function checkLabel(label: number, classes: readonly string[], image: string): void {
+  if (!isIndex(label, classes.length)) {
     throw new CountenanceError(
       'ERR_LABEL_RANGE',
       `Label ${label} of '${image}' is not in 0..${classes.length - 1} (${classes.join(', ')})`,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CountenanceError } from '../errors.js';
-import { checkInteger, throwIfAborted, toCountenanceError, type ErrorCode } from '../errors.js';
+import { checkInteger } from '../check.js';
+import { throwIfAborted, toCountenanceError, type ErrorCode } from '../errors.js';
 import { countClasses, type Dataset } from './dataset.js';
 import { openDataset, splitsOf } from './registry.js';
 import { SizeCounter, type ImageSizes } from './sizes.js';

@@ -1,7 +1,8 @@
 import { totalmem } from 'node:os';
-import { checkInteger, throwIfAborted, toCountenanceError } from '../errors.js';
+import { checkInteger } from '../check.js';
+import { throwIfAborted, toCountenanceError, withPrefix } from '../errors.js';
 import { ImageCache } from '../images/cache.js';
-import type { ResizeImage } from '../types.js';
+import { resizeImage } from '../images/resize.js';
 import type { Dataset } from './dataset.js';
 import { Limiter } from './limiter.js';
 import { permutation } from './permutation.js';
@@ -33,7 +34,6 @@ export interface DataLoaderOptions {
   readonly batchSize: number;
   /** S, the side of the images in the batches. */
   readonly inputSize: number;
-  readonly resize: ResizeImage;
   /** A new order every epoch (training) or the data set's own (evaluation, the default). */
   readonly shuffle?: boolean;
   /**
@@ -66,14 +66,13 @@ export function defaultCacheBytes(): number {
  * batches of (seed, epoch, position) are always the same, whatever was read before.
  *
  * @example
- * const loader = new DataLoader(dataset, { batchSize: 64, inputSize: 112, resize, shuffle: true });
+ * const loader = new DataLoader(dataset, { batchSize: 64, inputSize: 112, shuffle: true });
  * for await (const batch of loader.epoch(0)) await trainer.step(batch);
  */
 export class DataLoader {
   readonly batchSize: number;
   readonly inputSize: number;
   readonly cache: ImageCache;
-  private readonly resize: ResizeImage;
   private readonly shuffle: boolean;
   private readonly shares: readonly number[] | undefined;
   private readonly seed: number;
@@ -90,7 +89,6 @@ export class DataLoader {
     this.seed = checkInteger(options.seed ?? 0, 'seed', 0);
     this.prefetch = checkInteger(options.prefetch ?? 3, 'prefetch', 1);
     this.limiter = new Limiter(checkInteger(options.concurrency ?? 8, 'concurrency', 1));
-    this.resize = options.resize;
     this.shuffle = options.shuffle ?? false;
     this.shares = options.shares;
     this.dropLast = options.dropLast ?? false;
@@ -199,17 +197,16 @@ export class DataLoader {
   ): Promise<void> {
     await this.limiter.run(async () => {
       throwIfAborted(signal, 'Reading the data set');
+      const prefix = `Image '${this.dataset.describe(index)}': `;
       try {
         const image = await this.dataset.load(index, signal);
-        const resized = await this.resize(image, this.inputSize);
-        if (resized.length !== this.cache.itemBytes) {
-          throw new RangeError(`resized to ${resized.length} bytes, not ${this.cache.itemBytes}`);
-        }
+        const resized = await resizeImage(image, this.inputSize).catch((error: unknown) => {
+          throw withPrefix(error, prefix);
+        });
         this.cache.put(index, resized);
         images.set(resized, offset);
       } catch (error) {
         throwIfAborted(signal, 'Reading the data set'); // whatever a data set throws then
-        const prefix = `Image '${this.dataset.describe(index)}': `;
         throw toCountenanceError(error, 'ERR_INTERNAL', prefix);
       }
     });

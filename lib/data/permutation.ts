@@ -1,4 +1,4 @@
-import { inSlices } from '../slices.js';
+import { inSlices } from '../turns.js';
 import { Random } from '../philox.js';
 
 /** Swaps between two turns of the event loop: about 1 ms of work. */

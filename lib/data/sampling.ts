@@ -1,4 +1,4 @@
-import { CountenanceError, invalidArgument } from '../errors.js';
+import { checkNumber, invalidArgument } from '../check.js';
 import { Random, randomDomain } from '../philox.js';
 import { matchClasses } from './classes.js';
 import { countClasses, type Dataset } from './dataset.js';
@@ -100,15 +100,10 @@ export function weightsOf(weights: ClassWeights, classes: readonly string[]): nu
   for (const [i, label] of matchClasses(names, classes).entries()) {
     const value = weights[names[i]!]!;
     if (label < 0) {
-      throw new CountenanceError(
-        'ERR_INVALID_ARGUMENT',
-        `Expected classes of the model (${classes.join(', ')}) in classWeights but received '${names[i]}'`,
-      );
+      const known = `classes of the model (${classes.join(', ')})`;
+      throw invalidArgument(known, 'classWeights', names[i]);
     }
-    if (!(Number.isFinite(value) && value > 0)) {
-      throw invalidArgument('a number above 0', `classWeights.${names[i]}`, value);
-    }
-    result[label] = value;
+    result[label] = checkNumber(value, `classWeights.${names[i]}`, 'above 0');
   }
   return result;
 }

@@ -1,9 +1,10 @@
-import { setImmediate } from 'node:timers/promises';
-import { CountenanceError, checkInteger, invalidArgument } from '../errors.js';
+import { checkInteger, invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { matchClasses } from './classes.js';
 import { checkDataset, findNeutral, type Dataset } from './dataset.js';
 import { permutation } from './permutation.js';
 import { randomDomain } from '../philox.js';
+import { nextTurn } from '../turns.js';
 
 /** The images `indices` of a data set, in that order, with the same classes. */
 export function subset(dataset: Dataset, indices: ArrayLike<number>, name = dataset.name): Dataset {
@@ -39,11 +40,8 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>, name = data
 export function selectClasses(dataset: Dataset, classes: readonly string[]): Dataset {
   const missing = classes.filter((name) => !dataset.classes.includes(name));
   if (missing.length > 0 || new Set(classes).size !== classes.length || classes.length === 0) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected distinct classes of '${dataset.name}' (${dataset.classes.join(', ')}) ` +
-        `but received ${classes.join(', ')}`,
-    );
+    const known = `distinct classes of '${dataset.name}' (${dataset.classes.join(', ')})`;
+    throw invalidArgument(known, 'classes', classes.join(', '));
   }
   return relabel(
     dataset,
@@ -177,7 +175,7 @@ export async function withoutBrokenImages(
         if (!broken) throw error;
         failures.set(index, error);
       }
-      if (index % 256 === 0) await setImmediate();
+      if (index % 256 === 0) await nextTurn();
     }
   };
   await Promise.all(Array.from({ length: options.concurrency ?? 8 }, work));

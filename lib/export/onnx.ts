@@ -1,9 +1,11 @@
-import { invalidArgument, throwIfAborted } from '../errors.js';
+import { checkChoice, invalidArgument } from '../check.js';
+import { throwIfAborted } from '../errors.js';
 import { internalsOf, Model } from '../model/model.js';
-import { checkChoice, type ModelConfig } from '../model/config.js';
+import type { ModelConfig } from '../model/config.js';
 import { preprocessorJson } from '../model/directory.js';
-import { inTurns, readState } from '../model/state.js';
+import { readState } from '../model/state.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
+import { inTurns } from '../turns.js';
 import type { StateDict } from '../types.js';
 import { version } from '../version.js';
 import { writeFileAtomic } from '../weights/atomic.js';
@@ -45,7 +47,7 @@ export async function exportOnnx(
   options: OnnxOptions = {},
 ): Promise<void> {
   if (!(model instanceof Model)) throw invalidArgument('a Model', 'model', model);
-  const input = checkChoice(options.input ?? 'pixel_values', onnxInputs, 'input');
+  const input = checkChoice(options.input ?? 'pixel_values', 'input', onnxInputs);
   throwIfAborted(options.signal, 'The export');
   const { gate, native } = internalsOf(model);
   const state: StateDict = new Map();

@@ -1,4 +1,5 @@
-import { CountenanceError, checkInteger } from '../errors.js';
+import { checkInteger, checkNumber } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { decodeImage } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
 import { awaitNative, nativeAddon } from '../load-native.js';
@@ -78,13 +79,7 @@ export async function cropFace(
   box: FaceBox,
   options: CropOptions = {},
 ): Promise<RawImage> {
-  const { margin = 0.1 } = options;
-  if (!(margin >= 0 && margin <= 4)) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected a number from 0 to 4 for margin but received ${margin}`,
-    );
-  }
+  const margin = checkNumber(options.margin ?? 0.1, 'margin', [0, 4]);
   const size = checkInteger(options.size ?? templateSize, 'size', 1, 4096);
   const { left, top, width, height } = checkBox(box);
   const side = Math.max(width, height) * (1 + 2 * margin);

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
-import { CountenanceError, checkInteger, messageOf } from '../errors.js';
+import { checkInteger, checkNumber } from '../check.js';
+import { CountenanceError, messageOf } from '../errors.js';
 import { findPeer, missingPeer, requireFile } from '../peers.js';
 import type { FaceDetector } from './detector.js';
 import { humanDetector, type HumanLike } from './human.js';
@@ -63,13 +64,7 @@ let instances = 0;
  */
 export async function openHumanDetector(options: HumanOptions = {}): Promise<FaceDetector> {
   const maxFaces = checkInteger(options.maxFaces ?? 100, 'maxFaces', 1, 1000);
-  const { minConfidence = 0.2 } = options;
-  if (!(minConfidence >= 0 && minConfidence <= 1)) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected a number from 0 to 1 for minConfidence but received ${minConfidence}`,
-    );
-  }
+  const minConfidence = checkNumber(options.minConfidence ?? 0.2, 'minConfidence', [0, 1]);
   const { folder, wasm } = findPackage();
   const file = join(folder, 'human.node-wasm.js');
   const { Human } = requireFile(file, name, purpose) as HumanModule;

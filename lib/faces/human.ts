@@ -1,4 +1,5 @@
-import { CountenanceError, invalidArgument } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import type { RawImage } from '../types.js';
 import type { DetectedFace, FaceDetector } from './detector.js';
 import type { FivePoints, Point } from './points.js';

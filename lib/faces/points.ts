@@ -1,4 +1,5 @@
-import { CountenanceError, invalidArgument } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 
 /** A place in an image: pixels from the left and upper edge; the first pixel's centre is at 0.5. */
 export interface Point {

@@ -1,12 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
-import {
-  CountenanceError,
-  describeValue,
-  invalidArgument,
-  messageOf,
-  throwIfAborted,
-} from '../errors.js';
+import { describeValue, invalidArgument } from '../check.js';
+import { CountenanceError, messageOf, throwIfAborted } from '../errors.js';
 import { readRegularFile } from '../files.js';
 import type { RawImage } from '../types.js';
 import { isBlob, isPixelData, isSharp, isStream, isTensorLike, type ImageInput } from './input.js';

@@ -1,5 +1,6 @@
+import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
-import { inSlices } from '../slices.js';
+import { inSlices } from '../turns.js';
 import type { RawImage } from '../types.js';
 import type { PixelData, TensorLike } from './input.js';
 
@@ -43,11 +44,8 @@ export async function fromPixels(pixels: PixelData, name: string): Promise<RawIm
   if (data instanceof Float32Array) {
     return toRgb(await quantise(data, name), width, height, channels);
   }
-  throw new CountenanceError(
-    'ERR_INVALID_ARGUMENT',
-    `Expected Uint8Array, Uint8ClampedArray or Float32Array for the data of ${name} ` +
-      `but received ${(data as object).constructor.name}`,
-  );
+  const arrays = 'Uint8Array, Uint8ClampedArray or Float32Array';
+  throw invalidArgument(arrays, `the data of ${name}`, data);
 }
 
 /** A TensorFlow.js tensor as 8-bit RGB. The tensor is not disposed. */
@@ -63,10 +61,7 @@ export async function fromTensor(tensor: TensorLike, name: string): Promise<RawI
     );
   }
   if (tensor.dtype !== 'int32' && tensor.dtype !== 'float32') {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected dtype int32 or float32 with values 0..255 for ${name} but received ${tensor.dtype}`,
-    );
+    throw invalidArgument('dtype int32 or float32 with values 0..255', name, tensor.dtype);
   }
   checkDimensions(width, height, name);
   checkChannels(channels, name);

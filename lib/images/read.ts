@@ -1,4 +1,5 @@
-import { CountenanceError, describeValue, messageOf, throwIfAborted } from '../errors.js';
+import { describeValue } from '../check.js';
+import { CountenanceError, messageOf, throwIfAborted } from '../errors.js';
 import { readLimit } from '../files.js';
 import type { BlobLike, ByteStream } from './input.js';
 

@@ -1,6 +1,16 @@
+import {
+  checkChoice,
+  checkDistinct,
+  checkInteger,
+  checkNumber,
+  checkNumbers,
+  checkObject,
+  describeValue,
+  invalidArgument,
+} from '../check.js';
 import { encoderNamed, type Backbone } from '../core-options.js';
 import { description } from '../description.js';
-import { CountenanceError, checkInteger, describeValue, invalidArgument } from '../errors.js';
+import { CountenanceError } from '../errors.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { findNeutral } from '../data/dataset.js';
 
@@ -57,7 +67,7 @@ export function resolveRunOptions(options: RunOptions): Required<RunOptions> {
   return {
     device: checkDevice(options.device ?? 'auto'),
     threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
-    precision: checkChoice(options.precision ?? 'fp32', precisions, 'precision'),
+    precision: checkChoice(options.precision ?? 'fp32', 'precision', precisions),
   };
 }
 
@@ -116,9 +126,7 @@ export interface ModelConfig {
 
 /** Options with their defaults, checked. The addon checks the sizes of the chosen backbone again. */
 export function resolveConfig(options: ModelOptions): ModelConfig {
-  if (typeof options !== 'object' || options === null) {
-    throw invalidArgument('an object', 'the options of a model', options);
-  }
+  checkObject(options, 'the options of a model');
   const { textEmbeddings } = options;
   if (typeof textEmbeddings !== 'object' || textEmbeddings === null) {
     throw new CountenanceError(
@@ -128,7 +136,7 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
         'stand-in with syntheticTextEmbeddings',
     );
   }
-  const backbone = checkChoice(options.backbone, backbones, 'backbone');
+  const backbone = checkChoice(options.backbone, 'backbone', backbones);
   const { hasDropPath } = encoderNamed(backbone);
   const inputSize = checkInteger(options.inputSize ?? 112, 'inputSize', 32, 4096);
   const classes = checkClasses(options.classes ?? textEmbeddings.classes);
@@ -141,15 +149,19 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
     inputSize,
     patchSize: checkChoice(
       options.patchSize ?? (inputSize >= 224 ? 4 : 2),
-      patchSizes,
       'patchSize',
+      patchSizes,
     ),
-    dropPath: hasDropPath ? checkNumber(options.dropPath ?? 0.1, 'dropPath', 0, 1) : 0,
+    dropPath: hasDropPath ? checkNumber(options.dropPath ?? 0.1, 'dropPath', [0, 1]) : 0,
     classes,
     neutral,
-    logitScale: checkPositive(options.logitScale ?? textEmbeddings.logitScale ?? 100, 'logitScale'),
-    imageMean: checkTriple(options.imageMean ?? imagenet.mean, 'imageMean'),
-    imageStd: checkTriple(options.imageStd ?? imagenet.std, 'imageStd', true),
+    logitScale: checkNumber(
+      options.logitScale ?? textEmbeddings.logitScale ?? 100,
+      'logitScale',
+      'above 0',
+    ),
+    imageMean: checkNumbers(options.imageMean ?? imagenet.mean, 'imageMean', 3),
+    imageStd: checkNumbers(options.imageStd ?? imagenet.std, 'imageStd', 3, 'above 0'),
   };
 }
 
@@ -159,8 +171,7 @@ function checkClasses(classes: unknown): readonly string[] {
     throw invalidArgument('a list of two or more class names', 'classes', classes);
   }
   const names = classes;
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw invalidArgument('distinct names', 'classes', twice);
+  checkDistinct(names, 'classes');
   return [...names];
 }
 
@@ -173,51 +184,4 @@ export function without<T extends object, K extends keyof T>(
     ([name]) => !(names as readonly string[]).includes(name),
   );
   return Object.fromEntries(kept) as Omit<T, K>;
-}
-
-/** Checks that a value is one of a list, and returns it. */
-export function checkChoice<T extends string | number>(
-  value: unknown,
-  choices: readonly T[],
-  name: string,
-): T {
-  const found = choices.find((choice) => choice === value);
-  if (found === undefined) throw invalidArgument(`one of ${choices.join(', ')}`, name, value);
-  return found;
-}
-
-/** Checks that a number lies in [minimum, maximum], and returns it. */
-export function checkNumber(
-  value: unknown,
-  name: string,
-  minimum: number,
-  maximum = Number.MAX_VALUE,
-): number {
-  if (typeof value === 'number' && value >= minimum && value <= maximum) return value;
-  const range =
-    maximum === Number.MAX_VALUE
-      ? `a finite number of at least ${minimum}`
-      : `a number from ${minimum} to ${maximum}`;
-  throw invalidArgument(range, name, value);
-}
-
-/** Checks that a number is finite and above 0, and returns it. */
-export function checkPositive(value: unknown, name: string): number {
-  if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value;
-  throw invalidArgument('a finite number above 0', name, value);
-}
-
-function checkTriple(
-  values: unknown,
-  name: string,
-  positive = false,
-): readonly [number, number, number] {
-  const isTriple =
-    Array.isArray(values) &&
-    values.length === 3 &&
-    values.every((value) => Number.isFinite(value) && (!positive || value > 0));
-  if (!isTriple)
-    throw invalidArgument(`three finite${positive ? ', positive' : ''} numbers`, name, values);
-  const [r, g, b] = values as [number, number, number];
-  return [r, g, b];
 }

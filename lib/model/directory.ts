@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { isObject } from '../check.js';
 import { CountenanceError, messageOf, toCountenanceError } from '../errors.js';
 import { checkDirectory, readRegularFile } from '../files.js';
 import { loadTextEmbeddings } from '../text/file.js';
@@ -106,7 +107,7 @@ async function readJsonObject(file: string, directory: string): Promise<Record<s
   } catch (error) {
     throw broken(directory, `'${file}' is no JSON: ${messageOf(error)}`, error);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isObject(value)) {
     throw broken(directory, `'${file}' holds no JSON object`);
   }
   return value as Record<string, unknown>;

@@ -1,13 +1,12 @@
-import { checkInteger, invalidArgument, throwIfAborted } from '../errors.js';
+import { checkBoolean, checkChoice, checkInteger } from '../check.js';
+import { throwIfAborted } from '../errors.js';
 import { checkDataset, type Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
 import { shareClasses, type ClassMapping } from '../data/shared-classes.js';
 import { ConfusionMatrix, type Metrics } from '../metrics.js';
 import type { Model } from './model.js';
-import { checkChoice } from './config.js';
-import { forwardImages } from './mirror.js';
-import { resizeImage } from './resize.js';
+import { forwardPictures } from './forward.js';
 
 /** Classes that an evaluation chooses among. */
 export const evaluatedClasses = ['shared', 'all'] as const;
@@ -58,15 +57,14 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const { signal, flip = false } = options;
   throwIfAborted(signal, 'The evaluation');
-  if (typeof flip !== 'boolean') throw invalidArgument('true or false', 'flip', flip);
-  const among = checkChoice(options.among ?? 'shared', evaluatedClasses, 'among');
+  checkBoolean(flip, 'flip');
+  const among = checkChoice(options.among ?? 'shared', 'among', evaluatedClasses);
   const opened = typeof dataset === 'string' ? await openDataset(dataset, { signal }) : dataset;
   const { classes, inputSize } = model.config;
   const { dataset: matched, mapping } = shareClasses(opened, classes);
   const loader = new DataLoader(matched, {
     batchSize: checkInteger(options.batchSize ?? 64, 'batchSize', 1, 4096),
     inputSize,
-    resize: resizeImage,
     cacheBytes: options.cacheBytes ?? 0,
   });
   const left = among === 'shared' ? (mapping?.onlyInModel ?? []) : [];
@@ -88,12 +86,17 @@ export async function evaluateLoader(
   } = {},
 ): Promise<Metrics> {
   checkDataset(loader.dataset, 'evaluation');
-  const { classes } = model.config;
+  const { classes, inputSize: side } = model.config;
+  const imageBytes = side * side * 3;
   const { chosen = classes, signal, flip = false } = options;
   const columns = chosen.map((name) => classes.indexOf(name));
   const confusion = new ConfusionMatrix(chosen);
   for await (const { images, indices, position } of loader.epoch(0, { signal })) {
-    const { logits } = await forwardImages(model, images, flip);
+    const pictures = Array.from(indices, (_, i) => {
+      const data = images.subarray(i * imageBytes, (i + 1) * imageBytes);
+      return { data, width: side, height: side };
+    });
+    const { logits } = await forwardPictures(model, pictures, flip);
     // Of soft targets the most probable class, also where training draws one anew every epoch.
     indices.forEach((index, i) => {
       const label = columns.indexOf(loader.dataset.label(index));
@@ -107,7 +110,7 @@ export async function evaluateLoader(
 }
 
 /** Which of the columns holds the largest value; the first of equals. */
-export function indexOfLargest(values: Float32Array, columns: readonly number[]): number {
+function indexOfLargest(values: Float32Array, columns: readonly number[]): number {
   let best = 0;
   for (let i = 1; i < columns.length; i++) {
     if (values[columns[i]!]! > values[columns[best]!]!) best = i;

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { invalidArgument } from '../check.js';
 import type { StateDict } from '../types.js';
 import type { WeightFileFormat } from '../weights/write.js';
 

@@ -1,4 +1,5 @@
-import { CountenanceError, describeValue } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { isTensorLike, type TensorLike } from '../images/input.js';
 import { quantise } from '../images/pixels.js';
 
@@ -26,10 +27,10 @@ export function toBatch(
   const values = isPlanar(images) ? images.data : images;
   const isBytes = values instanceof Uint8Array || values instanceof Uint8ClampedArray;
   if (!isBytes && !(values instanceof Float32Array)) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      "Expected a Uint8Array, a Float32Array or { data: Float32Array, layout: 'NCHW' } for images " +
-        `but received ${describeValue(values)}`,
+    throw invalidArgument(
+      "a Uint8Array, a Float32Array or { data: Float32Array, layout: 'NCHW' }",
+      'images',
+      values,
     );
   }
   const perImage = inputSize * inputSize * 3;
@@ -69,10 +70,7 @@ export async function readTensor(
     );
   }
   if (dtype !== 'int32' && dtype !== 'float32') {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected a tensor of int32 (0..255) or float32 (normalised) for images but received ${dtype}`,
-    );
+    throw invalidArgument('a tensor of int32 (0..255) or float32 (normalised)', 'images', dtype);
   }
   const values = await tensor.data();
   return dtype === 'int32' ? quantise(values, 'The tensor of images') : Float32Array.from(values);
@@ -82,10 +80,7 @@ function isPlanar(images: ImageBatch): images is PlanarImages {
   if (ArrayBuffer.isView(images) || typeof images !== 'object' || images === null) return false;
   const { layout } = images as { layout: unknown };
   if (layout === 'NCHW') return true;
-  throw new CountenanceError(
-    'ERR_INVALID_ARGUMENT',
-    `Expected 'NCHW' for the layout of images but received ${describeValue(layout)}`,
-  );
+  throw invalidArgument("'NCHW'", 'the layout of images', layout);
 }
 
 function bytesOf(values: Uint8Array | Uint8ClampedArray): Uint8Array {

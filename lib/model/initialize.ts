@@ -1,5 +1,6 @@
 import { CountenanceError } from '../errors.js';
 import type { NativeTensorInfo } from '../native.js';
+import { inTurns } from '../turns.js';
 import type { TensorData } from '../types.js';
 import {
   matchNames,
@@ -9,7 +10,7 @@ import {
 } from '../weights/names/match.js';
 import { openWeights } from '../weights/open.js';
 import type { WeightsFormat, WeightTensor } from '../weights/weights-file.js';
-import { checkState, checkTensors, inTurns, listShapes } from './state.js';
+import { checkState, checkTensors, listShapes } from './state.js';
 
 /** Options of {@link Model.initialize}. */
 export interface InitializeOptions {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { CountenanceError, checkInteger, throwIfAborted } from '../errors.js';
+import { checkInteger } from '../check.js';
+import { CountenanceError, throwIfAborted } from '../errors.js';
 import type { TensorLike } from '../images/input.js';
 import { awaitNative, callNative, nativeAddon } from '../load-native.js';
 import type { NativeModel, NativeOutputs } from '../native.js';
@@ -30,6 +31,7 @@ import {
   type TextEmbeddings,
 } from '../text/embeddings.js';
 import { encodeTextEmbeddings } from '../text/file.js';
+import { atOnce, inTurns } from '../turns.js';
 import { elementCount, type StateDict, type TensorData } from '../types.js';
 import type { FileContent } from '../weights/atomic.js';
 import { saveDirectory } from '../weights/directory.js';
@@ -220,7 +222,7 @@ export class Model {
   stateDict(): StateDict {
     this.#requireIdle();
     const result: StateDict = new Map();
-    state.atOnce(state.readState(this.#native, result));
+    atOnce(state.readState(this.#native, result));
     return result;
   }
 
@@ -238,11 +240,11 @@ export class Model {
     options: { readonly strict?: boolean } = {},
   ): state.StateDifference {
     this.#requireIdle();
-    state.atOnce(state.checkState(tensors, 'the state dict'));
+    atOnce(state.checkState(tensors, 'the state dict'));
     const { fitting, ...difference } = state.compareState(this.#native.tensors(), tensors);
     const error = state.differenceError(difference, 'The state dict');
     if (error && options.strict !== false) throw error;
-    state.atOnce(state.writeState(this.#native, tensors, fitting));
+    atOnce(state.writeState(this.#native, tensors, fitting));
     return difference;
   }
 
@@ -271,7 +273,7 @@ export class Model {
     const picked = await pickWeights(weights, options, this.#native.tensors());
     await this.#gate.alone(async () => {
       this.#requireOpen();
-      await state.inTurns(state.writeState(this.#native, picked.tensors, picked.report.matched));
+      await inTurns(state.writeState(this.#native, picked.tensors, picked.report.matched));
     });
     return picked.report;
   }
@@ -291,7 +293,7 @@ export class Model {
     const weights: StateDict = new Map();
     await this.#gate.alone(async () => {
       this.#requireOpen();
-      await state.inTurns(state.readState(this.#native, weights));
+      await inTurns(state.readState(this.#native, weights));
     });
     await writeWeights(file, renameState(weights, options.names), format);
   }
@@ -342,7 +344,7 @@ export class Model {
   async #files(details?: CardDetails): Promise<Map<string, FileContent>> {
     this.#requireOpen();
     const weights: StateDict = new Map();
-    await state.inTurns(state.readState(this.#native, weights));
+    await inTurns(state.readState(this.#native, weights));
     const { config, textEmbeddings, parameterCount } = this;
     return new Map<string, FileContent>([
       [modelFiles.config, configJson(config)],
@@ -354,11 +356,11 @@ export class Model {
   }
 
   async #restore(tensors: ReadonlyMap<string, TensorData>, what: string): Promise<void> {
-    await state.inTurns(state.checkState(tensors, what));
+    await inTurns(state.checkState(tensors, what));
     const { fitting, ...difference } = state.compareState(this.#native.tensors(), tensors);
     const error = state.differenceError(difference, what);
     if (error) throw error;
-    await state.inTurns(state.writeState(this.#native, tensors, fitting));
+    await inTurns(state.writeState(this.#native, tensors, fitting));
   }
 
   #internals(): ModelInternals {

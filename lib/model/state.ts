@@ -1,8 +1,8 @@
-import { setImmediate } from 'node:timers/promises';
-import { CountenanceError, describeValue, invalidArgument } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { callNative } from '../load-native.js';
 import type { NativeModel, NativeTensorInfo } from '../native.js';
-import { elementCount, type StateDict, type TensorData } from '../types.js';
+import { checkElements, type StateDict, type TensorData } from '../types.js';
 import type { ShapeMismatch } from '../weights/names/match.js';
 
 /** How the names and shapes of a state dict differ from a model's. */
@@ -14,11 +14,8 @@ export interface StateDifference {
   readonly mismatched: readonly ShapeMismatch[];
 }
 
-/** Elements copied between two turns of the event loop: about 1 ms of work. */
-const elementsPerTurn = 1 << 20;
-
 /** PyTorch's count of batches seen by a batch norm: of no use here, passed over in every state dict. */
-export function isIgnored(name: string): boolean {
+function isIgnored(name: string): boolean {
   return name === 'num_batches_tracked' || name.endsWith('.num_batches_tracked');
 }
 
@@ -78,18 +75,9 @@ export function checkTensors(
   for (const [name, tensor] of state as Map<string, Partial<TensorData> | null>) {
     const { shape, data } = tensor ?? {};
     if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
-      throw new CountenanceError(
-        'ERR_INVALID_ARGUMENT',
-        `Expected { shape, data: Float32Array } for '${name}' of ${what} ` +
-          `but received ${describeValue(tensor)}`,
-      );
+      throw invalidArgument('{ shape, data: Float32Array }', `'${name}' of ${what}`, tensor);
     }
-    if (elementCount(shape as number[]) !== data.length) {
-      throw new CountenanceError(
-        'ERR_SHAPE_MISMATCH',
-        `Tensor '${name}' of ${what} has shape [${shape.join(', ')}] but ${data.length} values`,
-      );
-    }
+    checkElements({ shape: shape as number[], data }, `'${name}' of ${what}`);
   }
 }
 
@@ -134,21 +122,5 @@ export function* readState(native: NativeModel, state: StateDict): Generator<num
     const data = callNative(() => native.readTensor(name));
     state.set(name, { shape, data });
     yield data.length;
-  }
-}
-
-/** Runs work that yields how much it did, all at once. */
-export function atOnce(work: Iterator<number>): void {
-  while (!work.next().done);
-}
-
-/** Runs work that yields how much it did, letting the event loop run in between. */
-export async function inTurns(work: Iterable<number>): Promise<void> {
-  let sinceTurn = 0;
-  for (const done of work) {
-    sinceTurn += done;
-    if (sinceTurn < elementsPerTurn) continue;
-    sinceTurn = 0;
-    await setImmediate();
   }
 }

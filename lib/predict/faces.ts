@@ -1,4 +1,5 @@
-import { CountenanceError, invalidArgument, throwIfAborted } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { CountenanceError, throwIfAborted } from '../errors.js';
 import { alignFace, cropFace } from '../faces/align.js';
 import type { DetectedFace, FaceDetector } from '../faces/detector.js';
 import { checkBox, type FaceBox, type FivePoints } from '../faces/points.js';

@@ -1,19 +1,24 @@
-import { CountenanceError, throwIfAborted, toCountenanceError } from '../errors.js';
+import {
+  throwIfAborted,
+  toCountenanceError,
+  withPrefix,
+  type CountenanceError,
+} from '../errors.js';
 import { Limiter } from '../data/limiter.js';
 import { decodeImage } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
+import { checkResizable, resizeImage } from '../images/resize.js';
 import type { Model } from '../model/model.js';
 import { embeddingWidth } from '../model/config.js';
-import { forwardPictures } from '../model/mirror.js';
-import { checkResizable, resizeImage } from '../model/resize.js';
+import { forwardPictures } from '../model/forward.js';
 import type { RawImage, TensorData } from '../types.js';
 import type { Embedding } from './prediction.js';
 
 /** Images decoded at a time: sharp decodes each on one of libuv's threads. */
 const decodersAtOnce = 8;
 
-/** Default of {@link PipelineOptions.rawLimit} for a GPU. */
-const gpuRawLimit = 256 * 2 ** 20;
+/** Default of {@link PipelineOptions.rawLimit}. */
+const defaultRawLimit = 256 * 2 ** 20;
 
 /** What became of one image of a pipeline. */
 export type Outcome = { readonly index: number; readonly image: ImageInput } & (
@@ -37,9 +42,9 @@ export interface PipelineOptions {
   /** What messages call an image that has no path. */
   readonly nameOf: (index: number) => string;
   /**
-   * Bytes of pictures held as they are, for the model's device to resize them. Default: 256 MiB for a
-   * GPU, 0 on the CPU. What comes beyond is resized here, with the same result, so that memory stays
-   * bounded.
+   * Bytes of pictures held as they are, for the forward pass to resize them, so that each crosses into
+   * the addon once. Default 256 MiB. What comes beyond is resized before, with the same result, so that
+   * memory stays bounded.
    */
   readonly rawLimit?: number | undefined;
 }
@@ -112,7 +117,7 @@ class Pipeline {
     this.iterator =
       Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
     this.capacity = 4 * options.maxBatch;
-    this.rawLimit = options.rawLimit ?? (model.device.startsWith('cuda') ? gpuRawLimit : 0);
+    this.rawLimit = options.rawLimit ?? defaultRawLimit;
     this.pump();
   }
 
@@ -198,9 +203,7 @@ class Pipeline {
         try {
           return await this.resize(decoded);
         } catch (error) {
-          const { code, message } = toCountenanceError(error);
-          const called = typeof image === 'string' ? image : name;
-          throw new CountenanceError(code, `Image '${called}': ${message}`, { cause: error });
+          throw withPrefix(error, `Image '${typeof image === 'string' ? image : name}': `);
         }
       });
     } catch (error) {
@@ -209,7 +212,7 @@ class Pipeline {
     this.pump();
   }
 
-  /** The picture as it goes to the model: as it is where that resizes and there is room. */
+  /** The picture as it goes to the model: as it is where there is room. */
   private async resize(picture: RawImage): Promise<RawImage> {
     checkResizable(picture);
     const { inputSize: side } = this.model.config;

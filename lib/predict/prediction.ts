@@ -1,4 +1,5 @@
-import { CountenanceError, checkInteger } from '../errors.js';
+import { checkInteger } from '../check.js';
+import { CountenanceError } from '../errors.js';
 
 /** What a model says of one image. */
 export interface Prediction {

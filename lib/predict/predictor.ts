@@ -1,9 +1,10 @@
-import { CountenanceError, checkInteger, invalidArgument } from '../errors.js';
+import { checkBoolean, checkInteger, checkNumber, invalidArgument } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { describeImage } from '../images/decode.js';
 import type { FaceDetector } from '../faces/detector.js';
 import type { ImageInput } from '../images/input.js';
 import { Model } from '../model/model.js';
-import { checkPositive, type ModelConfig, type RunOptions } from '../model/config.js';
+import type { ModelConfig, RunOptions } from '../model/config.js';
 import { checkDetector, cutFaces, toFacePrediction, type FacePrediction } from './faces.js';
 import { runPipeline, type Outcome } from './pipeline.js';
 import {
@@ -101,7 +102,7 @@ export class Predictor {
     this.model = model;
     this.maxBatch = checkMaxBatch(options);
     this.#faces = checkDetector(options.faces);
-    this.flip = checkFlip(options);
+    this.flip = checkBoolean(options.flip ?? false, 'flip');
   }
 
   /**
@@ -114,7 +115,7 @@ export class Predictor {
   static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
     checkMaxBatch(options);
     checkDetector(options.faces);
-    checkFlip(options);
+    checkBoolean(options.flip ?? false, 'flip');
     const predictor = new Predictor(await Model.load(directory, options), options);
     predictor.#ownsModel = true;
     return predictor;
@@ -151,7 +152,11 @@ export class Predictor {
     if (typeof text !== 'object' || text === null) {
       throw invalidArgument('text embeddings', 'text', text);
     }
-    const scale = checkPositive(options.logitScale ?? this.config.logitScale, 'logitScale');
+    const scale = checkNumber(
+      options.logitScale ?? this.config.logitScale,
+      'logitScale',
+      'above 0',
+    );
     const { maxBatch, flip } = this;
     const predictor = new Predictor(this.model, {
       maxBatch,
@@ -368,11 +373,6 @@ export class Predictor {
 
 function checkMaxBatch(options: PredictorOptions): number {
   return checkInteger(options.maxBatch ?? 32, 'maxBatch', 1, 4096);
-}
-
-function checkFlip({ flip = false }: PredictorOptions): boolean {
-  if (typeof flip === 'boolean') return flip;
-  throw invalidArgument('true or false', 'flip', flip);
 }
 
 function isIterable(value: unknown): boolean {

@@ -1,4 +1,5 @@
-import { CountenanceError, checkInteger, invalidArgument } from '../errors.js';
+import { checkDistinct, checkInteger, invalidArgument, isObject } from '../check.js';
+import { CountenanceError } from '../errors.js';
 import { validateTextEmbeddings, type TextEmbeddings } from './embeddings.js';
 import { ClipTextEncoder, type TextEncoderOptions } from './encoder.js';
 import { defaultTemplate, renderPrompt } from './prompts.js';
@@ -106,15 +107,16 @@ function classWords(classes: ClassWords): (readonly [string, string])[] {
   const words =
     Array.isArray(classes) && classes.every((name) => typeof name === 'string')
       ? (classes as readonly string[]).map((name) => [name, name] as const)
-      : typeof classes === 'object' && classes !== null && !Array.isArray(classes)
+      : isObject(classes)
         ? Object.entries(classes as Readonly<Record<string, string>>)
         : [];
   const usable = words.every(([name, text]) => name && typeof text === 'string' && text);
   if (words.length < 2 || !usable) {
     throw invalidArgument('two or more class names', 'classes', classes);
   }
-  const names = words.map(([name]) => name);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw invalidArgument('distinct names', 'classes', twice);
+  checkDistinct(
+    words.map(([name]) => name),
+    'classes',
+  );
   return words;
 }

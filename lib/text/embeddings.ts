@@ -1,4 +1,5 @@
-import { CountenanceError, describeValue } from '../errors.js';
+import { describeValue } from '../check.js';
+import { CountenanceError } from '../errors.js';
 
 /**
  * Frozen text embeddings, the classifier of the method: one raw (un-normalised) row of the text

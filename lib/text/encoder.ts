@@ -1,10 +1,5 @@
-import {
-  CountenanceError,
-  describeValue,
-  invalidArgument,
-  messageOf,
-  throwIfAborted,
-} from '../errors.js';
+import { checkChoice, checkText, describeValue, invalidArgument } from '../check.js';
+import { CountenanceError, messageOf, throwIfAborted } from '../errors.js';
 import { loadPeer } from '../peers.js';
 import {
   encoderDtypes,
@@ -86,13 +81,9 @@ export class ClipTextEncoder {
    *   ERR_INVALID_ARGUMENT, ERR_ABORTED
    */
   static async load(model: string, options: TextEncoderOptions = {}): Promise<ClipTextEncoder> {
-    if (typeof model !== 'string' || model === '') {
-      throw invalidArgument('a directory or a name on the hub', 'model', model);
-    }
+    checkText(model, 'model', 'a directory or a name on the hub');
     const { dtype = 'fp32', signal } = options;
-    if (!Object.hasOwn(encoderDtypes, dtype)) {
-      throw invalidArgument(`one of ${Object.keys(encoderDtypes).join(', ')}`, 'dtype', dtype);
-    }
+    checkChoice(dtype, 'dtype', Object.keys(encoderDtypes));
     throwIfAborted(signal, 'Loading the text encoder');
     const place = await findEncoder(model, dtype);
     const logitScale = options.logitScale ?? (await readLogitScale(place));

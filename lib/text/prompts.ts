@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { invalidArgument } from '../check.js';
 
 /**
  * The prompt of the paper. `{class}` stands for the words of a class, `{a}` for "a" or, where the words

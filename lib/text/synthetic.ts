@@ -1,5 +1,5 @@
 import { Random, randomDomain } from '../philox.js';
-import { CountenanceError, checkInteger } from '../errors.js';
+import { checkDistinct, checkInteger, invalidArgument } from '../check.js';
 import type { TextEmbeddings } from './embeddings.js';
 
 /**
@@ -25,18 +25,10 @@ export function syntheticTextEmbeddings(
   checkInteger(classes.length, 'the number of classes', 2);
   checkInteger(dimension, 'dimension', 1, 1 << 20);
   checkInteger(seed, 'seed', 0);
-  if (new Set(classes).size !== classes.length) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected distinct names for classes but received ${classes.join(', ')}`,
-    );
-  }
+  checkDistinct(classes, 'classes');
   if (dimension < classes.length) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected a dimension of at least ${classes.length}, the number of classes, ` +
-        `but received ${dimension}`,
-    );
+    const least = `at least ${classes.length}, the number of classes,`;
+    throw invalidArgument(least, 'dimension', dimension);
   }
   const rows = classes.map((_, row) => normalRow(seed, row, dimension));
   rows.forEach((row, i) => {

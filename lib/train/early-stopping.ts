@@ -1,5 +1,4 @@
-import { checkInteger, invalidArgument } from '../errors.js';
-import { checkNumber } from '../model/config.js';
+import { checkInteger, checkNumber, checkObject } from '../check.js';
 
 /** When a training ends before its last epoch. */
 export interface EarlyStopping {
@@ -35,9 +34,9 @@ export function checkEarlyStopping(
   value: EarlyStopping | null | undefined,
 ): Required<EarlyStopping> | null {
   if (value === undefined || value === null) return null;
-  if (typeof value !== 'object') throw invalidArgument('an object', 'earlyStopping', value);
+  checkObject(value, 'earlyStopping');
   return {
     patience: checkInteger(value.patience, 'earlyStopping.patience', 1),
-    minDelta: checkNumber(value.minDelta ?? 0, 'earlyStopping.minDelta', 0, 1),
+    minDelta: checkNumber(value.minDelta ?? 0, 'earlyStopping.minDelta', [0, 1]),
   };
 }

@@ -1,10 +1,15 @@
-import { checkInteger, invalidArgument } from '../errors.js';
+import {
+  checkBoolean,
+  checkChoice,
+  checkInteger,
+  checkObject,
+  checkText,
+  invalidArgument,
+} from '../check.js';
 import type { Dataset } from '../data/dataset.js';
 import { samplings, type ClassWeights, type SamplingName } from '../data/sampling.js';
-import { checkChoice } from '../model/config.js';
 import { checkEarlyStopping, type EarlyStopping } from './early-stopping.js';
-import { checkBoolean, checkObject } from './options.js';
-import { checkSchedule, type ScheduleName } from './schedule.js';
+import { schedules, type ScheduleName } from './schedule.js';
 
 /** Where and when {@link Trainer.fit} saves. */
 export interface CheckpointOptions {
@@ -88,14 +93,14 @@ export function resolveFitOptions(options: FitOptions): ResolvedFitOptions {
     epochs: checkInteger(options.epochs ?? 10, 'epochs', 1, 1_000_000),
     batchSize: checkInteger(options.batchSize ?? 64, 'batchSize', 1, 4096),
     validation: checkValidation(options.validation ?? null),
-    schedule: checkSchedule(options.schedule ?? 'cosine'),
+    schedule: checkChoice(options.schedule ?? 'cosine', 'schedule', schedules),
     warmupSteps: options.warmupSteps,
     dropLast: checkBoolean(options.dropLast ?? true, 'dropLast'),
-    sampling: checkChoice(options.sampling ?? 'shuffle', samplings, 'sampling'),
+    sampling: checkChoice(options.sampling ?? 'shuffle', 'sampling', samplings),
     classWeights: checkClassWeights(options.classWeights ?? {}),
     earlyStopping: checkEarlyStopping(options.earlyStopping),
     checkpoint: checkCheckpoint(options.checkpoint),
-    resume: options.resume === undefined ? null : checkPath(options.resume, 'resume'),
+    resume: options.resume === undefined ? null : checkText(options.resume, 'resume', 'a path'),
     signal,
     cacheBytes: cacheBytes === undefined ? undefined : checkInteger(cacheBytes, 'cacheBytes', 0),
   };
@@ -128,15 +133,10 @@ function checkClassWeights(value: ClassWeights): ClassWeights {
 
 function checkCheckpoint(value: FitOptions['checkpoint']): CheckpointOptions | null {
   if (value === undefined) return null;
-  if (typeof value === 'string') return { directory: checkPath(value, 'checkpoint') };
+  if (typeof value === 'string') return { directory: checkText(value, 'checkpoint', 'a path') };
   checkObject(value, 'checkpoint');
-  checkPath(value.directory, 'checkpoint.directory');
+  checkText(value.directory, 'checkpoint.directory', 'a path');
   checkInteger(value.everySteps ?? 1, 'checkpoint.everySteps', 1);
   checkBoolean(value.onAbort ?? false, 'checkpoint.onAbort');
   return value;
-}
-
-function checkPath(value: unknown, name: string): string {
-  if (typeof value === 'string' && value !== '') return value;
-  throw invalidArgument('a path', name, value);
 }

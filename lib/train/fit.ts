@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Batch } from '../data/loader.js';
-import { CountenanceError, throwIfAborted } from '../errors.js';
+import { CountenanceError, isAbortOf, throwIfAborted } from '../errors.js';
 import { awaitNative, callNative } from '../load-native.js';
 import type { Metrics } from '../metrics.js';
 import { evaluateLoader } from '../model/evaluate.js';
@@ -30,14 +30,13 @@ export async function* fit(run: Run): AsyncGenerator<TrainingEvent, void, undefi
   try {
     while (run.progress.epoch < run.fit.epochs && !hasStopped(run)) yield* epoch(run);
   } catch (error) {
-    const aborted = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
-    if (!aborted || !signal?.aborted) throw error;
+    if (!isAbortOf(signal, error)) throw error;
     if (run.fit.checkpoint?.onAbort) yield await checkpoint(run, 'abort');
     throw new CountenanceError(
       'ERR_ABORTED',
       `Training was aborted in epoch ${Math.min(run.progress.epoch + 1, run.fit.epochs)} after ` +
         `step ${run.progress.step}`,
-      { cause: signal.reason },
+      { cause: signal?.reason },
     );
   }
   yield endEvent(run, started);

@@ -1,7 +1,7 @@
+import { checkChoice, checkNumber, checkObject } from '../check.js';
 import { encoderNamed } from '../core-options.js';
 import { description } from '../description.js';
-import { invalidArgument } from '../errors.js';
-import { checkChoice, checkNumber, type Backbone } from '../model/config.js';
+import type { Backbone } from '../model/config.js';
 import type { NativeParameterGroups, NativeTensorInfo } from '../native.js';
 
 /** The parts of a model whose parameters may have a learning rate and a weight decay of their own. */
@@ -59,18 +59,14 @@ export function resolveGroups(
   backbone: Backbone,
   weightDecay: number,
 ): ResolvedParameterGroups {
-  if (typeof groups !== 'object' || groups === null || Array.isArray(groups)) {
-    throw invalidArgument('an object', 'groups', groups);
-  }
+  checkObject(groups, 'groups');
   const hasHead = encoderNamed(backbone).head !== null;
   const names = parameterGroups.filter((name) => name !== 'head' || hasHead);
   const entries = Object.entries(groups).map(([key, options]) => {
-    const name = checkChoice(key, names, `a name in groups (of ${backbone})`);
-    if (typeof options !== 'object' || options === null) {
-      throw invalidArgument('an object', `groups.${name}`, options);
-    }
+    const name = checkChoice(key, `a name in groups (of ${backbone})`, names);
+    checkObject(options, `groups.${name}`);
     const own = (option: keyof ParameterGroupOptions, value: number): number =>
-      checkNumber(options[option] ?? value, `groups.${name}.${option}`, 0);
+      checkNumber(options[option] ?? value, `groups.${name}.${option}`, 'at least 0');
     const learningRateScale = own('learningRateScale', 1);
     return [name, { learningRateScale, weightDecay: own('weightDecay', weightDecay) }] as const;
   });

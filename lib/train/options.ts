@@ -1,4 +1,12 @@
 import {
+  checkBoolean,
+  checkChoice,
+  checkInteger,
+  checkNumber,
+  checkNumbers,
+  checkObject,
+} from '../check.js';
+import {
   checkOption,
   encoderNamed,
   optimizerNamed,
@@ -7,15 +15,7 @@ import {
   type OptimizerName,
 } from '../core-options.js';
 import { description, type ObjectiveOptions, type OptimizerSettings } from '../description.js';
-import { checkInteger, invalidArgument } from '../errors.js';
-import {
-  checkChoice,
-  checkNumber,
-  checkPositive,
-  precisions,
-  type Backbone,
-  type Precision,
-} from '../model/config.js';
+import { precisions, type Backbone, type Precision } from '../model/config.js';
 import type {
   NativeOptimizer,
   NativeOption,
@@ -131,30 +131,36 @@ export function resolveTrainerOptions(
   checkObject(options, 'the options of a trainer');
   const optimizer = checkChoice(
     options.optimizer ?? encoderNamed(model.backbone).optimizer,
-    optimizers,
     'optimizer',
+    optimizers,
   );
   const defaults = optimizerNamed(optimizer);
   const rate = model.logitScale > 50 ? defaults.steepLearningRate : defaults.learningRate;
   const weights = options.lossWeights ?? {};
   checkObject(weights, 'lossWeights');
-  const weightDecay = checkNumber(options.weightDecay ?? defaults.weightDecay, 'weightDecay', 0);
+  const weightDecay = checkNumber(
+    options.weightDecay ?? defaults.weightDecay,
+    'weightDecay',
+    'at least 0',
+  );
   return {
     optimizer,
     ...resolveSettings(options, defaults),
     ...resolveObjective(options),
-    learningRate: checkPositive(options.learningRate ?? rate, 'learningRate'),
+    learningRate: checkNumber(options.learningRate ?? rate, 'learningRate', 'above 0'),
     weightDecay,
-    weightDecayOn: checkChoice(options.weightDecayOn ?? 'all', weightDecayTargets, 'weightDecayOn'),
+    weightDecayOn: checkChoice(options.weightDecayOn ?? 'all', 'weightDecayOn', weightDecayTargets),
     groups: resolveGroups(options.groups ?? {}, model.backbone, weightDecay),
     maxGradientNorm: checkNumber(
       options.maxGradientNorm ?? defaults.maxGradientNorm,
       'maxGradientNorm',
-      0,
+      'at least 0',
     ),
-    emaDecay: checkBelowOne(options.emaDecay ?? 0, 'emaDecay'),
-    lossWeights: perTerm((name) => checkNumber(weights[name] ?? 1, `lossWeights.${name}`, 0)),
-    precision: checkChoice(options.precision ?? 'fp32', precisions, 'precision'),
+    emaDecay: checkNumber(options.emaDecay ?? 0, 'emaDecay', 'at least 0 and below 1'),
+    lossWeights: perTerm((name) =>
+      checkNumber(weights[name] ?? 1, `lossWeights.${name}`, 'at least 0'),
+    ),
+    precision: checkChoice(options.precision ?? 'fp32', 'precision', precisions),
     threads: checkInteger(options.threads ?? 0, 'threads', 0, 1024),
     seed: checkInteger(options.seed ?? 0, 'seed', 0),
     augmentation: resolveAugmentation(options.augmentation ?? {}),
@@ -203,22 +209,15 @@ function pickDescribed(
 function resolveAugmentation(options: Augmentation): Required<Augmentation> {
   checkObject(options, 'augmentation');
   const probability = (value: number, name: string): number =>
-    checkNumber(value, `augmentation.${name}`, 0, 1);
-  const [leastArea, mostArea] = checkPair(
-    options.eraseArea ?? [0.02, 0.25],
-    'augmentation.eraseArea',
-  );
-  const aspect = checkPair(options.eraseAspect ?? [0.3, 3.3], 'augmentation.eraseAspect');
+    checkNumber(value, `augmentation.${name}`, [0, 1]);
+  const { eraseArea = [0.02, 0.25], eraseAspect = [0.3, 3.3] } = options;
   return {
     cropProbability: probability(options.cropProbability ?? 0.5, 'cropProbability'),
     cropPadding: checkInteger(options.cropPadding ?? 4, 'augmentation.cropPadding', 0, 4096),
     flipProbability: probability(options.flipProbability ?? 0.5, 'flipProbability'),
     eraseProbability: probability(options.eraseProbability ?? 0, 'eraseProbability'),
-    eraseArea: [probability(leastArea, 'eraseArea'), probability(mostArea, 'eraseArea')],
-    eraseAspect: [
-      checkPositive(aspect[0], 'augmentation.eraseAspect'),
-      checkPositive(aspect[1], 'augmentation.eraseAspect'),
-    ],
+    eraseArea: checkNumbers(eraseArea, 'augmentation.eraseArea', 2, [0, 1]),
+    eraseAspect: checkNumbers(eraseAspect, 'augmentation.eraseAspect', 2, 'above 0'),
   };
 }
 
@@ -243,27 +242,4 @@ export function toNativeOptions(
     augmentation,
     guard: rest.guard,
   };
-}
-
-/** Refuses what is no object. */
-export function checkObject(value: unknown, name: string): void {
-  if (typeof value !== 'object' || value === null) throw invalidArgument('an object', name, value);
-}
-
-/** Checks that a value is true or false, and returns it. */
-export function checkBoolean(value: unknown, name: string): boolean {
-  if (typeof value === 'boolean') return value;
-  throw invalidArgument('true or false', name, value);
-}
-
-function checkBelowOne(value: unknown, name: string): number {
-  if (typeof value === 'number' && value >= 0 && value < 1) return value;
-  throw invalidArgument('a number of at least 0 and below 1', name, value);
-}
-
-function checkPair(value: unknown, name: string): readonly [number, number] {
-  const isPair =
-    Array.isArray(value) && value.length === 2 && value.every((item) => Number.isFinite(item));
-  if (!isPair) throw invalidArgument('two numbers', name, value);
-  return value as unknown as readonly [number, number];
 }

@@ -5,12 +5,12 @@ import { DataLoader, defaultCacheBytes } from '../data/loader.js';
 import { openDataset } from '../data/registry.js';
 import { classShares, weightsOf } from '../data/sampling.js';
 import { alignClasses, stratifiedSplit } from '../data/subset.js';
-import { invalidArgument, throwIfAborted } from '../errors.js';
+import { invalidArgument } from '../check.js';
+import { throwIfAborted } from '../errors.js';
 import type { Metrics } from '../metrics.js';
 import type { Model, ModelInternals } from '../model/model.js';
 import type { CardDetails } from '../model/card.js';
 import { without } from '../model/config.js';
-import { resizeImage } from '../model/resize.js';
 import type { NativeTrainer } from '../native.js';
 import { fingerprint, type Progress, type RunSettings } from './checkpoint.js';
 import { stoppingStart } from './early-stopping.js';
@@ -62,9 +62,8 @@ export async function prepareRun(
   const budget = fit.cacheBytes ?? defaultCacheBytes();
   const validationNeed = (data.validation?.size ?? 0) * inputSize * inputSize * 3;
   const validationBytes = Math.min(validationNeed, Math.floor(budget / 4));
-  const common = { inputSize, resize: resizeImage };
   const train = new DataLoader(data.train, {
-    ...common,
+    inputSize,
     batchSize,
     shuffle: true,
     shares: isWeighted ? classShares(data.train, fit.sampling, weights) : undefined,
@@ -74,7 +73,7 @@ export async function prepareRun(
   });
   const validation =
     data.validation &&
-    new DataLoader(data.validation, { ...common, batchSize: 64, cacheBytes: validationBytes });
+    new DataLoader(data.validation, { inputSize, batchSize: 64, cacheBytes: validationBytes });
   const stepsPerEpoch = train.batchesPerEpoch;
   const warmupSteps = checkWarmup(fit.warmupSteps, stepsPerEpoch * fit.epochs);
   const { epochs, dropLast, schedule: name, sampling, earlyStopping } = fit;

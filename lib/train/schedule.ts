@@ -1,4 +1,4 @@
-import { checkInteger, invalidArgument } from '../errors.js';
+import { checkInteger } from '../check.js';
 
 /** How the learning rate changes during training. */
 export const schedules = ['cosine', 'constant', 'paper-code'] as const;
@@ -22,7 +22,7 @@ export interface Schedule {
 }
 
 /** Steps of a warm-up where nothing else is said: 200, but at most a fifth of a short run. */
-export function defaultWarmupSteps(totalSteps: number): number {
+function defaultWarmupSteps(totalSteps: number): number {
   return Math.min(200, Math.floor(totalSteps / 5));
 }
 
@@ -42,14 +42,6 @@ export function learningRateAt(schedule: Schedule, step: number): number {
   if (name === 'constant') return learningRate;
   const rest = epochs * stepsPerEpoch - warmupSteps;
   return (learningRate / 2) * (1 + Math.cos((Math.PI * (step - warmupSteps)) / rest));
-}
-
-/** Checks the name of a schedule, and returns it. */
-export function checkSchedule(value: unknown): ScheduleName {
-  const found = schedules.find((name) => name === value);
-  if (found === undefined)
-    throw invalidArgument(`one of ${schedules.join(', ')}`, 'schedule', value);
-  return found;
 }
 
 /** Checks a number of warm-up steps against the run, and returns it. */

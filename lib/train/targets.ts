@@ -1,4 +1,5 @@
-import { CountenanceError, describeValue } from '../errors.js';
+import { invalidArgument, isIndex } from '../check.js';
+import { CountenanceError } from '../errors.js';
 
 /** Class indices (B), or probabilities as (B, K) values row by row or as B rows. */
 export type Labels =
@@ -17,11 +18,7 @@ export type Labels =
  */
 export function toTargets(labels: Labels, size: number, classes: number): Float32Array {
   if (!Array.isArray(labels) && !ArrayBuffer.isView(labels)) {
-    throw new CountenanceError(
-      'ERR_INVALID_ARGUMENT',
-      'Expected class indices or rows of probabilities for labels but received ' +
-        describeValue(labels),
-    );
+    throw invalidArgument('class indices or rows of probabilities', 'labels', labels);
   }
   if (labels instanceof Float32Array) return softTargets(labels, size, classes);
   if (labels.length !== size) {
@@ -47,7 +44,7 @@ export function oneHot(labels: ArrayLike<number>, classes: number): Float32Array
   const targets = new Float32Array(labels.length * classes);
   for (let i = 0; i < labels.length; i++) {
     const label = labels[i]!;
-    if (!Number.isInteger(label) || label < 0 || label >= classes) {
+    if (!isIndex(label, classes)) {
       throw new CountenanceError(
         'ERR_LABEL_RANGE',
         `Expected a class from 0 to ${classes - 1} for sample ${i} but received ${String(label)}`,

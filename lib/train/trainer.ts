@@ -1,15 +1,14 @@
 import type { Dataset } from '../data/dataset.js';
+import { checkNumber, checkObject } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { awaitNative, callNative, nativeAddon } from '../load-native.js';
 import { internalsOf, type Model, type ModelInternals } from '../model/model.js';
-import { checkPositive } from '../model/config.js';
 import { toBatch, type ImageBatch } from '../model/images.js';
 import type { NativeTrainer } from '../native.js';
 import type { Losses, TrainingEvent } from './events.js';
 import { checkDatasetArgument, resolveFitOptions, type FitOptions } from './fit-options.js';
 import { fit } from './fit.js';
 import {
-  checkObject,
   resolveTrainerOptions,
   toNativeOptions,
   type ResolvedTrainerOptions,
@@ -86,9 +85,10 @@ export class Trainer {
     const { classes, inputSize } = this.#model.config;
     const { images, size } = toBatch(batch.images, inputSize);
     const targets = toTargets(batch.labels, size, classes.length);
-    const learningRate = checkPositive(
+    const learningRate = checkNumber(
       batch.learningRate ?? this.options.learningRate,
       'learningRate',
+      'above 0',
     );
     const { gate } = this.#internals;
     const native = {

@@ -1,5 +1,5 @@
 import { endianness } from 'node:os';
-import { inSlices } from '../slices.js';
+import { inSlices } from '../turns.js';
 import { smallFloatValues } from './small-floats.js';
 
 /** Bytes of one element of each type this project reads; everything becomes float32. */
@@ -24,6 +24,21 @@ export type StoredType = keyof typeof storedBytes;
 /** True where `dtype` is a type this project reads. */
 export function isStoredType(dtype: string): dtype is StoredType {
   return Object.hasOwn(storedBytes, dtype);
+}
+
+/**
+ * The element type of a tensor, which must be one that this project reads.
+ *
+ * @param fail makes the error of the file from a reason
+ */
+export function storedType(
+  dtype: string,
+  name: string,
+  fail: (reason: string) => Error,
+): StoredType {
+  if (isStoredType(dtype)) return dtype;
+  const known = Object.keys(storedBytes).join(', ');
+  throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
 }
 
 /** Weight files are little-endian and so is every machine Node runs on but s390x. */

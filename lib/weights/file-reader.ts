@@ -1,6 +1,6 @@
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { CountenanceError, readError, throwIfAborted } from '../errors.js';
+import { openRegularFile } from '../files.js';
 
 /** Bytes of one read call: an abort is noticed between two. */
 const readSlice = 1 << 24;
@@ -21,19 +21,8 @@ export class FileReader {
    * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
    */
   static async open(path: string, what: string): Promise<FileReader> {
-    let handle: FileHandle | undefined;
-    try {
-      handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-      const status = await handle.stat();
-      if (!status.isFile()) {
-        const kind = status.isDirectory() ? 'a directory, not a file' : 'not a regular file';
-        throw new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is ${kind}`);
-      }
-      return new FileReader(path, status.size, handle);
-    } catch (error) {
-      await handle?.close();
-      throw readError(what, path, error);
-    }
+    const { handle, size } = await openRegularFile(path, what);
+    return new FileReader(path, size, handle);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { isObject } from '../check.js';
 import type { CountenanceError } from '../errors.js';
 import { findDuplicateKey } from './json-keys.js';
 
@@ -130,10 +131,6 @@ function byteLength(shape: readonly number[], elementSize: number): number {
     if (!Number.isSafeInteger(bytes)) return Infinity;
   }
   return bytes;
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isSizes(value: unknown): value is number[] {

@@ -1,13 +1,7 @@
 import { CountenanceError, throwIfAborted } from '../errors.js';
-import { elementCount, type TensorData } from '../types.js';
+import { checkElements, type TensorData } from '../types.js';
 import { writeFileAtomic } from './atomic.js';
-import {
-  isStoredType,
-  littleEndianBytes,
-  storedBytes,
-  toFloat32,
-  type StoredType,
-} from './dtype.js';
+import { littleEndianBytes, storedType, toFloat32, type StoredType } from './dtype.js';
 import { FileReader } from './file-reader.js';
 import { parseHeader, type HeaderEntry } from './safetensors-header.js';
 import { weightsFile, type Fail, type WeightsFile, type WeightTensor } from './weights-file.js';
@@ -114,11 +108,8 @@ function lazyTensor(
     dtype,
     shape,
     read: async (signal) => {
-      if (!isStoredType(dtype)) {
-        const known = Object.keys(storedBytes).join(', ');
-        throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
-      }
-      return toFloat32(await reader.read(dataStart + begin, end - begin, signal), dtype);
+      const type = storedType(dtype, name, fail);
+      return toFloat32(await reader.read(dataStart + begin, end - begin, signal), type);
     },
   };
 }
@@ -135,13 +126,9 @@ export function encodeSafetensors(
   if (Object.keys(metadata).length > 0) header.push(['__metadata__', metadata]);
   const pieces: Uint8Array[] = [];
   let offset = 0;
-  for (const [name, { shape, data }] of tensors) {
-    if (elementCount(shape) !== data.length) {
-      throw new CountenanceError(
-        'ERR_SHAPE_MISMATCH',
-        `Tensor '${name}' has shape [${shape.join(', ')}] but ${data.length} values`,
-      );
-    }
+  for (const [name, tensor] of tensors) {
+    checkElements(tensor, `'${name}'`);
+    const { shape, data } = tensor;
     if (name === '__metadata__') {
       throw new CountenanceError('ERR_SAFETENSORS', `No tensor can be named '${name}'`);
     }

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { isObject } from '../check.js';
 import { CountenanceError, messageOf } from '../errors.js';
 import { FileReader } from './file-reader.js';
 import { findDuplicateKey } from './json-keys.js';
@@ -62,7 +63,7 @@ function parseIndex(text: string, fail: Fail): Map<string, string> {
     throw fail(`it is no JSON text (${messageOf(error)})`);
   }
   const map: unknown = (json as { weight_map?: unknown } | null)?.weight_map;
-  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
+  if (!isObject(map)) {
     throw fail('it has no weight_map');
   }
   const duplicate = findDuplicateKey(text);

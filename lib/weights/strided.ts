@@ -1,8 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
+import { elementsPerTurn, inSlices } from '../turns.js';
 import { elementCount } from '../types.js';
-
-/** Elements gathered between two turns of the event loop: about 1 ms. */
-const elementsPerTurn = 1 << 17;
 
 /**
  * The values of a strided view in row-major order: element (i, j, ..) is `values[i strides[0] + j
@@ -20,15 +17,13 @@ export async function toRowMajor(
   const [columns, step] = [shape[inner]!, strides[inner]!];
   const index = new Array<number>(shape.length).fill(0);
   let row = 0; // where the current row starts in `values`
-  let sinceTurn = 0;
-  for (let done = 0; done < result.length; done += columns) {
-    for (let j = 0; j < columns; j++) result[done + j] = values[row + j * step]!;
-    row = nextRow(index, row, shape, strides);
-    sinceTurn += columns;
-    if (sinceTurn < elementsPerTurn) continue;
-    sinceTurn = 0;
-    await setImmediate();
-  }
+  const gather = (start: number, end: number): void => {
+    for (let done = start * columns; done < end * columns; done += columns) {
+      for (let j = 0; j < columns; j++) result[done + j] = values[row + j * step]!;
+      row = nextRow(index, row, shape, strides);
+    }
+  };
+  await inSlices(result.length / columns, gather, Math.ceil(elementsPerTurn / columns));
   return result;
 }
 

@@ -3,9 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { describeMapping, shareClasses } from '../../lib/data/shared-classes.js';
 import type { Model } from '../../lib/index.js';
 import { evaluate, Predictor, subset, type Dataset } from '../../lib/index.js';
-import { mirrorImages } from '../../lib/model/mirror.js';
-import { resizeImage } from '../../lib/model/resize.js';
-import { faces, makeModel, noise, side } from '../api-support.js';
+import { resizeImage } from '../../lib/images/resize.js';
+import { faces, makeModel, mirror, side } from '../api-support.js';
 import { command, jsonLines } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 import { writeFace } from './drawn-files.js';
@@ -48,7 +47,7 @@ describe('evaluation on other data sets', function () {
     const rows: Float32Array[] = [];
     for (let i = 0; i < dataset.size; i++) {
       const image = await resizeImage(await dataset.load(i), side);
-      const images = mirrored ? await mirrorImages(image, side) : image;
+      const images = mirrored ? mirror(image) : image;
       rows.push((await model.forward({ images })).logits.data);
     }
     return rows;
@@ -128,23 +127,6 @@ describe('evaluation on other data sets', function () {
   });
 
   describe('test-time flip', () => {
-    it('mirrors images', async () => {
-      const images = noise(3);
-      const mirrored = await mirrorImages(images, side);
-      const at = (data: Uint8Array, i: number, y: number, x: number): number[] => {
-        const from = ((i * side + y) * side + x) * 3;
-        return [...data.subarray(from, from + 3)];
-      };
-      for (const [i, y, x] of [
-        [0, 0, 0],
-        [1, 5, 7],
-        [2, side - 1, side - 1],
-      ] as const) {
-        assert.deepEqual(at(mirrored, i, y, x), at(images, i, y, side - 1 - x));
-      }
-      assert.deepEqual(await mirrorImages(mirrored, side), images);
-    });
-
     it('averages logits in evaluation', async () => {
       const dataset = faces(28, 1);
       const [rows, mirrored] = [await logitsOf(dataset), await logitsOf(dataset, true)];
@@ -165,7 +147,7 @@ describe('evaluation on other data sets', function () {
       assert.deepEqual([one.flip, mirrored.flip], [false, true]);
       const { width, height, data } = await faces(9).load(8);
       const image = await resizeImage({ width, height, data }, side);
-      const flipped = await mirrorImages(image, side);
+      const flipped = mirror(image);
       const pixels = (bytes: Uint8Array) => ({ data: bytes, width: side, height: side });
       const [a, b] = await one.predict([pixels(image), pixels(flipped)]);
       const both = await mirrored.predict(pixels(image));

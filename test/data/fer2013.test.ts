@@ -3,7 +3,7 @@ import { fer2013Classes } from '../../lib/data/classes.js';
 import { countClasses } from '../../lib/data/dataset.js';
 import { openDataset } from '../../lib/data/registry.js';
 import type { CountenanceError } from '../../lib/errors.js';
-import { resizeImage } from '../../lib/model/resize.js';
+import { resizeImage } from '../../lib/images/resize.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 import { drawnFace, writeBelow } from './drawn-files.js';
 

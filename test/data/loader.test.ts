@@ -9,12 +9,7 @@ import {
 } from '../../lib/data/loader.js';
 import { CountenanceError } from '../../lib/errors.js';
 import { ImageCache } from '../../lib/images/cache.js';
-import type { ResizeImage } from '../../lib/types.js';
 import { collect, rejectsWith } from './data-support.js';
-
-/** Fills a 2 x 2 picture with the first byte of the image: enough to tell images apart. */
-const resize: ResizeImage = (image, size) =>
-  Promise.resolve(new Uint8Array(size * size * 3).fill(image.data[0]!));
 
 interface Counted extends Dataset {
   loads: number;
@@ -56,7 +51,7 @@ function countedDataset(size: number, targetKind: TargetKind = 'label', slow = 0
 }
 
 const loaderOf = (dataset: Dataset, options: Partial<DataLoaderOptions> = {}): DataLoader =>
-  new DataLoader(dataset, { batchSize: 4, inputSize: 2, resize, ...options });
+  new DataLoader(dataset, { batchSize: 4, inputSize: 2, ...options });
 
 /** Index of every image as its pixels tell, image by image. */
 const pixels = (batch: Batch): number[] =>
@@ -206,10 +201,14 @@ describe('DataLoader', () => {
     })();
     await rejectsWith(work, 'ERR_IMAGE_DECODE', 'six.png');
     assert.deepEqual(seen, [0]); // the batch before it still came
-    const foreign = loaderOf(dataset, { resize: () => Promise.reject(new Error('no memory')) });
-    await rejectsWith(collect(foreign.epoch(0)), 'ERR_INTERNAL', 'image 0', 'no memory');
-    const wrong = loaderOf(dataset, { resize: () => Promise.resolve(new Uint8Array(5)) });
-    await rejectsWith(collect(wrong.epoch(0)), 'ERR_INTERNAL', 'image 0', '5 bytes');
+    const foreign = { ...dataset, load: () => Promise.reject(new Error('no memory')) };
+    const ofForeign = loaderOf(foreign).epoch(0);
+    await rejectsWith(collect(ofForeign), 'ERR_INTERNAL', 'image 0', 'no memory');
+    for (const side of [1, 2]) {
+      const image = { data: new Uint8Array(5), width: side, height: side };
+      const short = loaderOf({ ...dataset, load: async () => image }).epoch(0);
+      await rejectsWith(collect(short), 'ERR_SHAPE_MISMATCH', 'image 0', 'received 5');
+    }
   });
 
   it('checks its options', async () => {

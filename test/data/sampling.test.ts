@@ -78,9 +78,8 @@ describe('sampling', () => {
 
   it('gives batches that go on in the middle of an epoch', async () => {
     const options = { batchSize: 8, inputSize: 1, shuffle: true, seed: 3 };
-    const resize = async ({ data }: { data: Uint8Array }): Promise<Uint8Array> => data;
     const shares = classShares(dataset, 'balanced', [1, 1, 1]);
-    const loader = new DataLoader(dataset, { ...options, resize, shares });
+    const loader = new DataLoader(dataset, { ...options, shares });
     const all = await collect(loader.epoch(4));
     const order = await drawEpoch(dataset, shares, 3, 4);
     const joined = (field: (batch: Batch) => Uint32Array): number[] =>
@@ -99,7 +98,7 @@ describe('sampling', () => {
         assert.deepEqual([labels[i], images[3 * i]], [dataset.label(index), index]);
       });
     }
-    const plain = await collect(new DataLoader(dataset, { ...options, resize }).epoch(4));
+    const plain = await collect(new DataLoader(dataset, options).epoch(4));
     for (const { indices, draws } of plain) assert.deepEqual(indices, draws);
   });
 
@@ -110,9 +109,8 @@ describe('sampling', () => {
       targetKind: 'drawn',
       target: () => Float32Array.of(0.5, 0.5),
     };
-    const resize = async ({ data }: { data: Uint8Array }): Promise<Uint8Array> => data;
     const shares = classShares(half, 'balanced', [1, 1]);
-    const options = { batchSize: 41, inputSize: 1, shuffle: true, resize, shares };
+    const options = { batchSize: 41, inputSize: 1, shuffle: true, shares };
     const [batch] = await collect(new DataLoader(half, options).epoch(0));
     const labels = [...batch!.labels].filter((_, i) => batch!.indices[i] === 0);
     assert.ok(labels.length >= 20);

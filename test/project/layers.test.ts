@@ -29,8 +29,8 @@ const backendLayers: Record<string, string[][]> = {
  */
 const libLayers = [
   ['errors', 'version'],
-  ['types', 'philox', 'description'],
-  ['files', 'slices', 'binding'],
+  ['types', 'check', 'philox', 'protobuf', 'turns', 'description'],
+  ['files', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],
   ['weights', 'metrics'],
@@ -83,6 +83,29 @@ function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8');
   const pattern = /(?:\bfrom|\bimport|\bimport\(|\brequire\()\s*['"](\.{1,2}\/[^'"]+)['"]/g;
   return [...text.matchAll(pattern)].map((match) => match[1]!);
+}
+
+/**
+ * Circles among files that refer to each other: each as the files on it, the first one again at the
+ * end. At least one of them is found where there is any.
+ */
+function circlesIn(references: ReadonlyMap<string, readonly string[]>): string[] {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    const start = path.indexOf(file);
+    if (start >= 0) circles.push([...path.slice(start), file].join(' -> '));
+    if (start >= 0 || done.has(file)) return;
+    for (const other of references.get(file) ?? []) visit(other, [...path, file]);
+    done.add(file);
+  };
+  for (const file of references.keys()) visit(file, []);
+  return circles;
+}
+
+/** The file of lib/ that an import names. */
+function importedFile(file: string, path: string): string {
+  return join(dirname(file), path).replace(/\.js$/, '.ts');
 }
 
 const nativeFiles = filesBelow('native', /\.(cpp|h|cu|cuh)$/);
@@ -171,6 +194,35 @@ describe('layers', () => {
       }
     }
     assert.deepEqual(wrong, []);
+  });
+
+  it('finds circles', () => {
+    const references = new Map([
+      ['a', ['b', 'c']],
+      ['b', ['c']],
+      ['c', ['d', 'e']],
+      ['d', []],
+      ['e', ['b']],
+      ['f', ['f']],
+    ]);
+    assert.deepEqual(circlesIn(references), ['b -> c -> e -> b', 'f -> f']);
+    references.set('e', ['d']);
+    references.set('f', []);
+    assert.deepEqual(circlesIn(references), []);
+  });
+
+  it('no files of lib/ import each other in a circle', () => {
+    const references = new Map(
+      libFiles.map((file) => [file, importsOf(file).map((path) => importedFile(file, path))]),
+    );
+    assert.ok(references.get('lib/index.ts')!.every((file) => references.has(file)));
+    assert.deepEqual(circlesIn(references), []);
+  });
+
+  it('no files of native/ include each other in a circle', () => {
+    const included = (file: string): string[] =>
+      includesOf(file).flatMap(({ path, quoted }) => (quoted ? [join('native', path)] : []));
+    assert.deepEqual(circlesIn(new Map(nativeFiles.map((file) => [file, included(file)]))), []);
   });
 
   it(`no source file is longer than ${maximumLines} lines`, () => {

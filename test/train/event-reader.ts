@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { readFields } from '../protobuf-reader.js';
 
 /** Fields of a message by number, each in the order of the file. */
 type Message = Map<number, (bigint | Buffer)[]>;
@@ -54,30 +55,8 @@ export function readRecords(file: string): Buffer[] {
 
 function parse(bytes: Buffer): Message {
   const message: Message = new Map();
-  let at = 0;
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n; ; shift += 7n) {
-      const byte = bytes[at++]!;
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-  };
-  const take = (length: number): Buffer => {
-    assert.ok(at + length <= bytes.length, 'a field inside its message');
-    at += length;
-    return bytes.subarray(at - length, at);
-  };
-  while (at < bytes.length) {
-    const tag = Number(varint());
-    const sizes: Record<number, () => bigint | Buffer> = {
-      0: varint,
-      1: () => take(8),
-      2: () => take(Number(varint())),
-      5: () => take(4),
-    };
-    const value = sizes[tag & 7]!();
-    message.set(tag >> 3, [...(message.get(tag >> 3) ?? []), value]);
+  for (const [field, value] of readFields(bytes)) {
+    message.set(field, [...(message.get(field) ?? []), value]);
   }
   return message;
 }

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import {
   DataLoader,
   presets,
-  resizeImage,
   Trainer,
   writeSafetensors,
   type PresetName,
@@ -93,7 +92,7 @@ describe('the recipe of the paper', function () {
   /** The batches of a short run as the network sees them, augmented here. */
   async function augmentedBatches() {
     const loader = new DataLoader(faces(images), {
-      ...{ batchSize, inputSize: side, resize: resizeImage, shuffle: true, dropLast: true, seed },
+      ...{ batchSize, inputSize: side, shuffle: true, dropLast: true, seed },
     });
     const batches: { images: Float32Array; labels: Int32Array }[] = [];
     for (let epoch = 0; epoch < epochs; epoch++) {

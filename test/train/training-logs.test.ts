@@ -8,7 +8,6 @@ import { FileLog, TensorBoardLog, Trainer, type TrainingEvent } from '../../lib/
 import { drawConfusion } from '../../lib/train/logs/confusion-image.js';
 import { crc32c, maskedCrc32c } from '../../lib/train/logs/crc32c.js';
 import { EventFile } from '../../lib/train/logs/event-file.js';
-import { varint } from '../../lib/train/logs/protobuf.js';
 import { logColumns } from '../../lib/train/logs/rows.js';
 import { faces, makeModel, only } from '../api-support.js';
 import { command, jsonLines } from '../cli/support.js';
@@ -163,8 +162,6 @@ describe('logs of a training', function () {
         maskedCrc32c(Buffer.from('123456789')),
         (((0xe3069283 >>> 15) | (0xe3069283 << 17)) + 0xa282ead8) >>> 0,
       );
-      assert.deepEqual(varint(300), [0xac, 0x02]);
-      assert.deepEqual(varint(0), [0]);
       const file = await EventFile.create(directory.path('plain'), 7);
       await file.scalars(5_000_000_000, { 'a/b': 0.5, c: -1 });
       await file.close();

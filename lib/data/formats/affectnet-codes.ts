@@ -1,3 +1,4 @@
+import { isIndex } from '../../check.js';
 import { CountenanceError } from '../../errors.js';
 import { affectnetClasses } from '../classes.js';
 
@@ -22,7 +23,7 @@ export class AffectnetCodes {
    * @throws CountenanceError ERR_LABEL_RANGE
    */
   label(code: number, where: string): number | undefined {
-    if (!Number.isInteger(code) || code < 0 || code > lastCode) {
+    if (!isIndex(code, lastCode + 1)) {
       throw new CountenanceError(
         'ERR_LABEL_RANGE',
         `${where}: expression ${code} is not in 0..${lastCode}`,

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { isIndex } from '../../check.js';
 import { CountenanceError, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf, readTextFile } from '../../files.js';
 import { ckplusClasses } from '../classes.js';
@@ -142,7 +143,7 @@ async function folders(path: string): Promise<string[]> {
 async function readLabel(file: string): Promise<number> {
   const text = (await readTextFile(file, 'Label file')).trim();
   const code = text === '' ? NaN : Number(text);
-  if (Number.isInteger(code) && code >= 0 && code < ckplusClasses.length) return code;
+  if (isIndex(code, ckplusClasses.length)) return code;
   throw new CountenanceError(
     'ERR_LABEL_RANGE',
     `'${file}': emotion '${text.slice(0, 40)}' is no code of 0..${ckplusClasses.length - 1}`,

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
-import { CountenanceError, describeValue } from '../../errors.js';
+import { describeValue } from '../../check.js';
+import { CountenanceError } from '../../errors.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';
 import type { DataSpec } from '../spec.js';

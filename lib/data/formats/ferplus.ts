@@ -1,5 +1,6 @@
 import { join, sep } from 'node:path';
-import { CountenanceError, describeValue, throwIfAborted } from '../../errors.js';
+import { describeValue } from '../../check.js';
+import { CountenanceError, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf } from '../../files.js';
 import { ferplusClasses } from '../classes.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';

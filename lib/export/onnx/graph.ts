@@ -1,6 +1,6 @@
+import { Message } from '../../protobuf.js';
 import type { TensorData } from '../../types.js';
 import { machineIsLittleEndian, swapBytes } from '../../weights/dtype.js';
-import { Message } from './protobuf.js';
 
 /** `TensorProto.DataType`. */
 const elementTypes = { float: 1, uint8: 2, int64: 7 } as const;

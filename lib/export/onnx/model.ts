@@ -1,8 +1,8 @@
+import { Message } from '../../protobuf.js';
 import type { OnnxGraph } from './graph.js';
-import { Message } from './protobuf.js';
 
 /** The operator set the graphs are written for: the first with LayerNormalization. */
-export const operatorSet = 17;
+const operatorSet = 17;
 
 /** Version of the file format that belongs to {@link operatorSet}. */
 const irVersion = 8;

@@ -2,8 +2,8 @@ import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { CountenanceError, writeError } from '../../errors.js';
+import { Message } from '../../protobuf.js';
 import { maskedCrc32c } from './crc32c.js';
-import { bytesField, doubleField, floatField, varintField } from './protobuf.js';
 
 /** An image of an event, encoded as PNG. */
 export interface EventImage {
@@ -40,10 +40,10 @@ export class EventFile {
     try {
       await mkdir(directory, { recursive: true });
       const file = new EventFile(path, await open(path, 'wx'));
-      await file.write(0, bytesField(3, 'brain.Event:2')); // file_version
+      await file.write(eventAt(0).string(3, 'brain.Event:2')); // file_version
       if (purgeStep !== undefined) {
-        const sessionLog = [varintField(1, 1)]; // status: START
-        await file.write(purgeStep, bytesField(7, sessionLog));
+        const sessionLog = new Message().int(1, 1); // status: START
+        await file.write(eventAt(purgeStep).message(7, sessionLog));
       }
       return file;
     } catch (error) {
@@ -53,23 +53,19 @@ export class EventFile {
 
   /** Numbers of a step by their tags. */
   async scalars(step: number, values: Readonly<Record<string, number>>): Promise<void> {
-    const fields = Object.entries(values).map(([tag, value]) =>
-      bytesField(1, [bytesField(1, tag), floatField(2, value)]),
-    );
-    await this.write(step, bytesField(5, fields));
+    const summary = new Message();
+    for (const [tag, value] of Object.entries(values)) {
+      summary.message(1, new Message().string(1, tag).float(2, value));
+    }
+    await this.write(eventAt(step).message(5, summary));
   }
 
   /** An image of a step. */
   async image(step: number, tag: string, { png, width, height }: EventImage): Promise<void> {
     const rgb = 3;
-    const image = [
-      varintField(1, height),
-      varintField(2, width),
-      varintField(3, rgb),
-      bytesField(4, png),
-    ];
-    const value = [bytesField(1, tag), bytesField(4, image)];
-    await this.write(step, bytesField(5, [bytesField(1, value)]));
+    const image = new Message().int(1, height).int(2, width).int(3, rgb).bytes(4, png);
+    const value = new Message().string(1, tag).message(4, image);
+    await this.write(eventAt(step).message(5, new Message().message(1, value)));
   }
 
   /** May be called again. */
@@ -79,19 +75,23 @@ export class EventFile {
     await handle?.close();
   }
 
-  private async write(step: number, what: Uint8Array): Promise<void> {
+  private async write(event: Message): Promise<void> {
     if (!this.handle) throw new CountenanceError('ERR_CLOSED', 'The log was used after close()');
-    const event = [doubleField(1, Date.now() / 1000), varintField(2, step), what];
     try {
-      await this.handle.appendFile(encodeRecord(Buffer.concat(event)));
+      await this.handle.appendFile(encodeRecord(Buffer.concat(event.pieces())));
     } catch (error) {
       throw writeError(this.path, error);
     }
   }
 }
 
+/** An event of this moment, still without its content. */
+function eventAt(step: number): Message {
+  return new Message().double(1, Date.now() / 1000).int(2, step);
+}
+
 /** A TFRecord: length (uint64), CRC of the length, data, CRC of the data; little-endian. */
-export function encodeRecord(data: Uint8Array): Uint8Array {
+function encodeRecord(data: Uint8Array): Uint8Array {
   const record = Buffer.alloc(data.length + 16);
   record.writeBigUInt64LE(BigInt(data.length));
   record.writeUInt32LE(maskedCrc32c(record.subarray(0, 8)), 8);

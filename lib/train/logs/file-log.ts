@@ -1,12 +1,7 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { extname } from 'node:path';
-import {
-  CountenanceError,
-  invalidArgument,
-  readError,
-  systemCode,
-  writeError,
-} from '../../errors.js';
+import { invalidArgument } from '../../check.js';
+import { CountenanceError, readError, systemCode, writeError } from '../../errors.js';
 import { writeFileAtomic } from '../../weights/atomic.js';
 import type { StartEvent, TrainingEvent } from '../events.js';
 import type { TrainingLog } from './log.js';

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { nextTurn } from '../../turns.js';
 import { findReshape, type Reshape } from '../reshape.js';
 import { compile, prefixesOf, type NameMap } from './name-map.js';
 import { sources } from './sources.js';
@@ -60,7 +60,7 @@ export async function matchNames(
       if (map.anchor !== '') seen.push(`${map.title}${prefix && ` under '${prefix}'`}`);
       const match = matchFamily(map, prefix, shapes, model);
       if (match.assignments.length > (best?.assignments.length ?? 0)) best = match;
-      await setImmediate();
+      await nextTurn();
     }
   }
   return { best, seen };

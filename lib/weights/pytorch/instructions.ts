@@ -1,10 +1,10 @@
 import { toInteger, type ByteCursor } from './byte-cursor.js';
+import type { PickleMachine } from './machine.js';
 import { opcodes as op } from './opcodes.js';
-import type { Unpickler } from './unpickler.js';
 import { Attributes, PickleProblem, quote, Tuple } from './values.js';
 
 /** What an opcode does to the machine, with what follows it in the pickle. */
-type Instruction = (machine: Unpickler, cursor: ByteCursor) => void;
+type Instruction = (machine: PickleMachine, cursor: ByteCursor) => void;
 
 /** Every opcode that is run, but STOP. */
 export const instructions: ReadonlyMap<number, Instruction> = new Map<number, Instruction>([
@@ -78,7 +78,7 @@ function checkProtocol(protocol: number): void {
   if (protocol > 5) throw new PickleProblem(`pickle protocol ${protocol} is unknown`);
 }
 
-function makeDictionary(machine: Unpickler): void {
+function makeDictionary(machine: PickleMachine): void {
   const items = machine.popMark();
   machine.make(new Map());
   machine.setItems(items);
@@ -88,14 +88,14 @@ function twoOf([first, second]: readonly unknown[]): [unknown, unknown] {
   return [first, second];
 }
 
-function pushGlobal(machine: Unpickler, module: unknown, name: unknown): void {
+function pushGlobal(machine: PickleMachine, module: unknown, name: unknown): void {
   if (typeof module !== 'string' || typeof name !== 'string') {
     throw new PickleProblem('its pickle names a global by something other than text');
   }
   machine.push(machine.host.findGlobal(module, name));
 }
 
-function constructByKeywords(machine: Unpickler): void {
+function constructByKeywords(machine: PickleMachine): void {
   const [callee, args, keywords] = machine.popMany(3);
   if (!(keywords instanceof Map) || keywords.size > 0) {
     throw new PickleProblem('its pickle constructs an object by keywords');
@@ -109,7 +109,7 @@ interface Stateful {
 }
 
 /** Attributes of dictionaries (`_metadata` of a state dict) are of no use here and are dropped. */
-function build(machine: Unpickler): void {
+function build(machine: PickleMachine): void {
   const state = machine.pop();
   const value = machine.top();
   if (value instanceof Attributes) {

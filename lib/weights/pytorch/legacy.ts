@@ -1,10 +1,9 @@
 import { CountenanceError } from '../../errors.js';
 import type { FileReader } from '../file-reader.js';
 import type { Fail } from '../weights-file.js';
-import type { PyTorchContent } from './open.js';
 import { Truncated } from './byte-cursor.js';
-import { StorageTable, type ReadStorage } from './storages.js';
-import { pickleLimit, Unpickler } from './unpickler.js';
+import { StorageTable, type PyTorchContent, type ReadStorage } from './storages.js';
+import { pickleLimit, unpickle } from './unpickler.js';
 import { quote } from './values.js';
 
 /** What the first pickle of an old file holds, and the version in the second. */
@@ -48,8 +47,7 @@ async function readPickles(reader: FileReader, fail: Fail): Promise<Pickles> {
 }
 
 async function parsePickles(bytes: Uint8Array, path: string, fail: Fail): Promise<Pickles> {
-  const run = (start: number, table = new StorageTable()) =>
-    new Unpickler(bytes, start, table).run();
+  const run = (start: number, table = new StorageTable()) => unpickle(bytes, start, table);
   const first = await run(0);
   if (first.value !== magic) throw fail('it is a pickle, but not one of torch.save');
   const version = await run(first.end);

@@ -3,15 +3,9 @@ import { FileReader } from '../file-reader.js';
 import { weightsFile, type Fail, type WeightsFile } from '../weights-file.js';
 import { collect } from './collect.js';
 import { readLegacy } from './legacy.js';
-import { lazyTensor, type ReadStorage } from './storages.js';
+import { lazyTensor } from './storages.js';
 import { PickleProblem, quote } from './values.js';
 import { readZip } from './zip-checkpoint.js';
-
-/** What a form of PyTorch file holds: the pickled object, and where its storages are. */
-export interface PyTorchContent {
-  readonly root: unknown;
-  readonly readStorage: ReadStorage;
-}
 
 /**
  * Opens a file of `torch.save`: the ZIP form (PyTorch 1.6 and later) or the older stream of pickles. The

@@ -1,11 +1,11 @@
-import { isStoredType, storedBytes, toFloat32 } from '../dtype.js';
+import { storedType, toFloat32 } from '../dtype.js';
 import type { Fail, WeightTensor } from '../weights-file.js';
 import { toRowMajor } from '../strided.js';
 import { findGlobal, markedType } from './globals.js';
+import type { PickleHost } from './machine.js';
 import { NumpyArray } from './numpy.js';
 import type { Storage, StoredView } from './tensors.js';
 import { PickleProblem, quote, toCount, Tuple } from './values.js';
-import type { PickleHost } from './unpickler.js';
 
 /** Reads bytes [begin, end) of a storage into memory of their own. */
 export type ReadStorage = (
@@ -14,6 +14,12 @@ export type ReadStorage = (
   end: number,
   signal: AbortSignal | undefined,
 ) => Promise<Uint8Array>;
+
+/** What a form of PyTorch file holds: the pickled object, and where its storages are. */
+export interface PyTorchContent {
+  readonly root: unknown;
+  readonly readStorage: ReadStorage;
+}
 
 /** The storages that a pickle names. */
 export class StorageTable implements PickleHost {
@@ -78,11 +84,8 @@ export function lazyTensor(
     shape,
     dtype,
     read: async (signal) => {
-      if (!isStoredType(dtype)) {
-        const known = Object.keys(storedBytes).join(', ');
-        throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
-      }
-      const values = await toFloat32(await readSpan(signal), dtype);
+      const type = storedType(dtype, name, fail);
+      const values = await toFloat32(await readSpan(signal), type);
       return toRowMajor(values, shape, strides);
     },
   };

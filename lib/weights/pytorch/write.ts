@@ -1,5 +1,4 @@
-import { CountenanceError } from '../../errors.js';
-import { elementCount, type TensorData } from '../../types.js';
+import { checkElements, type TensorData } from '../../types.js';
 import { littleEndianBytes } from '../dtype.js';
 import { pickleStateDict } from './pickler.js';
 import { encodeZip, type ZipContent } from './zip-writer.js';
@@ -16,14 +15,9 @@ export async function encodePyTorch(
     { name: 'archive/byteorder', bytes: Buffer.from('little') },
   ];
   let key = 0;
-  for (const [name, { shape, data }] of tensors) {
-    if (elementCount(shape) !== data.length) {
-      throw new CountenanceError(
-        'ERR_SHAPE_MISMATCH',
-        `Tensor '${name}' has shape [${shape.join(', ')}] but ${data.length} values`,
-      );
-    }
-    contents.push({ name: `archive/data/${key}`, bytes: littleEndianBytes(data) });
+  for (const [name, tensor] of tensors) {
+    checkElements(tensor, `'${name}'`);
+    contents.push({ name: `archive/data/${key}`, bytes: littleEndianBytes(tensor.data) });
     key += 1;
   }
   contents.push({ name: 'archive/version', bytes: Buffer.from('3\n') });

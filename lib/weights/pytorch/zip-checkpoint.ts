@@ -1,9 +1,8 @@
 import { CountenanceError } from '../../errors.js';
 import type { FileReader } from '../file-reader.js';
 import type { Fail } from '../weights-file.js';
-import type { PyTorchContent } from './open.js';
-import { StorageTable, type ReadStorage } from './storages.js';
-import { pickleLimit, Unpickler } from './unpickler.js';
+import { StorageTable, type PyTorchContent, type ReadStorage } from './storages.js';
+import { pickleLimit, unpickle } from './unpickler.js';
 import { quote } from './values.js';
 import { ZipArchive } from './zip.js';
 
@@ -20,7 +19,7 @@ export async function readZip(reader: FileReader, fail: Fail): Promise<PyTorchCo
     throw fail(`its data.pkl claims ${pickle.size} bytes, more than the limit of ${pickleLimit}`);
   }
   const table = new StorageTable();
-  const { value } = await new Unpickler(await zip.read(pickle), 0, table).run();
+  const { value } = await unpickle(await zip.read(pickle), 0, table);
 
   const entryOf = (key: string) => {
     const entry = zip.entries.get(`${root}/data/${key}`);

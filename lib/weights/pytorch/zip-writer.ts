@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { CountenanceError } from '../../errors.js';
-import { inSlices } from '../../slices.js';
+import { inSlices } from '../../turns.js';
 
 /** A file inside the archive. */
 export interface ZipContent {

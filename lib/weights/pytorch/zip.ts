@@ -1,8 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { crc32, inflateRaw } from 'node:zlib';
 import { throwIfAborted } from '../../errors.js';
-import { inSlices } from '../../slices.js';
+import { inSlices, nextTurn } from '../../turns.js';
 import type { FileReader } from '../file-reader.js';
 import type { Fail } from '../weights-file.js';
 import { quote } from './values.js';
@@ -232,7 +231,7 @@ async function parseDirectory(
     const { entry, next } = parseEntry(bytes, at, fail);
     found.push(entry);
     at = next;
-    if (found.length % entriesPerTurn === 0) await setImmediate();
+    if (found.length % entriesPerTurn === 0) await nextTurn();
   }
   if (found.length !== directory.count) {
     throw fail(`its ZIP directory has ${found.length} entries, not ${directory.count}`);

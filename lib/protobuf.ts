@@ -1,10 +1,10 @@
-import { CountenanceError } from '../../errors.js';
+import { CountenanceError } from './errors.js';
 
 /** Most bytes of a protobuf message: readers count them in a signed 32-bit integer. */
 const lengthLimit = 2 ** 31 - 1;
 
 /** Wire types of the encoding. */
-const wire = { varint: 0, bytes: 2, fixed32: 5 } as const;
+const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
 /** Pieces below this are copied together, so that a file is not written in thousands of tiny calls. */
 const smallPiece = 1 << 12;
@@ -28,7 +28,7 @@ export class Message {
     return this.size;
   }
 
-  /** An int32, int64 or enum; negative numbers take ten bytes. */
+  /** An int32, int64, bool or enum; negative numbers take ten bytes. */
   int(field: number, value: number | bigint): this {
     return this.tag(field, wire.varint).append(varint(value));
   }
@@ -38,6 +38,13 @@ export class Message {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);
     return this.tag(field, wire.fixed32).append(bytes);
+  }
+
+  /** A double. */
+  double(field: number, value: number): this {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setFloat64(0, value, true);
+    return this.tag(field, wire.fixed64).append(bytes);
   }
 
   /** A string, as UTF-8. */

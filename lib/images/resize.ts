@@ -1,0 +1,42 @@
+import { CountenanceError } from '../errors.js';
+import { awaitNative, nativeAddon } from '../load-native.js';
+import type { RawImage } from '../types.js';
+
+/** Longest side the native resize takes. */
+const maximumSide = 32_768;
+
+/**
+ * Resizes a decoded image to `size` x `size` with Pillow's antialiased bilinear filter, off the main
+ * thread.
+ *
+ * @returns RGB of `size * size * 3` bytes; the image's own where it has that size already
+ * @throws CountenanceError ERR_IMAGE_SIZE above 32,768 pixels a side; ERR_SHAPE_MISMATCH where the data
+ *   is not as long as width and height say
+ */
+export async function resizeImage(image: RawImage, size: number): Promise<Uint8Array> {
+  const { data, width, height } = image;
+  if (width === size && height === size) {
+    const expected = size * size * 3;
+    if (data.length === expected) return data;
+    throw new CountenanceError(
+      'ERR_SHAPE_MISMATCH',
+      `Expected ${expected} bytes for an RGB image of ${size} x ${size} but received ${data.length}`,
+    );
+  }
+  checkResizable(image);
+  return awaitNative(() => nativeAddon().resize(data, width, height, size));
+}
+
+/**
+ * Refuses an image with a side that no resize takes, on the host or on a GPU.
+ *
+ * @throws CountenanceError ERR_IMAGE_SIZE
+ */
+export function checkResizable({ width, height }: RawImage): void {
+  if (width > maximumSide || height > maximumSide) {
+    throw new CountenanceError(
+      'ERR_IMAGE_SIZE',
+      `An image of ${width} x ${height} has a side of more than ${maximumSide} pixels`,
+    );
+  }
+}

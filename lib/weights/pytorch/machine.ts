@@ -1,0 +1,128 @@
+import { Global, PickleProblem, Tuple } from './values.js';
+
+/** Bounds of one pickle. They are some thousand times what a state dict needs. */
+const limits = {
+  /** Lists, dictionaries, tuples, texts and bytes made. */
+  objects: 1 << 20,
+  /** Bytes copied by what the pickle calls. */
+  copies: 1 << 27,
+  /** Values remembered for later reference. */
+  memo: 1 << 20,
+  /** Open MARKs: depth of a nested literal. */
+  marks: 1000,
+} as const;
+
+/** What the outside gives a pickle. */
+export interface PickleHost {
+  /** The global of an allow-list; throws an unsafe {@link PickleProblem} for every other name. */
+  readonly findGlobal: (module: string, name: string) => Global;
+  /** The value behind a persistent id. */
+  readonly loadPersistent: (id: unknown) => unknown;
+}
+
+/** The stack and the memory of a pickle: what its opcodes work on. */
+export class PickleMachine {
+  private stack: unknown[] = [];
+  private readonly marks: unknown[][] = [];
+  private readonly memo = new Map<number, unknown>();
+  private objects = 0;
+  private copied = 0;
+
+  constructor(readonly host: PickleHost) {}
+
+  push(value: unknown): void {
+    this.stack.push(value);
+  }
+
+  /** Pushes a value that takes memory of its own. */
+  make(value: unknown): void {
+    this.objects += 1;
+    if (this.objects > limits.objects) exceeded('objects', limits.objects);
+    this.stack.push(value);
+  }
+
+  top(): unknown {
+    if (this.stack.length === 0)
+      throw new PickleProblem('its pickle uses a value that is not there');
+    return this.stack[this.stack.length - 1];
+  }
+
+  pop(): unknown {
+    const value = this.top();
+    this.stack.pop();
+    return value;
+  }
+
+  popMany(count: number): unknown[] {
+    if (this.stack.length < count)
+      throw new PickleProblem('its pickle uses values that are not there');
+    return this.stack.splice(-count, count);
+  }
+
+  /** Starts a literal. */
+  mark(): void {
+    if (this.marks.length >= limits.marks) exceeded('nested levels', limits.marks);
+    this.marks.push(this.stack);
+    this.stack = [];
+  }
+
+  /** Drops the top value, or an empty literal. */
+  drop(): void {
+    if (this.stack.length > 0) this.pop();
+    else this.popMark();
+  }
+
+  /** The values since the last mark. */
+  popMark(): unknown[] {
+    const items = this.stack;
+    const below = this.marks.pop();
+    if (!below) throw new PickleProblem('its pickle closes what was never opened');
+    this.stack = below;
+    return items;
+  }
+
+  /** Keeps the top value for later; without an index, under the next free one. */
+  remember(index = this.memo.size): void {
+    this.memo.set(index, this.top());
+    if (this.memo.size > limits.memo) exceeded('remembered values', limits.memo);
+  }
+
+  recall(index: number): void {
+    if (!this.memo.has(index))
+      throw new PickleProblem(`its pickle has no remembered value ${index}`);
+    this.push(this.memo.get(index));
+  }
+
+  append(items: readonly unknown[]): void {
+    const list = this.top();
+    if (!Array.isArray(list))
+      throw new PickleProblem('its pickle appends to something that is no list');
+    for (const item of items) list.push(item);
+  }
+
+  setItems(items: readonly unknown[]): void {
+    const map = this.top();
+    if (!(map instanceof Map) || items.length % 2 !== 0) {
+      throw new PickleProblem('its pickle sets items of something that is no dictionary');
+    }
+    for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
+  }
+
+  construct(callee: unknown, args: unknown): void {
+    if (!(callee instanceof Global) || !(args instanceof Tuple)) {
+      throw new PickleProblem('its pickle calls something that is no constructor', 'unsafe');
+    }
+    if (!callee.build) throw new PickleProblem(`a call of ${callee.name}`, 'unsafe');
+    this.make(callee.build(args.items, this.charge));
+  }
+
+  private readonly charge = (bytes: number): void => {
+    this.copied += bytes;
+    if (this.copied > limits.copies) exceeded('copied bytes', limits.copies);
+  };
+}
+
+/** Throws what a pickle beyond a bound is. */
+export function exceeded(what: string, limit: number): never {
+  throw new PickleProblem(`its pickle has more than ${limit} ${what}`);
+}
