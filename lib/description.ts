@@ -2,6 +2,10 @@
 
 /** What the core offers, as `describe()` of the addon gives it. */
 export const description = {
+  devices: [
+    { name: 'cpu', precisions: ['fp32'] },
+    { name: 'cuda', precisions: ['fp32', 'bf16'] },
+  ],
   precisions: ['fp32', 'bf16'],
   encoders: [
     {

@@ -93,8 +93,16 @@ export interface NativeLossTerm {
   readonly help: string;
 }
 
+/** A kind of device. */
+export interface NativeDevice {
+  readonly name: string;
+  /** The number formats that it computes in. */
+  readonly precisions: readonly string[];
+}
+
 /** What the core offers. lib/description.ts is a copy of it, with types. */
 export interface NativeDescription {
+  readonly devices: readonly NativeDevice[];
   readonly precisions: readonly string[];
   readonly encoders: readonly NativeEncoder[];
   readonly optimizers: readonly NativeOptimizer[];
@@ -142,21 +150,12 @@ export interface NativeOutputs {
   readonly neutral: Float32Array;
 }
 
-/** What a model's device can do. */
-export interface NativeCapabilities {
-  /** Of those in {@link NativeDescription.precisions}. */
-  readonly precisions: readonly string[];
-  /** Whether images are best handed over unresized: the device resizes them in time of its own. */
-  readonly resizesImages: boolean;
-}
-
 /** A model: weights, and the plans that run it. Its jobs run one after another on its own thread. */
 export interface NativeModel {
   /** "cpu (avx512)", "cuda:0 (NVIDIA H100)". */
   readonly device: string;
   /** Why `device: 'auto'` could not take a GPU that is there; empty where it could or there is none. */
   readonly fallback: string;
-  readonly capabilities: NativeCapabilities;
   tensors(): NativeTensorInfo[];
   /** A copy in PyTorch's layout. Throws ERR_BUSY while a job of the model runs, ERR_CLOSED after close. */
   readTensor(name: string): Float32Array;

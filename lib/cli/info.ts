@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { dataFormats } from '../data/registry.js';
 import { info, type Info } from '../load-native.js';
-import { backbones } from '../model/config.js';
+import { backbones, devicesWith, precisions } from '../model/config.js';
 import { addJsonOption, examples, exitStatus } from './options.js';
 import { Output, type Context } from './output.js';
 import { table } from './table.js';
@@ -16,7 +16,17 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
       const output = new Output(streams, options.json ?? false);
       const { version, platform, node, cpu, cuda } = info();
       const formats = dataFormats.map(({ name }) => name);
-      output.record({ version, platform, node, cpu, cuda, backbones, formats });
+      const devices = Object.fromEntries(precisions.map((name) => [name, devicesWith(name)]));
+      output.record({
+        version,
+        platform,
+        node,
+        cpu,
+        cuda,
+        precisions: devices,
+        backbones,
+        formats,
+      });
       output.text(
         table(
           ['countenance', version],
@@ -25,6 +35,7 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
             ['node', node],
             ['cpu', `${cpu.instructionSet}, ${cpu.threads} threads`],
             ...cudaRows(cuda),
+            ...precisions.map((name) => [name, devicesWith(name).join(', ')]),
             ['backbones', backbones.join(', ')],
             ['data formats', formats.join(', ')],
           ],

@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { dataFormats } from '../data/registry.js';
 import {
   isDevice,
+  devicesWith,
   precisions,
   type Device,
   type Precision,
@@ -155,7 +156,7 @@ export const sharedOptions = {
   },
   precision: {
     flag: '--precision <name>',
-    help: 'bf16 needs a GPU',
+    help: precisions.map((name) => `${name}: ${devicesWith(name).join(', ')}`).join('; '),
     default: 'fp32',
     choices: precisions,
   },

@@ -11,6 +11,7 @@ import {
 import { encoderNamed, type Backbone } from '../core-options.js';
 import { description } from '../description.js';
 import { CountenanceError } from '../errors.js';
+import type { NativeEncoder } from '../native.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { findNeutral } from '../data/dataset.js';
 
@@ -27,13 +28,17 @@ export const patchSizes: readonly PatchSize[] = [
 ];
 
 /** Where a model runs; see {@link Device}. */
-export const devices = ['auto', 'cpu', 'cuda'] as const;
+export const devices: readonly ('auto' | DeviceKind)[] = [
+  'auto',
+  ...description.devices.map(({ name }) => name),
+];
+type DeviceKind = (typeof description.devices)[number]['name'];
 /**
  * One of {@link devices}, or `cuda:N` for one of several GPUs (`cuda` is the first). `auto` takes the
  * first GPU where one can be used, else the CPU: silently where there is no CUDA plugin, no driver or no
  * GPU, and with a warning of the process where one is there but does not work.
  */
-export type Device = (typeof devices)[number] | `cuda:${number}`;
+export type Device = 'auto' | DeviceKind | `cuda:${number}`;
 
 /** Number formats of a forward pass or a training step. */
 export const precisions = description.precisions;
@@ -42,6 +47,13 @@ export const precisions = description.precisions;
  * needs a GPU.
  */
 export type Precision = (typeof precisions)[number];
+
+/** The kinds of devices that compute in a precision. */
+export function devicesWith(precision: Precision): string[] {
+  return description.devices
+    .filter(({ precisions: known }) => (known as readonly Precision[]).includes(precision))
+    .map(({ name }) => name);
+}
 
 /** Width D of the representations and of the text embeddings. */
 export const embeddingWidth = 512;
@@ -124,7 +136,7 @@ export interface ModelConfig {
   readonly imageStd: readonly [number, number, number];
 }
 
-/** Options with their defaults, checked. The addon checks the sizes of the chosen backbone again. */
+/** Options with their defaults, checked; sizes by what the core says of the encoder. */
 export function resolveConfig(options: ModelOptions): ModelConfig {
   checkObject(options, 'the options of a model');
   const { textEmbeddings } = options;
@@ -137,8 +149,9 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
     );
   }
   const backbone = checkChoice(options.backbone, 'backbone', backbones);
-  const { hasDropPath } = encoderNamed(backbone);
-  const inputSize = checkInteger(options.inputSize ?? 112, 'inputSize', 32, 4096);
+  const encoder = encoderNamed(backbone);
+  const { leastInput, mostInput } = encoder;
+  const inputSize = checkInteger(options.inputSize ?? 112, 'inputSize', leastInput, mostInput);
   const classes = checkClasses(options.classes ?? textEmbeddings.classes);
   const neutral = options.neutral ?? findNeutral(classes);
   if (neutral === null || !classes.includes(neutral)) {
@@ -147,12 +160,8 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
   return {
     backbone,
     inputSize,
-    patchSize: checkChoice(
-      options.patchSize ?? (inputSize >= 224 ? 4 : 2),
-      'patchSize',
-      patchSizes,
-    ),
-    dropPath: hasDropPath ? checkNumber(options.dropPath ?? 0.1, 'dropPath', [0, 1]) : 0,
+    patchSize: checkPatches(encoder, inputSize, options.patchSize),
+    dropPath: encoder.hasDropPath ? checkNumber(options.dropPath ?? 0.1, 'dropPath', [0, 1]) : 0,
     classes,
     neutral,
     logitScale: checkNumber(
@@ -163,6 +172,20 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
     imageMean: checkNumbers(options.imageMean ?? imagenet.mean, 'imageMean', 3),
     imageStd: checkNumbers(options.imageStd ?? imagenet.std, 'imageStd', 3, 'above 0'),
   };
+}
+
+/** The side of a patch, with which the encoder can cut an image of this size. */
+function checkPatches(
+  { label, patchSizes: sides, grid }: NativeEncoder,
+  inputSize: number,
+  patchSize: PatchSize | undefined,
+): number {
+  const side = checkChoice(patchSize ?? (inputSize >= 224 ? 4 : 2), 'patchSize', patchSizes);
+  if (sides.length > 0 && inputSize % (grid * side) !== 0) {
+    const expected = `a multiple of ${grid * side} (${label} with patches of ${side} x ${side})`;
+    throw invalidArgument(expected, 'inputSize', inputSize);
+  }
+  return side;
 }
 
 function checkClasses(classes: unknown): readonly string[] {

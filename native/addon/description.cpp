@@ -3,6 +3,7 @@
 #include "addon/convert.h"
 #include "addon/errors.h"
 #include "addon/options.h"
+#include "backend/devices.h"
 #include "losses/objective_options.h"
 #include "models/encoders.h"
 #include "optim/rules.h"
@@ -17,6 +18,19 @@ Napi::Array list(Napi::Env env, const Table& table, Convert convert) {
   uint32_t i = 0;
   for (const auto& entry : table) array.Set(i++, convert(entry));
   return array;
+}
+
+template <class Table>
+Napi::Array precisions(Napi::Env env, const Table& table) {
+  return list(env, table,
+              [&](Precision precision) { return Napi::String::New(env, name_of(precision)); });
+}
+
+Napi::Object device(Napi::Env env, const DeviceKind& kind) {
+  auto object = Napi::Object::New(env);
+  object.Set("name", text(env, kind.name));
+  object.Set("precisions", precisions(env, kind.precisions));
+  return object;
 }
 
 Napi::Object encoder(Napi::Env env, const Encoder& encoder) {
@@ -62,9 +76,9 @@ Napi::Value describe_core(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
     auto result = Napi::Object::New(env);
-    result.Set("precisions", list(env, kPrecisions, [&](Precision precision) {
-                 return Napi::String::New(env, name_of(precision));
-               }));
+    result.Set("devices", list(env, device_kinds(),
+                               [&](const DeviceKind* kind) { return device(env, *kind); }));
+    result.Set("precisions", precisions(env, kPrecisions));
     result.Set("encoders",
                list(env, encoders(), [&](const Encoder* entry) { return encoder(env, *entry); }));
     result.Set("optimizers", list(env, optimizer_rules(), [&](const OptimizerRule* rule) {

@@ -38,8 +38,8 @@ Normalization read_normalization(const Napi::CallbackInfo& info) {
 }
 
 // Images, and the width and height of each.
-CopiedImages read_sized_images(Napi::Value images, Napi::Value sides) {
-  JoinedBytes joined = read_byte_arrays(images, "images", kMaxBatch);
+CopiedImages read_sized_images(Napi::Value value, Napi::Value sides) {
+  JoinedBytes joined = read_byte_arrays(value, "images", kMaxBatch);
   const std::vector<uint32_t> numbers = read_indices(sides, "sides");
   const size_t count = joined.lengths.size();
   if (numbers.size() != 2 * count) {
@@ -86,7 +86,6 @@ Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "NativeModel",
                      {InstanceAccessor<&ModelObject::device>("device"),
                       InstanceAccessor<&ModelObject::fallback>("fallback"),
-                      InstanceAccessor<&ModelObject::capabilities>("capabilities"),
                       InstanceMethod<&ModelObject::tensors>("tensors"),
                       InstanceMethod<&ModelObject::read_tensor>("readTensor"),
                       InstanceMethod<&ModelObject::write_tensor>("writeTensor"),
@@ -161,22 +160,6 @@ Napi::Value ModelObject::device(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelObject::fallback(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), state_->settings.fallback);
-}
-
-Napi::Value ModelObject::capabilities(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&] {
-    state_->require_open("the model");
-    const Backend& backend = state_->model->backend();
-    auto supported = Napi::Array::New(env);
-    for (Precision precision : kPrecisions) {
-      if (backend.supports(precision)) supported.Set(supported.Length(), name_of(precision));
-    }
-    auto object = Napi::Object::New(env);
-    object.Set("precisions", supported);
-    object.Set("resizesImages", backend.resizes_images());
-    return object;
-  });
 }
 
 Napi::Value ModelObject::tensors(const Napi::CallbackInfo& info) {

@@ -35,7 +35,6 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
  private:
   Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value fallback(const Napi::CallbackInfo& info);
-  Napi::Value capabilities(const Napi::CallbackInfo& info);
   Napi::Value tensors(const Napi::CallbackInfo& info);
   Napi::Value read_tensor(const Napi::CallbackInfo& info);
   void write_tensor(const Napi::CallbackInfo& info);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/attributes.h"
+#include "backend/devices.h"
 #include "backend/operands.h"
 #include "core/function_ref.h"
 #include "core/tensor.h"
@@ -57,10 +58,7 @@ class Backend {
 
   // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for people.
   virtual std::string description() const = 0;
-  virtual bool supports(Precision precision) const = 0;
-  // Whether images are best handed over as they are (resize_and_prepare_images), because this
-  // device resizes them without taking time from the host.
-  virtual bool resizes_images() const = 0;
+  virtual const DeviceKind& kind() const = 0;
 
   // Memory.
   virtual std::unique_ptr<DeviceBlock> allocate(size_t bytes) = 0;  // zeroed

@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <algorithm>
+#include <string>
 
 namespace countenance {
 
@@ -22,9 +23,17 @@ void drop_absent(std::vector<T>& items) {
 }  // namespace
 
 void require_precision(const Backend& backend, Precision precision) {
-  if (backend.supports(precision)) return;
-  fail(code::kUnsupported, "precision bf16 is not supported by ", backend.description(),
-       ": it needs an NVIDIA GPU (device cuda); use fp32 here");
+  const auto supports = [&](const DeviceKind& kind) {
+    const std::vector<Precision>& all = kind.precisions;
+    return std::find(all.begin(), all.end(), precision) != all.end();
+  };
+  if (supports(backend.kind())) return;
+  std::string others;
+  for (const DeviceKind* kind : device_kinds()) {
+    if (supports(*kind)) others.append(others.empty() ? "" : " or ").append(kind->name);
+  }
+  fail(code::kUnsupported, "precision ", name_of(precision), " is not supported by ",
+       backend.description(), ": it needs device ", others);
 }
 
 Value Graph::input(const Shape& shape, DType dtype) { return tensor(shape, dtype); }

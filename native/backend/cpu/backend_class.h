@@ -20,8 +20,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(int threads);
 
   std::string description() const override;
-  bool supports(Precision precision) const override { return precision == Precision::FP32; }
-  bool resizes_images() const override { return false; }
+  const DeviceKind& kind() const override { return cpu_device(); }
 
   std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
   void copy_in(Tensor device, const void* host) override;

@@ -26,8 +26,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   std::string description() const override;
-  bool supports(Precision) const override { return true; }
-  bool resizes_images() const override { return true; }
+  const DeviceKind& kind() const override { return cuda_device(); }
 
   std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
   void copy_in(Tensor device, const void* host) override;
