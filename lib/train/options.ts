@@ -210,14 +210,18 @@ function resolveAugmentation(options: Augmentation): Required<Augmentation> {
   checkObject(options, 'augmentation');
   const probability = (value: number, name: string): number =>
     checkNumber(value, `augmentation.${name}`, [0, 1]);
-  const { eraseArea = [0.02, 0.25], eraseAspect = [0.3, 3.3] } = options;
   return {
     cropProbability: probability(options.cropProbability ?? 0.5, 'cropProbability'),
     cropPadding: checkInteger(options.cropPadding ?? 4, 'augmentation.cropPadding', 0, 4096),
     flipProbability: probability(options.flipProbability ?? 0.5, 'flipProbability'),
     eraseProbability: probability(options.eraseProbability ?? 0, 'eraseProbability'),
-    eraseArea: checkNumbers(eraseArea, 'augmentation.eraseArea', 2, [0, 1]),
-    eraseAspect: checkNumbers(eraseAspect, 'augmentation.eraseAspect', 2, 'above 0'),
+    eraseArea: checkNumbers(options.eraseArea ?? [0.02, 0.25], 'augmentation.eraseArea', 2, [0, 1]),
+    eraseAspect: checkNumbers(
+      options.eraseAspect ?? [0.3, 3.3],
+      'augmentation.eraseAspect',
+      2,
+      'above 0',
+    ),
   };
 }
 
