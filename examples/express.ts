@@ -16,7 +16,7 @@ export function predictionApp(predictor: Predictor): Express {
   app.get('/health', (_request, response) => {
     response.json({ status: 'ok', classes: predictor.classes });
   });
-  // No body parser in front: the request itself is the stream of the picture.
+  // No body parser in front: the request itself is the stream of the image.
   app.post('/predict', async (request, response) => {
     const gone = new AbortController();
     response.on('close', () => gone.abort());

@@ -12,7 +12,7 @@ import { limited, refusal } from './server.js';
 
 /** Routes that answer with what `predictor` says: `app.register((app) => predictionRoutes(app, predictor))`. */
 export async function predictionRoutes(app: FastifyInstance, predictor: Predictor): Promise<void> {
-  // Whatever comes is a picture, and stays the stream that it is.
+  // Whatever comes is an image, and stays the stream that it is.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   app.setErrorHandler((error, _request, reply) => {

@@ -1,4 +1,4 @@
-// A route handler of Next.js: app/predict/route.ts. A form sends the picture as its field `face`.
+// A route handler of Next.js: app/predict/route.ts. A form sends the image as its field `face`.
 //
 // The addon cannot be bundled and needs Node's runtime, so next.config.ts has to say
 //

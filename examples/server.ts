@@ -1,4 +1,4 @@
-// A prediction server without a framework: POST a picture, get JSON.
+// A prediction server without a framework: POST an image, get JSON.
 //
 //   node -r tsx/cjs examples/server.ts MODEL [PORT]
 //   curl --data-binary @face.jpg http://127.0.0.1:8080/predict
@@ -7,7 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { CountenanceError, Predictor, type ErrorCode } from '../lib/index.js';
 
-/** Largest picture that is taken, in bytes. */
+/** Largest image that is taken, in bytes. */
 const maxBytes = 10 * 1024 * 1024;
 
 class TooLarge extends Error {}
@@ -43,10 +43,10 @@ async function answer(
     return;
   }
   if (request.method !== 'POST' || path !== '/predict') {
-    reply(response, 404, { error: 'POST a picture to /predict, or GET /health' });
+    reply(response, 404, { error: 'POST an image to /predict, or GET /health' });
     return;
   }
-  // A client that goes away stops the work on its picture.
+  // A client that goes away stops the work on its image.
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   try {

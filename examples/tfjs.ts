@@ -1,14 +1,14 @@
-// A face cut out of a picture by TensorFlow.js, its expression, and the likeness of expressions as a
+// A face cut out of an image by TensorFlow.js, its expression, and the likeness of expressions as a
 // tensor again. Tensors go in and out as they are: countenance does not depend on TensorFlow.js.
 //
-//   node -r tsx/cjs examples/tfjs.ts MODEL PICTURE
+//   node -r tsx/cjs examples/tfjs.ts MODEL IMAGE
 //
 // In your project import from 'countenance', and from '@tensorflow/tfjs' or '@tensorflow/tfjs-node'.
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { decodeImage, Predictor } from '../lib/index.js';
 
-/** Part of a picture, each side 0..1. */
+/** Part of an image, each side 0..1. */
 interface Box {
   readonly top: number;
   readonly left: number;
@@ -17,28 +17,28 @@ interface Box {
 }
 
 /** Pixels of a box as an int32 tensor [height, width, 3]; dispose it. */
-function crop(picture: tf.Tensor3D, { top, left, bottom, right }: Box): tf.Tensor3D {
-  const [height, width] = picture.shape;
+function crop(image: tf.Tensor3D, { top, left, bottom, right }: Box): tf.Tensor3D {
+  const [height, width] = image.shape;
   const y = Math.floor(top * height);
   const x = Math.floor(left * width);
   const size = [Math.ceil(bottom * height) - y, Math.ceil(right * width) - x, 3];
-  return tf.slice(picture, [y, x, 0], size);
+  return tf.slice(image, [y, x, 0], size);
 }
 
 async function main([directory, file]: readonly string[]): Promise<void> {
   if (directory === undefined || file === undefined) {
-    throw new Error('usage: tfjs.ts MODEL PICTURE');
+    throw new Error('usage: tfjs.ts MODEL IMAGE');
   }
   await tf.setBackend('cpu');
   await using predictor = await Predictor.load(directory);
   const { data, width, height } = await decodeImage(file);
-  const picture = tf.tensor3d(Int32Array.from(data), [height, width, 3], 'int32');
-  // Where a detector would say that the faces are: here the whole picture and its middle.
+  const image = tf.tensor3d(Int32Array.from(data), [height, width, 3], 'int32');
+  // Where a detector would say that the faces are: here the whole image and its middle.
   const boxes: Box[] = [
     { top: 0, left: 0, bottom: 1, right: 1 },
     { top: 0.1, left: 0.1, bottom: 0.9, right: 0.9 },
   ];
-  const faces = boxes.map((box) => crop(picture, box));
+  const faces = boxes.map((box) => crop(image, box));
 
   for (const { label, score } of await predictor.predict(faces)) {
     console.log(`${label} ${score.toFixed(2)}`);
@@ -50,7 +50,7 @@ async function main([directory, file]: readonly string[]): Promise<void> {
     return tf.matMul(unit, unit, false, true);
   });
   console.log('likeness', await cosines.array());
-  tf.dispose([picture, ...faces, cosines]);
+  tf.dispose([image, ...faces, cosines]);
   // Nothing of ours holds a tensor: whatever is left would be a leak.
   console.log('tensors left', tf.memory().numTensors);
 }

@@ -63,8 +63,8 @@ export const errorCodes = {
   ERR_OUT_OF_MEMORY: 'memory could not be allocated',
   /** Something valid that this build does not offer. */
   ERR_UNSUPPORTED: 'something this build does not support',
-  /** A face detector could not be loaded, or failed on a picture. */
-  ERR_FACE_DETECTOR: 'a face detector could not be loaded, or failed on a picture',
+  /** A face detector could not be loaded, or failed on an image. */
+  ERR_FACE_DETECTOR: 'a face detector could not be loaded, or failed on an image',
   /** An optional package that is needed now is not installed. */
   ERR_PEER_MISSING: 'an optional package that is needed here is not installed',
   /** An optional package is installed but does not load, or is of a version that lacks what is needed. */

@@ -167,12 +167,12 @@ export interface NativeModel {
    */
   forward(images: Uint8Array | Float32Array, batch: number): Promise<NativeOutputs>;
   /**
-   * {@link forward} of RGB pictures (height, width, 3) of any size, resized as {@link NativeAddon.resize}
+   * {@link forward} of RGB images (height, width, 3) of any size, resized as {@link NativeAddon.resize}
    * does it, by the model's device. `sides`: width and height of each. The arrays are copied before this
    * returns.
    */
-  forwardPictures(
-    pictures: readonly Uint8Array[],
+  forwardImages(
+    images: readonly Uint8Array[],
     sides: Uint32Array,
     mirrored: boolean,
   ): Promise<NativeOutputs>;
@@ -194,7 +194,7 @@ export interface NativeGraphOptions extends Omit<
 
 /** A tensor that a graph's operations read or write. */
 export interface NativeValue {
-  /** The batch first, the channels last: (B, H, W, C) of pictures and tokens, (B, C) of features. */
+  /** The batch first, the channels last: (B, H, W, C) of images and tokens, (B, C) of features. */
   readonly shape: readonly number[];
   readonly dtype: 'float32' | 'bfloat16' | 'uint8' | 'int32';
   /** Whether a trained parameter lies before it; never in evaluation mode. */

@@ -48,19 +48,19 @@ export function mirror(images: Uint8Array): Uint8Array {
 }
 
 /** Records the widths of the pictures that a model is handed for its forward passes, until `stop`. */
-export function watchPictures(model: Model): {
+export function watchImages(model: Model): {
   readonly widths: number[];
   readonly stop: () => void;
 } {
   const { native } = internalsOf(model);
-  const forwardPictures = native.forwardPictures.bind(native);
+  const forwardImages = native.forwardImages.bind(native);
   const widths: number[] = [];
-  const watched: typeof forwardPictures = (pictures, sides, mirrored) => {
+  const watched: typeof forwardImages = (pictures, sides, mirrored) => {
     widths.push(...sides.filter((_, i) => i % 2 === 0));
-    return forwardPictures(pictures, sides, mirrored);
+    return forwardImages(pictures, sides, mirrored);
   };
-  Object.defineProperty(native, 'forwardPictures', { value: watched, configurable: true });
-  return { widths, stop: () => Reflect.deleteProperty(native, 'forwardPictures') };
+  Object.defineProperty(native, 'forwardImages', { value: watched, configurable: true });
+  return { widths, stop: () => Reflect.deleteProperty(native, 'forwardImages') };
 }
 
 /** Drawn faces, split 0 for training and 1 for validation. */

@@ -23,10 +23,10 @@ export function addDataCommand(program: Command, { streams, finish }: Context): 
   const data = program.command('data').summary('look at data sets before a long run');
   const command = data
     .command('info')
-    .summary('count and check the pictures of data sets')
+    .summary('count and check the images of data sets')
     .description(
-      'Reads every picture and tells counts by class and split, sizes, duplicates by content, and ' +
-        'what is wrong: missing files, labels out of range, pictures that cannot be read. Without a ' +
+      'Reads every image and tells counts by class and split, sizes, duplicates by content, and ' +
+        'what is wrong: missing files, labels out of range, images that cannot be read. Without a ' +
         'split, all splits are read.\nThe exit status is 1 where something is wrong; duplicates alone ' +
         'are no failure.',
     )
@@ -99,7 +99,7 @@ function describeInfo(info: DatasetInfo, limit: number): string {
     const leaks = duplicates.filter(({ acrossSplits }) => acrossSplits).length;
     const quarrels = duplicates.filter(({ differentLabels }) => differentLabels).length;
     lines.push(
-      `${duplicates.length} pictures are there more than once: ${leaks} in several splits, ` +
+      `${duplicates.length} images are there more than once: ${leaks} in several splits, ` +
         `${quarrels} with different labels`,
       ...limited(duplicates.map(duplicateLine), limit),
     );

@@ -25,18 +25,18 @@ interface DemoArguments {
 
 /** Faces the model is tested on; it never saw them. */
 const unseenFaces = 280;
-/** Pictures written to disk, one of each class. */
-const picturesWritten = 7;
+/** Images written to disk, one of each class. */
+const imagesWritten = 7;
 
 /**
  * The demonstration, `npm run demo`: trains a small model on drawn faces, tests it on faces it never
- * saw, predicts pictures from the disk, and says what to try next. Everything is made here, nothing is
+ * saw, predicts images from the disk, and says what to try next. Everything is made here, nothing is
  * downloaded.
  */
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   const command = new Command('demo')
     .description('Trains and tests a small model on drawn faces.')
-    .option('--out <dir>', 'where to write the model and pictures', 'countenance-demo')
+    .option('--out <dir>', 'where to write the model and images', 'countenance-demo')
     .option('--faces <n>', 'faces to train on', wholeNumber(70), 2100)
     .option('--epochs <n>', 'passes over them', wholeNumber(1), 8)
     .option('--seed <n>', 'of weights, order and augmentation', wholeNumber(0), 0)
@@ -80,7 +80,7 @@ async function demonstrate(options: DemoArguments): Promise<number> {
   const files = await writeFaces(test, join(options.out, 'faces'));
   const predictor = new Predictor(model);
   const predictions = await predictor.predict(files);
-  output.text('\nPictures written to disk, and what the model says of them:\n');
+  output.text('\nImages written to disk, and what the model says of them:\n');
   const width = Math.max(...files.map((file) => file.length));
   predictions.forEach(({ label, score, intensity }, i) => {
     const figures = `${score.toFixed(2)}  intensity ${intensity.toFixed(2)}`;
@@ -97,12 +97,12 @@ function threadsOf({ threads }: DemoArguments): { threads?: number } {
   return threads === undefined ? {} : { threads };
 }
 
-/** Writes one picture of each class as a PNG file, and returns their paths. */
+/** Writes one image of each class as a PNG file, and returns their paths. */
 async function writeFaces(dataset: Dataset, directory: string): Promise<string[]> {
   const files: string[] = [];
   try {
     await mkdir(directory, { recursive: true });
-    for (let i = 0; i < picturesWritten; i++) {
+    for (let i = 0; i < imagesWritten; i++) {
       const file = join(directory, `${dataset.classes[dataset.label(i)]!}.png`);
       const { data, width, height } = await dataset.load(i);
       await sharp(data, { raw: { width, height, channels: 3 } }).toFile(file);
@@ -124,7 +124,7 @@ function nextSteps(out: string, model: string): string {
     `  ${command} predict --model ${shellWord(model)} ${faces}`,
     `  ${command} evaluate --model ${shellWord(model)} --data synthetic:700#9 --report report.html`,
     `  ${command} train --help`,
-    'and with your own pictures, one folder a class (one of them called neutral):',
-    `  ${command} train --data folder:PICTURES --text synthetic --out my-model`,
+    'and with your own images, one folder a class (one of them called neutral):',
+    `  ${command} train --data folder:IMAGES --text synthetic --out my-model`,
   ].join('\n');
 }

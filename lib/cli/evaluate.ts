@@ -39,15 +39,15 @@ interface EvaluateArguments extends DeviceArguments {
 export function addEvaluateCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('evaluate')
-    .summary('measure a model on labelled pictures')
+    .summary('measure a model on labelled images')
     .description(
-      'Classifies every picture of a data set and compares with its label: accuracy, mean class ' +
+      'Classifies every image of a data set and compares with its label: accuracy, mean class ' +
         'accuracy, macro F1, figures a class, confusion matrix.\nClasses are matched by name (happy is ' +
         'happiness). Of a data set with other classes than the model, the shared ones are used, and the ' +
         'output tells which.',
     )
     .requiredOption('--model <dir>', 'model directory written by training')
-    .requiredOption('--data <spec>', 'labelled pictures')
+    .requiredOption('--data <spec>', 'labelled images')
     .option('--report <file.html>', 'also write a page with the figures and the confusion matrix')
     .addOption(
       new Option(
@@ -56,8 +56,8 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
       ).choices(evaluatedClasses),
     )
     .option('--flip', 'average the logits with those of the mirror image (twice the time)')
-    .option('--batch <n>', 'pictures of one pass', wholeNumber(1, 4096), 64)
-    .option('--limit <n>', 'use at most this many pictures, chosen at random', wholeNumber(1));
+    .option('--batch <n>', 'images of one pass', wholeNumber(1, 4096), 64)
+    .option('--limit <n>', 'use at most this many images, chosen at random', wholeNumber(1));
   addJsonOption(addPrecisionOption(addDeviceOptions(command)))
     .addHelpText('after', specHelp())
     .addHelpText(

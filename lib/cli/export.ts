@@ -29,7 +29,7 @@ export function addExportCommand(program: Command, { streams, finish }: Context)
     .description(
       'Writes a model into one file for other programs.\n\n' +
         'onnx: the network (operator set 17, any batch size) with the outputs logits, probabilities, ' +
-        'expression and neutral; the preparation of pictures is told in its metadata.\n' +
+        'expression and neutral; the preparation of images is told in its metadata.\n' +
         'safetensors, pytorch: weights and running statistics; the latter is a state dict that ' +
         'torch.load(file, weights_only=True) reads.',
     )

@@ -33,15 +33,15 @@ interface PredictArguments extends DeviceArguments {
 export function addPredictCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('predict')
-    .summary('tell the expressions of pictures')
+    .summary('tell the expressions of images')
     .description(
-      'Tells the expression of each picture: label, probability, and intensity, which is how far the ' +
-        'face is from its own neutral face (0..1).\nA picture that cannot be read gets an error line; ' +
+      'Tells the expression of each image: label, probability, and intensity, which is how far the ' +
+        'face is from its own neutral face (0..1).\nA image that cannot be read gets an error line; ' +
         'the others are still predicted, and the exit status is 1.',
     )
     .argument(
       '<file...>',
-      'pictures of one cropped face each, with --faces photos: JPEG, PNG, WebP, GIF, TIFF, AVIF',
+      'images of one cropped face each, with --faces photos: JPEG, PNG, WebP, GIF, TIFF, AVIF',
     )
     .requiredOption('--model <dir>', 'model directory written by training')
     .option(
@@ -53,7 +53,7 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
       'find the faces of photos first: human (the optional package @vladmandic/human), or a module ' +
         'whose default export is a detector',
     )
-    .option('--batch <n>', 'most pictures of one pass', wholeNumber(1, 4096), 32)
+    .option('--batch <n>', 'most images of one pass', wholeNumber(1, 4096), 32)
     .option('--flip', 'average the scores with those of the mirror image (twice the time)')
     .option('--top-k <n>', 'also tell the next most probable classes, n in all', wholeNumber(1));
   addJsonOption(addPrecisionOption(addDeviceOptions(command))).addHelpText(
@@ -98,7 +98,7 @@ async function predict(
   const ranked = topK === undefined ? {} : { topK };
   await (detector ? predictFaces : predictFiles)(predictor, files, output, ranked, onError);
   if (failed > 0 && files.length > 1)
-    output.note(`countenance: ${failed} of ${files.length} pictures failed`);
+    output.note(`countenance: ${failed} of ${files.length} images failed`);
   return failed > 0 ? exitStatus.failed : exitStatus.done;
 }
 

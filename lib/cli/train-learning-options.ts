@@ -99,7 +99,7 @@ export const objectiveOptions = {
   },
 } as const satisfies Section;
 
-/** Options of the random changes of pictures. */
+/** Options of the random changes of images. */
 export const augmentationOptions = {
   crop: {
     flag: '--crop <x>',

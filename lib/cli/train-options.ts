@@ -40,21 +40,21 @@ const onceOnly = { kept: false, because: 'the weights are in the checkpoint' } a
 const runOptions = {
   data: {
     flag: '--data <spec>',
-    help: 'labelled pictures to train on; several times: all of them',
+    help: 'labelled images to train on; several times: all of them',
     parse: repeated,
     to: 'data',
     kept: true,
   },
   validation: {
     flag: '--validation <spec>',
-    help: 'labelled pictures to choose the best epoch by',
+    help: 'labelled images to choose the best epoch by',
     parse: repeated,
     to: 'data',
     kept: true,
   },
   validationFraction: {
     flag: '--validation-fraction <x>',
-    help: 'share of the training pictures split off for it, 0: none',
+    help: 'share of the training images split off for it, 0: none',
     default: String(defaultValidationFraction),
     parse: share,
     to: 'data',
@@ -77,7 +77,7 @@ const runOptions = {
   },
   limit: {
     flag: '--limit <n>',
-    help: 'use at most this many pictures of each data set',
+    help: 'use at most this many images of each data set',
     parse: wholeNumber(1),
     to: 'data',
     kept: true,
@@ -219,7 +219,7 @@ const trainingOptions = {
   },
   batchSize: {
     flag: '--batch-size <n>',
-    help: 'pictures of one step',
+    help: 'images of one step',
     default: defaultOf('fit.batchSize'),
     parse: wholeNumber(1, 4096),
     to: ['fit.batchSize'],
@@ -235,7 +235,7 @@ const trainingOptions = {
   },
   sampling: {
     flag: '--sampling <name>',
-    help: 'how often pictures are drawn: each once, or each class equally often',
+    help: 'how often images are drawn: each once, or each class equally often',
     default: defaultOf('fit.sampling'),
     choices: samplings,
     to: ['fit.sampling'],
@@ -243,7 +243,7 @@ const trainingOptions = {
   },
   classWeights: {
     flag: '--class-weights <a=x,..>',
-    help: 'draw pictures of a class x times as often',
+    help: 'draw images of a class x times as often',
     parse: numberPairs('numbers above 0', (value) => value > 0),
     to: ['fit.classWeights'],
     kept: true,

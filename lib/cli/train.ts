@@ -33,7 +33,7 @@ import { checkWritableDirectory, checkWritableFile } from './writable.js';
 export function addTrainCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('train')
-    .summary('train a model on labelled pictures')
+    .summary('train a model on labelled images')
     .description(
       'Trains a model and writes the best one, by accuracy on the validation set, to --out.\n' +
         'Ctrl-C finishes the running step, saves and tells how to go on; so does a checkpoint after a ' +
@@ -162,7 +162,7 @@ async function openValidation(
   const fraction = options.validationFraction ?? defaultValidationFraction;
   if (fraction === 0) return null;
   output.note(
-    `no validation set: ${+(fraction * 100).toFixed(2)} % of the training pictures are split off, ` +
+    `no validation set: ${+(fraction * 100).toFixed(2)} % of the training images are split off, ` +
       'class by class, and the best epoch is chosen by them',
   );
   return fraction;

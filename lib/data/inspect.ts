@@ -9,9 +9,9 @@ import { SizeCounter, type ImageSizes } from './sizes.js';
 /** What is wrong with an image or a split. */
 export interface DatasetProblem {
   /**
-   * - `missing`: a file that the labels name, or the label of a picture, is not there
+   * - `missing`: a file that the labels name, or the label of an image, is not there
    * - `label`: a label that is none of the classes
-   * - `unreadable`: a picture that cannot be decoded
+   * - `unreadable`: an image that cannot be decoded
    * - `format`: a line or file of labels that does not follow the format
    * - `split`: a split that cannot be opened
    */

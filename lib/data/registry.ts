@@ -25,7 +25,7 @@ export const dataFormats: readonly DataFormat[] = [
 
 /**
  * Opens a data set by its specification, `format:path[#split][,option=value...]`. Labels and file names
- * are read and checked; pictures are not yet.
+ * are read and checked; images are not yet.
  *
  * @throws CountenanceError ERR_DATASET_FORMAT, ERR_DATASET_EMPTY, ERR_LABEL_RANGE, ERR_FILE_NOT_FOUND
  *   and other read errors, each naming the file; ERR_ABORTED

@@ -84,7 +84,7 @@ function positionBias(step: Step, heads: number, window: number): ValueName {
   return step.onnx.tensor(`${step.name}/relative_position_bias`, { shape, data });
 }
 
-/** (windows, 1, tokens, tokens): the mask of each window of a rolled picture. */
+/** (windows, 1, tokens, tokens): the mask of each window of a rolled image. */
 function shiftMask({ onnx }: Step, grid: WindowGrid): ValueName {
   const name = `window_mask_${suffixOf(grid)}`;
   return onnx.once(`${name}/Gather`, () => {

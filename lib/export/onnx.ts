@@ -33,7 +33,7 @@ export interface OnnxOptions {
  * Writes a model as an ONNX file (operator set 17, any batch size): one input (see
  * {@link OnnxOptions.input}), four outputs, all float32: `logits` (B, K), `probabilities` (B, K),
  * `expression` (B, 512) and `neutral` (B, 512). Classes, text, logit scale and the preparation of
- * pictures stand in its metadata.
+ * images stand in its metadata.
  *
  * @throws CountenanceError ERR_WRITE that names the file and the reason, ERR_INVALID_ARGUMENT,
  *   ERR_ABORTED, ERR_CLOSED

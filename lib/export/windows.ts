@@ -60,11 +60,11 @@ export function relativePositions(window: number): number[] {
   return rows;
 }
 
-/** What is added to the score of two tokens that are no neighbours in the picture. */
+/** What is added to the score of two tokens that are no neighbours in the image. */
 const masked = -100;
 
 /**
- * The four masks (4, tokens, tokens) that a window of a rolled picture can need: bit 0 of the first
+ * The four masks (4, tokens, tokens) that a window of a rolled image can need: bit 0 of the first
  * index says that it lies in the last row of windows, bit 1 in the last column, where parts from
  * opposite edges meet.
  */

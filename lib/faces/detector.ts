@@ -12,7 +12,7 @@ export interface DetectedFace {
 }
 
 /**
- * Anything that finds faces in a picture: the one method that a predictor needs. Calls may overlap.
+ * Anything that finds faces in an image: the one method that a predictor needs. Calls may overlap.
  *
  * @example
  * const whole: FaceDetector = {

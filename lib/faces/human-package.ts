@@ -9,7 +9,7 @@ import { humanDetector, type HumanLike } from './human.js';
 
 /** Options of {@link openHumanDetector}. */
 export interface HumanOptions {
-  /** Most faces of a picture. Default 100. */
+  /** Most faces of an image. Default 100. */
   readonly maxFaces?: number;
   /** Least confidence that something is a face, 0..1. Default 0.2, as in Human. */
   readonly minConfidence?: number;
@@ -75,7 +75,7 @@ export async function openHumanDetector(options: HumanOptions = {}): Promise<Fac
     wasmPath: `${wasm}/`,
     modelBasePath: base,
     debug: false,
-    // Every picture is a new one, not the next of a video.
+    // Every image is a new one, not the next of a video.
     cacheSensitivity: 0,
     ...{ filter: off, gesture: off, body: off, hand: off, object: off, segmentation: off },
     face: {

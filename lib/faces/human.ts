@@ -38,7 +38,7 @@ const mesh = {
  * Finds faces with [`@vladmandic/human`](https://github.com/vladmandic/human), which you install,
  * configure and load: its detector, and its face mesh where that is enabled, so that faces are aligned
  * rather than only cut out. Calls are made one after another, as Human wants it. Unless told otherwise
- * Human looks for one face only, and takes what it found in a picture for those that come soon after:
+ * Human looks for one face only, and takes what it found in an image for those that come soon after:
  * see the example. {@link openHumanDetector} does all this for you.
  *
  * @throws CountenanceError ERR_INVALID_ARGUMENT; from `detect` ERR_FACE_DETECTOR
@@ -46,7 +46,7 @@ const mesh = {
  * import { Human } from '@vladmandic/human';
  * const human = new Human({
  *   modelBasePath: 'file://node_modules/@vladmandic/human/models/',
- *   cacheSensitivity: 0, // each picture is a new one
+ *   cacheSensitivity: 0, // each image is a new one
  *   face: { enabled: true, detector: { maxDetected: 100, rotation: true } },
  * });
  * await human.load();

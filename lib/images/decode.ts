@@ -59,7 +59,7 @@ export function describeImage(input: ImageInput): string {
   return describeValue(input);
 }
 
-/** A data: URL holds the whole picture. */
+/** A data: URL holds the whole image. */
 function shortened(href: string): string {
   return href.length > 60 ? `${href.slice(0, 57)}...` : href;
 }

@@ -86,7 +86,7 @@ function checkChannels(channels: number, name: string): void {
 
 /**
  * Numbers 0..255 as bytes, rounded to nearest. Values 0..1 are refused rather than taken for a black
- * picture: that range is the usual mistake.
+ * image: that range is the usual mistake.
  */
 export async function quantise(values: ArrayLike<number>, name: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(values.length);

@@ -33,7 +33,7 @@ export function modelCard(
     '',
     `# Facial expression recognition, ${network} at ${inputSize}`,
     '',
-    'A face picture goes in, one of these classes comes out: ' +
+    'A face image goes in, one of these classes comes out: ' +
       `${classes.join(', ')}. The classifier is the cosine similarity with frozen text embeddings ` +
       '(knowledge-enhanced facial expression recognition with emotional-to-neutral transformation, ' +
       'arXiv 2409.08598).',
@@ -57,7 +57,7 @@ export function modelCard(
     ...evaluation(details),
     '## Limits',
     '',
-    'The model names the expression a picture shows, not what a person feels. It is only as fair as the ' +
+    'The model names the expression an image shows, not what a person feels. It is only as fair as the ' +
       'data it was trained on: check it on faces like those it will meet. Do not use it to decide about ' +
       'people.',
     '',

@@ -17,7 +17,7 @@ import { findNeutral } from '../data/dataset.js';
 
 export type { Backbone } from '../core-options.js';
 
-/** The networks that turn a picture into a representation. */
+/** The networks that turn an image into a representation. */
 export const backbones: readonly Backbone[] = description.encoders.map(({ name }) => name);
 
 /** Side of a patch in pixels. */

@@ -6,7 +6,7 @@ import { openDataset } from '../data/registry.js';
 import { shareClasses, type ClassMapping } from '../data/shared-classes.js';
 import { ConfusionMatrix, type Metrics } from '../metrics.js';
 import type { Model } from './model.js';
-import { forwardPictures } from './forward.js';
+import { forwardImages } from './forward.js';
 
 /** Classes that an evaluation chooses among. */
 export const evaluatedClasses = ['shared', 'all'] as const;
@@ -92,11 +92,11 @@ export async function evaluateLoader(
   const columns = chosen.map((name) => classes.indexOf(name));
   const confusion = new ConfusionMatrix(chosen);
   for await (const { images, indices, position } of loader.epoch(0, { signal })) {
-    const pictures = Array.from(indices, (_, i) => {
+    const inputs = Array.from(indices, (_, i) => {
       const data = images.subarray(i * imageBytes, (i + 1) * imageBytes);
       return { data, width: side, height: side };
     });
-    const { logits } = await forwardPictures(model, pictures, flip);
+    const { logits } = await forwardImages(model, inputs, flip);
     // Of soft targets the most probable class, also where training draws one anew every epoch.
     indices.forEach((index, i) => {
       const label = columns.indexOf(loader.dataset.label(index));

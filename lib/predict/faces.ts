@@ -8,9 +8,9 @@ import type { ImageInput } from '../images/input.js';
 import type { RawImage } from '../types.js';
 import type { Prediction } from './prediction.js';
 
-/** A face of a picture and what the model says of it. */
+/** A face of an image and what the model says of it. */
 export interface FacePrediction extends Prediction {
-  /** Where the face is, in pixels of the picture as decoded. */
+  /** Where the face is, in pixels of the image as decoded. */
   readonly box: FaceBox;
   /** The detector's confidence, where it told one. */
   readonly detectionScore?: number;
@@ -18,7 +18,7 @@ export interface FacePrediction extends Prediction {
   readonly points?: FivePoints;
 }
 
-/** A face of a picture, ready for the network. */
+/** A face of an image, ready for the network. */
 export interface CutFace {
   readonly face: DetectedFace;
   readonly image: RawImage;
@@ -33,7 +33,7 @@ export function checkDetector(detector: FaceDetector | undefined): FaceDetector 
 }
 
 /**
- * The faces of a picture as squares of `size` pixels, largest first: aligned where the detector tells
+ * The faces of an image as squares of `size` pixels, largest first: aligned where the detector tells
  * landmarks, otherwise cut out with a margin.
  */
 export async function cutFaces(
@@ -42,9 +42,9 @@ export async function cutFaces(
   size: number,
   { name, signal }: { readonly name: string; readonly signal?: AbortSignal | undefined },
 ): Promise<CutFace[]> {
-  const picture = await decodeImage(image, { name, signal });
+  const decoded = await decodeImage(image, { name, signal });
   throwIfAborted(signal, 'The prediction');
-  const found = await detector.detect(picture, { signal });
+  const found = await detector.detect(decoded, { signal });
   throwIfAborted(signal, 'The prediction');
   if (!Array.isArray(found)) {
     throw invalidArgument('an array of faces', `what the detector found in ${name}`, found);
@@ -55,8 +55,8 @@ export async function cutFaces(
     faces.map(async (face) => ({
       face,
       image: await (face.points
-        ? alignFace(picture, face.points, { size, signal })
-        : cropFace(picture, face.box, { size, signal })),
+        ? alignFace(decoded, face.points, { size, signal })
+        : cropFace(decoded, face.box, { size, signal })),
     })),
   );
 }

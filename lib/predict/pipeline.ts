@@ -10,7 +10,7 @@ import type { ImageInput } from '../images/input.js';
 import { checkResizable, resizeImage } from '../images/resize.js';
 import type { Model } from '../model/model.js';
 import { embeddingWidth } from '../model/config.js';
-import { forwardPictures } from '../model/forward.js';
+import { forwardImages } from '../model/forward.js';
 import type { RawImage, TensorData } from '../types.js';
 import type { Embedding } from './prediction.js';
 
@@ -42,7 +42,7 @@ export interface PipelineOptions {
   /** What messages call an image that has no path. */
   readonly nameOf: (index: number) => string;
   /**
-   * Bytes of pictures held as they are, for the forward pass to resize them, so that each crosses into
+   * Bytes of images held as they are, for the forward pass to resize them, so that each crosses into
    * the addon once. Default 256 MiB. What comes beyond is resized before, with the same result, so that
    * memory stays bounded.
    */
@@ -86,7 +86,7 @@ interface Slot {
   readonly index: number;
   readonly image: ImageInput;
   /** Once decoded, as it goes to the model. */
-  picture?: RawImage;
+  decoded?: RawImage;
   outcome?: Outcome;
   running: boolean;
 }
@@ -103,7 +103,7 @@ class Pipeline {
   /** True while the source takes longer than a turn of the event loop for its next image. */
   private sourceSlow = false;
   private passes = 0;
-  /** Bytes of the pictures that wait for the model or are with it. */
+  /** Bytes of the images that wait for the model or are with it. */
   private heldBytes = 0;
   private readonly rawLimit: number;
   private failure: { readonly error: unknown } | undefined;
@@ -197,7 +197,7 @@ class Pipeline {
     const { index, image } = slot;
     const name = this.options.nameOf(index);
     try {
-      slot.picture = await this.limiter.run(async () => {
+      slot.decoded = await this.limiter.run(async () => {
         const { signal } = this.abandon;
         const decoded = await decodeImage(image, { name, signal });
         try {
@@ -212,14 +212,14 @@ class Pipeline {
     this.pump();
   }
 
-  /** The picture as it goes to the model: as it is where there is room. */
-  private async resize(picture: RawImage): Promise<RawImage> {
-    checkResizable(picture);
+  /** The image as it goes to the model: as it is where there is room. */
+  private async resize(image: RawImage): Promise<RawImage> {
+    checkResizable(image);
     const { inputSize: side } = this.model.config;
     const ready =
-      this.heldBytes + picture.data.length <= this.rawLimit
-        ? picture
-        : { data: await resizeImage(picture, side), width: side, height: side };
+      this.heldBytes + image.data.length <= this.rawLimit
+        ? image
+        : { data: await resizeImage(image, side), width: side, height: side };
     this.heldBytes += ready.data.length;
     return ready;
   }
@@ -234,7 +234,7 @@ class Pipeline {
     const { maxBatch } = this.options;
     if (this.failure || this.passes > 1) return [];
     const waiting = this.slots.filter((slot) => !slot.outcome && !slot.running);
-    const undecoded = waiting.findIndex((slot) => !slot.picture);
+    const undecoded = waiting.findIndex((slot) => !slot.decoded);
     const ready = undecoded < 0 ? waiting : waiting.slice(0, undecoded);
     if (ready.length >= maxBatch) return ready.slice(0, maxBatch);
     if (undecoded >= 0 || ready.length === 0) return [];
@@ -245,15 +245,15 @@ class Pipeline {
 
   private async forward(batch: readonly Slot[]): Promise<void> {
     this.passes += 1;
-    const pictures = batch.map((slot) => slot.picture!);
+    const inputs = batch.map((slot) => slot.decoded!);
     for (const slot of batch) {
       slot.running = true;
-      delete slot.picture;
+      delete slot.decoded;
     }
     try {
-      const { logits, expression, neutral, mirrored } = await forwardPictures(
+      const { logits, expression, neutral, mirrored } = await forwardImages(
         this.model,
-        pictures,
+        inputs,
         this.options.flip,
       );
       const classes = this.model.config.classes.length;
@@ -272,7 +272,7 @@ class Pipeline {
     } catch (error) {
       this.failure ??= { error };
     }
-    this.heldBytes -= pictures.reduce((sum, { data }) => sum + data.length, 0);
+    this.heldBytes -= inputs.reduce((sum, { data }) => sum + data.length, 0);
     this.passes -= 1;
     this.pump();
   }

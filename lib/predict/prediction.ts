@@ -11,9 +11,9 @@ export interface Prediction {
   readonly scores: Readonly<Record<string, number>>;
   /**
    * How far the face is from its own neutral face, 0..1: (1 - cos(f_e, f_n)) / 2, a quarter of
-   * |f_e - f_n|^2 once both have length 1. f_e is the representation of the picture, f_n what the model
+   * |f_e - f_n|^2 once both have length 1. f_e is the representation of the image, f_n what the model
    * takes this face to be without expression. 0 where they have one direction, 0.5 at a right angle, 1
-   * where they are opposite. Compare it between pictures of one model; it is no probability.
+   * where they are opposite. Compare it between images of one model; it is no probability.
    */
   readonly intensity: number;
   /** |f_e - f_n|, at least 0, in the units of the model's representation. */

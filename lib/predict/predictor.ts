@@ -67,7 +67,7 @@ export interface StreamedPrediction extends Prediction {
 type Success = Extract<Outcome, { logits: Float32Array }>;
 
 /**
- * Tells the expressions of faces. Pictures are decoded and resized beside the network's work, all of it
+ * Tells the expressions of faces. Images are decoded and resized beside the network's work, all of it
  * off the main thread; any number of calls may run at once.
  *
  * A predictor that was loaded holds memory outside JavaScript's: `close()` it, or declare it with
@@ -208,7 +208,7 @@ export class Predictor {
    * each is aligned or cut out and predicted.
    *
    * @param options.topK as of {@link predict}
-   * @returns the faces of a picture, largest first; none: an empty array
+   * @returns the faces of an image, largest first; none: an empty array
    * @throws CountenanceError as {@link predict}; ERR_INVALID_ARGUMENT without a detector; what the
    *   detector throws
    * @example

@@ -90,7 +90,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::read_tensor>("readTensor"),
                       InstanceMethod<&ModelObject::write_tensor>("writeTensor"),
                       InstanceMethod<&ModelObject::forward>("forward"),
-                      InstanceMethod<&ModelObject::forward_pictures>("forwardPictures"),
+                      InstanceMethod<&ModelObject::forward_images>("forwardImages"),
                       InstanceMethod<&ModelObject::set_normalization>("setNormalization"),
                       InstanceMethod<&ModelObject::close>("close")});
 }
@@ -211,7 +211,7 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value ModelObject::forward_pictures(const Napi::CallbackInfo& info) {
+Napi::Value ModelObject::forward_images(const Napi::CallbackInfo& info) {
   return promised(info.Env(), [&] {
     state_->require_open("the model");
     CopiedImages images = read_sized_images(info[0], info[1]);

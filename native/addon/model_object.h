@@ -39,7 +39,7 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
   Napi::Value read_tensor(const Napi::CallbackInfo& info);
   void write_tensor(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
-  Napi::Value forward_pictures(const Napi::CallbackInfo& info);
+  Napi::Value forward_images(const Napi::CallbackInfo& info);
   void set_normalization(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

@@ -109,8 +109,8 @@ describe('addon: model', function () {
       sides.map(([width, height], i) => addon.resize(pictures[i]!, width, height, size)),
     );
     const expected = await model.forward(Buffer.concat(resized), 3);
-    const pending = model.forwardPictures(pictures, numbers, false);
-    const mirrored = model.forwardPictures(pictures, numbers, true);
+    const pending = model.forwardImages(pictures, numbers, false);
+    const mirrored = model.forwardImages(pictures, numbers, true);
     for (const picture of pictures) picture.fill(0); // they were copied
     assert.deepEqual(await pending, expected);
     const flipped = resized.map((image) => {

@@ -126,7 +126,7 @@ describe('addon: hostile calls', function () {
       [model, 'readTensor', ['MLP.fc1.bias']],
       [model, 'writeTensor', ['MLP.fc1.bias', new Float32Array(128)]],
       [model, 'forward', [images(1), 1]],
-      [model, 'forwardPictures', [[images(1)], Uint32Array.of(size, size), false]],
+      [model, 'forwardImages', [[images(1)], Uint32Array.of(size, size), false]],
       [model, 'setNormalization', [Float32Array.of(0, 0, 0), Float32Array.of(1, 1, 1)]],
       [trainer, 'step', [batch()]],
       [trainer, 'readGradient', ['MLP.fc1.bias']],
@@ -256,7 +256,7 @@ describe('addon: hostile calls', function () {
   it('says what is wrong with pictures', async () => {
     const sides = Uint32Array.of(size, size);
     const forward = (pictures: unknown, numbers: unknown = sides): unknown =>
-      call(model, 'forwardPictures', pictures, numbers, false);
+      call(model, 'forwardImages', pictures, numbers, false);
     for (const pictures of [null, images(1), {}, [], [null], [[1]], [new Float32Array(3)]]) {
       const numbers = Array.isArray(pictures) && pictures.length === 0 ? new Uint32Array(0) : sides;
       await failsWith('ERR_INVALID_ARGUMENT', () => forward(pictures, numbers));
@@ -282,7 +282,7 @@ describe('addon: hostile calls', function () {
         return images(1);
       },
     });
-    await failsWith('ERR_CLOSED', () => call(closing, 'forwardPictures', getter, sides, false));
+    await failsWith('ERR_CLOSED', () => call(closing, 'forwardImages', getter, sides, false));
     const gone = images(1);
     const detaching = [gone, gone];
     Object.defineProperty(detaching, 1, {

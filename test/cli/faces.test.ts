@@ -157,7 +157,7 @@ describe('command line: faces in photos', function () {
     assert.equal(people.status, 1);
     assert.match(
       people.stderr,
-      /^countenance: .*no\.png.*\ncountenance: 1 of 2 pictures failed\n$/,
+      /^countenance: .*no\.png.*\ncountenance: 1 of 2 images failed\n$/,
     );
   });
 

@@ -194,7 +194,7 @@ describe('command line: evaluate and predict', function () {
       for (const [i, file] of broken.entries()) {
         assert.ok(errors[i]!.startsWith('countenance: ') && errors[i]!.includes(file), errors[i]);
       }
-      assert.equal(errors[4], 'countenance: 4 of 7 pictures failed');
+      assert.equal(errors[4], 'countenance: 4 of 7 images failed');
     });
   });
 

@@ -55,7 +55,7 @@ describe('command line: training', function () {
   });
 
   it('says what it trains on, on standard error', () => {
-    assert.ok(whole.stderr.includes('13 % of the training pictures are split off'));
+    assert.ok(whole.stderr.includes('13 % of the training images are split off'));
     assert.ok(whole.stderr.includes('hold no knowledge'), 'synthetic text embeddings say so');
     assert.match(whole.stderr, /training part\): 49 images \(surprise 7, .*neutral 7\)/);
     assert.match(whole.stderr, /validation part\): 7 images/);

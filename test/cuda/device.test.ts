@@ -9,7 +9,7 @@ import {
   runTypeScript,
   side,
   textEmbeddings,
-  watchPictures,
+  watchImages,
 } from '../api-support.js';
 import { close, needEmulatedGpu, temporaryFolder } from './device-support.js';
 
@@ -171,7 +171,7 @@ describe('models on a GPU (the emulated one)', function () {
       return { data, width, height, channels: 4 }; // its alpha is dropped
     });
     const predictor = new Predictor(model, { flip: true }); // mirrored as well
-    const handed = watchPictures(model);
+    const handed = watchImages(model);
     const predictions = await predictor.predict(pictures);
     handed.stop();
     const widths = sizes.map(([width]) => width);

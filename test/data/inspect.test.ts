@@ -181,7 +181,7 @@ describe('inspection of data sets', function () {
       const { status, stdout, stderr } = await command('data', 'info', spec);
       assert.deepEqual({ status, stderr }, { status: 1, stderr: '' });
       assert.match(stdout, /class +train +val\nfear +4 +2\nneutral +4 +0\nall +8 +2\n/);
-      assert.match(stdout, /2 pictures are there more than once: 1 in several splits, 1 with diff/);
+      assert.match(stdout, /2 images are there more than once: 1 in several splits, 1 with diff/);
       assert.match(stdout, /1\.png \(train, fear\) = .*leak\.png \(val, fear\)\n/);
       assert.match(stdout, /\n1 problems\n {2}unreadable, train: Image '.*cut\.jpg'/);
       const short = await command('data', 'info', spec, '--list', '1');

@@ -9,7 +9,7 @@ import { runPipeline } from '../../lib/predict/pipeline.js';
 import { toPrediction } from '../../lib/predict/prediction.js';
 import { Predictor } from '../../lib/predict/predictor.js';
 import { syntheticTextEmbeddings } from '../../lib/text/synthetic.js';
-import { watchPictures } from '../api-support.js';
+import { watchImages } from '../api-support.js';
 import { collect, rejectsWith, temporaryDirectory } from '../data/data-support.js';
 
 const side = 32;
@@ -174,7 +174,7 @@ describe('predictor', function () {
       const given = (await Promise.all(sides.map((size) => faces(1, size)))).flat();
       for (const flip of [false, true]) {
         const run = async (rawLimit?: number) => {
-          const handed = watchPictures(model);
+          const handed = watchImages(model);
           const options = { maxBatch: 4, flip, nameOf: String, rawLimit };
           const outcomes = await collect(runPipeline(model, given, options));
           handed.stop();

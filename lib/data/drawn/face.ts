@@ -8,11 +8,11 @@ import { brows, cheeks, eyes, glasses, mouth, n, nose } from './features.js';
 import { behindFace, face, hairFront } from './head.js';
 import { css, drawPerson, mix, type Colour } from './person.js';
 
-/** Sides of the drawn pictures in pixels, from smallest to largest. */
+/** Sides of the drawn images in pixels, from smallest to largest. */
 const smallest = 72;
 const largest = 120;
 
-/** A face as SVG text, with the side of its picture and the noise to add. */
+/** A face as SVG text, with the side of its image and the noise to add. */
 export interface DrawnFace {
   readonly svg: string;
   readonly side: number;
@@ -36,7 +36,7 @@ export function drawFace(
   const muscles = drawExpression(expression, random);
   const side = smallest + random.below(largest - smallest + 1);
 
-  // Pose: the picture is 100 units wide; yaw and pitch move the features over the face.
+  // Pose: the image is 100 units wide; yaw and pitch move the features over the face.
   const scale = random.between(1.1, 1.36);
   const angle = random.between(-9, 9);
   const x = 50 + random.between(-4, 4);

@@ -21,12 +21,12 @@ const columnNames = [
   'arousal',
 ] as const;
 
-/** Where a list and its pictures are. */
+/** Where a list and its images are. */
 export interface ListedFiles {
   readonly list: string;
   /** Folder that the list's paths start from. */
   readonly images: string;
-  /** Crop pictures to their face boxes. */
+  /** Crop images to their face boxes. */
   readonly crop: boolean;
 }
 
@@ -51,7 +51,7 @@ class ListReader {
   private readonly names: string[] = [];
   private readonly labels: number[] = [];
   private readonly boxes: (Box | undefined)[] = [];
-  /** Names in each folder of pictures seen so far: one look at a folder, not one at each picture. */
+  /** Names in each folder of images seen so far: one look at a folder, not one at each image. */
   private readonly folders = new Map<string, ReadonlySet<string>>();
 
   constructor(
@@ -146,7 +146,7 @@ class ListReader {
     const folder = posix.dirname(path);
     let names = this.folders.get(folder);
     if (!names) {
-      // A folder that is not there holds nothing: each of its pictures is reported as missing.
+      // A folder that is not there holds nothing: each of its images is reported as missing.
       const found = await readdir(`${this.files.images}${sep}${folder}`).catch(() => []);
       names = new Set(found);
       this.folders.set(folder, names);

@@ -20,8 +20,8 @@ export const affectnet8Format = affectnetFormat(8);
 /**
  * AffectNet (A. Mollahosseini, B. Hasani, M. H. Mahoor, IEEE Transactions on Affective Computing 10(1),
  * 2019, arXiv 1708.03985) in one of two layouts below DIR:
- * - `training.csv`, `validation.csv` and the pictures in `Manually_Annotated_Images`, cropped to the
- *   list's face box (`crop=none`: whole pictures)
+ * - `training.csv`, `validation.csv` and the images in `Manually_Annotated_Images`, cropped to the
+ *   list's face box (`crop=none`: whole images)
  * - `train_set`, `val_set`, each with `images/ID.jpg` and `annotations/ID_exp.npy`
  */
 function affectnetFormat(classCount: 7 | 8): DataFormat {

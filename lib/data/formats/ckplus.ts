@@ -28,7 +28,7 @@ export const ckplusFormat: DataFormat = {
 
 interface Sequence {
   readonly subject: string;
-  /** Pictures in the order of time. */
+  /** Images in the order of time. */
   readonly files: readonly string[];
   readonly label: number;
 }
@@ -150,12 +150,12 @@ async function readLabel(file: string): Promise<number> {
   );
 }
 
-/** Pictures of a sequence in the order of time: their names end in the frame's number. */
+/** Images of a sequence in the order of time: their names end in the frame's number. */
 async function framesOf(folder: string): Promise<string[]> {
   const names = (await namesIn(folder)).filter(isImageName).sort();
   if (names.length >= 2) return names.map((name) => join(folder, name));
   throw new CountenanceError(
     'ERR_FILE_NOT_FOUND',
-    `Sequence '${folder}' holds ${names.length} pictures; expected a neutral first and later ones`,
+    `Sequence '${folder}' holds ${names.length} images; expected a neutral first and later ones`,
   );
 }

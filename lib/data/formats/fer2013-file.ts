@@ -3,7 +3,7 @@ import { readError, throwIfAborted } from '../../errors.js';
 import { checkIsFile } from '../../files.js';
 import { badFile } from './format.js';
 
-/** Pictures of FER2013 are gray and of one size. */
+/** Images of FER2013 are gray and of one size. */
 export const fer2013Side = 48;
 const pixelCount = fer2013Side * fer2013Side;
 
@@ -15,7 +15,7 @@ const comma = 0x2c;
 const zero = 0x30;
 const nine = 0x39;
 
-/** One picture of fer2013.csv, not yet turned into numbers. */
+/** One image of fer2013.csv, not yet turned into numbers. */
 export interface Fer2013Row {
   /** 0 for the first line after the header. */
   readonly row: number;
@@ -28,7 +28,7 @@ export interface Fer2013Row {
 }
 
 /**
- * Reads FER2013's `fer2013.csv`: a header such as `emotion,pixels,Usage`, then one picture a line as
+ * Reads FER2013's `fer2013.csv`: a header such as `emotion,pixels,Usage`, then one image a line as
  * 2304 numbers apart by spaces. The file (300 MB) comes in small pieces, a list of rows for each.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_DATASET_FORMAT, ERR_ABORTED
@@ -39,7 +39,7 @@ export async function* readFer2013Rows(
 ): AsyncGenerator<Fer2013Row[]> {
   await checkIsFile(file, 'Data set file');
   const reader = new RowReader(file);
-  // 64 KiB are about 17 pictures and well below a millisecond of parsing.
+  // 64 KiB are about 17 images and well below a millisecond of parsing.
   const stream = createReadStream(file, { highWaterMark: 1 << 16 });
   let rest: Buffer = Buffer.alloc(0);
   try {

@@ -5,13 +5,13 @@ import { badFile } from './format.js';
 
 const pixelCount = fer2013Side * fer2013Side;
 
-/** Pictures of fer2013.csv, decoded from text and kept as gray bytes. */
+/** Images of fer2013.csv, decoded from text and kept as gray bytes. */
 export interface Fer2013Pixels {
   load(index: number): Promise<RawImage>;
 }
 
 /**
- * Reads chosen pictures of FER2013's `fer2013.csv`.
+ * Reads chosen images of FER2013's `fer2013.csv`.
  *
  * @param rows rows to keep (0 is the first line after the header), ascending
  * @throws CountenanceError ERR_DATASET_FORMAT naming file and line
@@ -26,21 +26,21 @@ export async function readFer2013Pixels(
   for await (const part of readFer2013Rows(file, signal)) {
     for (const row of part) {
       if (row.row !== rows[kept]) continue;
-      parseFer2013Pixels(file, row, pictureOf(gray, kept));
+      parseFer2013Pixels(file, row, imageAt(gray, kept));
       kept += 1;
     }
   }
   if (kept < rows.length) {
     throw badFile(file, `it has no line for row ${rows[kept]!} of fer2013new.csv`);
   }
-  return grayPictures(gray);
+  return grayImages(gray);
 }
 
-/** Gray pictures that stand one after another. */
-export function grayPictures(gray: Uint8Array): Fer2013Pixels {
-  return { load: (index) => toRgb(pictureOf(gray, index), fer2013Side, fer2013Side, 1) };
+/** Gray images that stand one after another. */
+export function grayImages(gray: Uint8Array): Fer2013Pixels {
+  return { load: (index) => toRgb(imageAt(gray, index), fer2013Side, fer2013Side, 1) };
 }
 
-function pictureOf(gray: Uint8Array, index: number): Uint8Array {
+function imageAt(gray: Uint8Array, index: number): Uint8Array {
   return gray.subarray(index * pixelCount, (index + 1) * pixelCount);
 }

@@ -10,7 +10,7 @@ import {
   readFer2013Rows,
   type Fer2013Row,
 } from './fer2013-file.js';
-import { grayPictures } from './fer2013-pixels.js';
+import { grayImages } from './fer2013-pixels.js';
 import { refuseImage, requireSplit, type DataFormat, type OpenOptions } from './format.js';
 
 const splits = ['train', 'valid', 'test'] as const;
@@ -36,7 +36,7 @@ async function openFer2013(spec: DataSpec, options: OpenOptions): Promise<Datase
   const file = isDirectory ? join(spec.path, 'fer2013.csv') : spec.path;
   const names: string[] = [];
   const labels: number[] = [];
-  const pictures: Uint8Array[] = [];
+  const images: Uint8Array[] = [];
   for await (const part of readFer2013Rows(file, options.signal)) {
     for (const row of part) {
       if (row.usage !== usage) continue;
@@ -46,14 +46,14 @@ async function openFer2013(spec: DataSpec, options: OpenOptions): Promise<Datase
         parseFer2013Pixels(file, row, gray);
         names.push(`${file}, line ${row.line}`);
         labels.push(label);
-        pictures.push(gray);
+        images.push(gray);
       } catch (error) {
         if (!(error instanceof CountenanceError)) throw error;
         refuseImage(options, error);
       }
     }
   }
-  const pixels = grayPictures(Buffer.concat(pictures));
+  const pixels = grayImages(Buffer.concat(images));
   return {
     ...fileDataset({ name: spec.text, classes: fer2013Classes, files: names, labels }),
     load: (index) => pixels.load(index),

@@ -18,13 +18,13 @@ const splits = ['train', 'valid', 'test'] as const;
 
 /**
  * FER+ in one of three layouts below DIR:
- * - FER2013Train, FER2013Valid, FER2013Test, each with `label.csv` beside its pictures
- * - the same folders of pictures, and `fer2013new.csv` in DIR
+ * - FER2013Train, FER2013Valid, FER2013Test, each with `label.csv` beside its images
+ * - the same folders of images, and `fer2013new.csv` in DIR
  * - `fer2013new.csv` and `fer2013.csv` (the pixels as text) in DIR
  */
 export const ferplusFormat: DataFormat = {
   name: 'ferplus',
-  summary: 'FER2013 pictures with the FER+ votes; mode=majority|probability|crossentropy',
+  summary: 'FER2013 images with the FER+ votes; mode=majority|probability|crossentropy',
   example: 'ferplus:FERPlus/data#train,mode=majority',
   options: ['mode'],
   splits: () => splits,
@@ -47,13 +47,13 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
   const collector = new VoteCollector(mode);
   if (hasFolder && (await kindOf(ownLabels)) === 'file') {
     await readOwnLabels(ownLabels, collector, options);
-    return picturesDataset(spec, folder, ownLabels, collector, options);
+    return imagesDataset(spec, folder, ownLabels, collector, options);
   }
   if ((await kindOf(sharedLabels)) === 'file') {
     const havePixels = (await kindOf(pixels)) === 'file';
     if (hasFolder) {
       await readSharedLabels(sharedLabels, split, collector, options);
-      return picturesDataset(spec, folder, sharedLabels, collector, options);
+      return imagesDataset(spec, folder, sharedLabels, collector, options);
     }
     if (havePixels) {
       await readSharedLabels(sharedLabels, split, collector, options);
@@ -176,7 +176,7 @@ function parseVotes(file: string, line: number, fields: readonly string[]): numb
   return votes;
 }
 
-async function picturesDataset(
+async function imagesDataset(
   spec: DataSpec,
   folder: string,
   labelFile: string,
