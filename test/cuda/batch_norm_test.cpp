@@ -75,10 +75,16 @@ TEST(batch_norm_takes_moments_of_others) {
 
   const BatchNormAttributes attributes{.activation = Activation::Relu};
   const Tensor in = tensor_of(x.data(), rows), weight = tensor_of(ones.data(), channels);
-  cuda::batch_norm_from_moments(
-      queue, tensor_of(y.data(), rows), tensor_of(mean.data(), channels),
-      tensor_of(rstd.data(), channels), {}, tensor_of(running.data(), channels),
-      {block_mean.data(), block_square.data(), kBlockRows}, in, weight, weight, {}, attributes);
+  cuda::batch_norm_from_moments(queue,
+                                {.y = tensor_of(y.data(), rows),
+                                 .mean = tensor_of(mean.data(), channels),
+                                 .rstd = tensor_of(rstd.data(), channels),
+                                 .running_mean = {},
+                                 .running_var = tensor_of(running.data(), channels),
+                                 .x = in,
+                                 .weight = weight,
+                                 .bias = weight},
+                                {block_mean.data(), block_square.data(), kBlockRows}, attributes);
   backend.batch_norm_forward({.y = tensor_of(expected_y.data(), rows),
                               .mean = tensor_of(expected_mean.data(), channels),
                               .rstd = tensor_of(expected_rstd.data(), channels),

@@ -67,7 +67,7 @@ TEST(images_reuse_the_memory_of_those_before_them) {
   const auto prepare = [&](int64_t width, int64_t height) {
     const std::vector<uint8_t> pixels(static_cast<size_t>(2 * width * height * 3), 128);
     const std::vector<ImageSize> sizes(2, {width, height});
-    backend.resize_and_prepare_images(images, pixels, images, transforms, {});
+    backend.resize_and_prepare_images(images, pixels, sizes, transforms, {});
     backend.synchronize();
   };
   for (int i = 0; i < 4; ++i) prepare(100, 80);  // every slot of the staging

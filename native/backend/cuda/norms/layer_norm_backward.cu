@@ -14,7 +14,7 @@ namespace {
 const char* const kName = "layer_norm_backward";
 
 template <class T>
-struct LayerNormBackward {
+struct LayerNormGradients {
   T* dx;  // null: not wanted
   bool accumulates;
   const T* dy;
@@ -86,7 +86,7 @@ __device__ __forceinline__ void sum_row(float& a, float& b, float2 (&warps)[2][k
 
 template <int N, class T>
 __global__ void __launch_bounds__(kChannelThreads)
-    layer_norm_backward_kernel(LayerNormBackward<T> p, PartialSums partial) {
+    layer_norm_backward_kernel(LayerNormGradients<T> p, PartialSums partial) {
   COUNTENANCE_SHARED(float, totals, [2][kChannelThreads * N]);
   COUNTENANCE_SHARED(float2, warps, [2][kMostWarps]);
   const int channel = static_cast<int>(threadIdx.x) * N;
@@ -162,7 +162,7 @@ struct SumLongRows {
   static constexpr int kUnroll = 1;
 
   PartialSums partial;
-  LayerNormBackward<T> p;
+  LayerNormGradients<T> p;
 
   template <int N>
   struct Constants {};
@@ -191,7 +191,7 @@ struct SumLongRows {
 
 // A warp a row.
 template <int N, class T>
-__global__ void __launch_bounds__(kChannelThreads) long_row_kernel(LayerNormBackward<T> p) {
+__global__ void __launch_bounds__(kChannelThreads) long_row_kernel(LayerNormGradients<T> p) {
   const int64_t row = lane_row(kWarp);
   if (row >= p.rows) return;
   const LaneRow<T, N, 0> dy(p.dy, row, p.channels, p.channels, kWarp);
@@ -257,15 +257,15 @@ void CudaBackend::layer_norm_backward(const LayerNormBackward& t) {
   if (!sums_wanted && !t.dx.wanted()) return;
   with_activation(t.x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
-    const LayerNormBackward<T> p{data<T>(t.dx),
-                                 t.dx.accumulates(),
-                                 data<T>(t.dy),
-                                 data<T>(t.x),
-                                 data<float>(t.mean),
-                                 data<float>(t.rstd),
-                                 data<float>(t.weight),
-                                 rows,
-                                 static_cast<int>(channels)};
+    const LayerNormGradients<T> p{data<T>(t.dx),
+                                  t.dx.accumulates(),
+                                  data<T>(t.dy),
+                                  data<T>(t.x),
+                                  data<float>(t.mean),
+                                  data<float>(t.rstd),
+                                  data<float>(t.weight),
+                                  rows,
+                                  static_cast<int>(channels)};
     const OnePass shape(t.x.shape, multiprocessors_);
     if (shape.fits()) {
       launch(kName, queue(),
