@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 
 import {
+  info,
   Model,
   rafdbClasses,
   syntheticTextEmbeddings,
@@ -120,7 +121,6 @@ describe('1 Model', function () {
     });
 
     it('says why there is no GPU', async () => {
-      const { info } = await import('../../lib/index.js');
       const { cuda } = info();
       if (cuda.available) return;
       await rejectsWith(makeModel({ device: 'cuda' }), 'ERR_DEVICE_UNAVAILABLE', cuda.reason);
