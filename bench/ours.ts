@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import { messageOf } from '../lib/errors.js';
-import { Model, Trainer, rafdbClasses, syntheticTextEmbeddings } from '../lib/index.js';
+import { Model, Trainer, syntheticTextEmbeddings } from '../lib/index.js';
+import { rafdbClasses } from '../lib/data/index.js';
 import type { Precision, Scenario } from './scenarios.js';
 
 // Our side of the benchmark, in a process of its own: the commands of pytorch/twin.py, answered by

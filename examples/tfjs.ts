@@ -6,7 +6,8 @@
 // In your project import from 'countenance', and from '@tensorflow/tfjs' or '@tensorflow/tfjs-node'.
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
-import { decodeImage, Predictor } from '../lib/index.js';
+import { Predictor } from '../lib/index.js';
+import { decodeImage } from '../lib/data/index.js';
 
 /** Part of an image, each side 0..1. */
 interface Box {

@@ -115,6 +115,9 @@ export const description = {
   ],
 } as const;
 
+/** The kinds of devices. */
+export type DeviceName = 'cpu' | 'cuda';
+
 /** The image encoders. */
 export type Backbone = 'resnet18' | 'swin-t';
 

@@ -18,13 +18,15 @@ export {
 export type { FacePrediction } from './predict/faces.js';
 export type { ClassScore, Embedding, Prediction, Ranked } from './predict/prediction.js';
 export { evaluate, type Evaluation, type EvaluateOptions } from './model/evaluate.js';
+export type { Dataset, TargetKind } from './data/dataset.js';
+export type { DetectedFace, FaceDetector } from './faces/detector.js';
 export type { ClassMapping } from './data/shared-classes.js';
 export type { GivenEmbeddings } from './predict/text-head.js';
 export { exportOnnx, onnxInputs, type OnnxInput, type OnnxOptions } from './export/onnx.js';
 export { info, type Info } from './load-native.js';
 export type { NativeCudaDevice as CudaDevice, NativeCudaInfo as CudaInfo } from './native.js';
 export type { LossTermName } from './core-options.js';
-export type { LossTerms, ObjectiveOptions, OptimizerSettings } from './description.js';
+export type { DeviceName, LossTerms, ObjectiveOptions, OptimizerSettings } from './description.js';
 export { version } from './version.js';
 export { CountenanceError, errorCodes, type ErrorCode } from './errors.js';
 
@@ -46,15 +48,6 @@ export type { StateDifference } from './model/state.js';
 export type { SaveWeightsOptions } from './model/export.js';
 
 export {
-  parameterGroups,
-  weightDecayTargets,
-  type ParameterGroupName,
-  type ParameterGroupOptions,
-  type ParameterGroups,
-  type ResolvedParameterGroups,
-  type WeightDecayTarget,
-} from './train/groups.js';
-export {
   contrasts,
   optimizers,
   type Augmentation,
@@ -64,13 +57,9 @@ export {
   type ResolvedTrainerOptions,
   type TrainerOptions,
 } from './train/options.js';
-export { schedules, type ScheduleName } from './train/schedule.js';
 export { presets, type Preset, type PresetName } from './train/presets.js';
 export type { EarlyStopping } from './train/early-stopping.js';
 export type { CheckpointOptions, FitOptions } from './train/fit-options.js';
-export { FileLog, logFormats } from './train/logs/file-log.js';
-export type { TrainingLog } from './train/logs/log.js';
-export { TensorBoardLog } from './train/logs/tensorboard-log.js';
 export type { Labels } from './train/targets.js';
 export type {
   BestEpoch,
@@ -92,68 +81,8 @@ export { defaultTemplate, promptFor, renderPrompt } from './text/prompts.js';
 export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
 
-export {
-  alignFace,
-  alignmentTemplate,
-  cropFace,
-  type AlignOptions,
-  type CropOptions,
-} from './faces/align.js';
-export type { DetectedFace, FaceDetector } from './faces/detector.js';
-export { humanDetector, type HumanLike } from './faces/human.js';
-export { openHumanDetector, type HumanOptions } from './faces/human-package.js';
-export type { FaceBox, FivePoints, Point } from './faces/points.js';
-
-export { ImageCache } from './images/cache.js';
-export { decodeImage } from './images/decode.js';
 export type { BlobLike, ByteStream, ImageInput, PixelData, TensorLike } from './images/input.js';
 
-export {
-  affectnetClasses,
-  ckplusClasses,
-  fer2013Classes,
-  ferplusClasses,
-  rafdbClasses,
-} from './data/classes.js';
-export { countClasses, summariseDataset, type Dataset, type TargetKind } from './data/dataset.js';
-export {
-  inspectDataset,
-  type DatasetInfo,
-  type DatasetProblem,
-  type DuplicateImages,
-  type InspectOptions,
-  type SplitInfo,
-} from './data/inspect.js';
-export type { ImageSize, ImageSizes } from './data/sizes.js';
-export {
-  DataLoader,
-  defaultCacheBytes,
-  type Batch,
-  type DataLoaderOptions,
-} from './data/loader.js';
 export type { OpenOptions } from './data/formats/format.js';
-export { mixDatasets } from './data/mix.js';
 export { openDataset } from './data/registry.js';
-export { samplings, type ClassWeights, type SamplingName } from './data/sampling.js';
-export {
-  limitDataset,
-  selectClasses,
-  stratifiedSplit,
-  subset,
-  withoutBrokenImages,
-  type BrokenImage,
-} from './data/subset.js';
-export { ConfusionMatrix, type ClassMetrics, type Metrics } from './metrics.js';
 export type { RawImage, StateDict, TensorData } from './types.js';
-export { resizeImage } from './images/resize.js';
-export { openWeights } from './weights/open.js';
-export { writeWeights, weightFormats, type WeightFileFormat } from './weights/write.js';
-export type { ShapeMismatch } from './weights/names/match.js';
-export type { WeightsFile, WeightsFormat, WeightTensor } from './weights/weights-file.js';
-export {
-  readSafetensors,
-  writeSafetensors,
-  type SafetensorsFile,
-  type StoredTensor,
-} from './weights/safetensors.js';
-export { storedBytes, type StoredType } from './weights/dtype.js';

@@ -1,4 +1,6 @@
-import { loadBinding } from './binding.cjs';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { loadBinding, packageFile } from './binding.cjs';
 import { findCudaPlugin } from './cuda-plugin.js';
 import {
   CountenanceError,
@@ -30,17 +32,26 @@ function open(): NativeAddon {
     return addon;
   } catch (error) {
     const where = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
-    const fix = process.env['COUNTENANCE_ADDON']
-      ? 'COUNTENANCE_ADDON names the file to load: correct or unset it'
-      : systemCode(error) === 'MODULE_NOT_FOUND'
-        ? 'Build it in the package with `npm run build:native` (needs cmake and a C++20 compiler)'
-        : 'It was built for another system or is damaged: build it here with `npm run build:native`';
     throw new CountenanceError(
       'ERR_NATIVE_LOAD',
-      `Could not load the native addon (${where}): ${messageOf(error)}. ${fix}`,
+      `Could not load the native addon (${where}): ${messageOf(error)}. ${remedy(error)}`,
       { cause: error },
     );
   }
+}
+
+/** What helps where the addon could not be loaded: in a clone it is built, in an installed package it came along. */
+function remedy(error: unknown): string {
+  if (process.env['COUNTENANCE_ADDON']) {
+    return 'COUNTENANCE_ADDON names the file to load: correct or unset it';
+  }
+  if (existsSync(join(dirname(packageFile), 'tools/start.mjs'))) {
+    return 'Build it with `npm run build:native` (needs cmake and a C++20 compiler)';
+  }
+  return systemCode(error) === 'MODULE_NOT_FOUND'
+    ? 'The package has none for this system: build it from the sources of countenance and set ' +
+        'COUNTENANCE_ADDON to the path of countenance.node'
+    : 'It was built for another system or is damaged: install the package again';
 }
 
 /**

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 import {
   Model,
-  rafdbClasses,
   syntheticTextEmbeddings,
   type ModelOptions,
   type StateDict,
   type TrainingEvent,
 } from '../lib/index.js';
+import { rafdbClasses } from '../lib/data/index.js';
 import { internalsOf } from '../lib/model/model.js';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
 import { Random } from '../lib/philox.js';

@@ -40,6 +40,9 @@ async function describedSource(description) {
 /** What the core offers, as \`describe()\` of the addon gives it. */
 export const description = ${JSON.stringify(description)} as const;
 
+/** The kinds of devices. */
+export type DeviceName = ${description.devices.map(({ name }) => `'${name}'`).join(' | ')};
+
 /** The image encoders. */
 export type Backbone = ${description.encoders.map(({ name }) => `'${name}'`).join(' | ')};
 

@@ -1,12 +1,6 @@
 import { messageOf } from '../../lib/errors.js';
-import {
-  DataLoader,
-  Model,
-  Trainer,
-  openDataset,
-  syntheticTextEmbeddings,
-  type Batch,
-} from '../../lib/index.js';
+import { Model, Trainer, openDataset, syntheticTextEmbeddings } from '../../lib/index.js';
+import { DataLoader, type Batch } from '../../lib/data/index.js';
 import { curveSettings, steps, type Curve, type CurveSettings } from './curves.js';
 
 // The training runs of the part `train`, in a process of their own; prints each Curve as a line of JSON.

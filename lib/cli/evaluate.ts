@@ -7,6 +7,7 @@ import { Model } from '../model/model.js';
 import { evaluate, evaluatedClasses, type EvaluateOptions } from '../model/evaluate.js';
 import { writeFileAtomic } from '../weights/atomic.js';
 import {
+  addBatchSizeOption,
   addDeviceOptions,
   addJsonOption,
   addPrecisionOption,
@@ -15,6 +16,7 @@ import {
   runOptions,
   specHelp,
   wholeNumber,
+  type BatchSizeArguments,
   type DeviceArguments,
 } from './options.js';
 import { Output, type Context } from './output.js';
@@ -24,10 +26,9 @@ import { reportHtml } from './report.js';
 import { defined } from './train-settings.js';
 import { accuracies, classTable, confusionTable, figure } from './table.js';
 
-interface EvaluateArguments extends DeviceArguments {
+interface EvaluateArguments extends DeviceArguments, BatchSizeArguments {
   readonly model: string;
   readonly data: string;
-  readonly batch: number;
   readonly limit?: number;
   readonly among?: NonNullable<EvaluateOptions['among']>;
   readonly flip?: boolean;
@@ -56,8 +57,8 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
       ).choices(evaluatedClasses),
     )
     .option('--flip', 'average the logits with those of the mirror image (twice the time)')
-    .option('--batch <n>', 'images of one pass', wholeNumber(1, 4096), 64)
     .option('--limit <n>', 'use at most this many images, chosen at random', wholeNumber(1));
+  addBatchSizeOption(command, 'images of one forward pass', 64);
   addJsonOption(addPrecisionOption(addDeviceOptions(command)))
     .addHelpText('after', specHelp())
     .addHelpText(
@@ -75,7 +76,16 @@ export function addEvaluateCommand(program: Command, { streams, finish }: Contex
 }
 
 async function runEvaluation(options: EvaluateArguments, output: Output): Promise<void> {
-  const { model: directory, data, batch, limit, among, flip, report } = options;
+  const {
+    model: directory,
+    data,
+    batchSize,
+    batch = batchSize,
+    limit,
+    among,
+    flip,
+    report,
+  } = options;
   if (report !== undefined) await checkWritableFile(report);
   await using model = await Model.load(directory, runOptions(options));
   const opened = await openDataset(data);

@@ -92,6 +92,21 @@ export function pairsAmong<Name extends string>(
   };
 }
 
+/** What {@link addBatchSizeOption} adds. */
+export interface BatchSizeArguments {
+  readonly batchSize: number;
+  /** By its older name. */
+  readonly batch?: number;
+}
+
+/** Adds `--batch-size`, and `--batch`, as it was called before. */
+export function addBatchSizeOption(command: Command, help: string, initial: number): Command {
+  const parse = wholeNumber(1, 4096);
+  return command
+    .option('--batch-size <n>', help, parse, initial)
+    .addOption(new Option('--batch <n>', help).argParser(parse).conflicts('batchSize').hideHelp());
+}
+
 /** Options of every command that runs a model. */
 export interface DeviceArguments {
   readonly device?: Device;

@@ -5,6 +5,7 @@ import { Predictor, type RankOptions, type StreamedPrediction } from '../predict
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { loadTextEmbeddings } from '../text/file.js';
 import {
+  addBatchSizeOption,
   addDeviceOptions,
   addJsonOption,
   addPrecisionOption,
@@ -12,6 +13,7 @@ import {
   exitStatus,
   runOptions,
   wholeNumber,
+  type BatchSizeArguments,
   type DeviceArguments,
 } from './options.js';
 import { openDetector } from './face-detector.js';
@@ -19,11 +21,10 @@ import { Output, type Context } from './output.js';
 import { predictFaces } from './predict-faces.js';
 import { PredictionColumns } from './prediction-columns.js';
 
-interface PredictArguments extends DeviceArguments {
+interface PredictArguments extends DeviceArguments, BatchSizeArguments {
   readonly model: string;
   readonly text?: string;
   readonly faces?: string;
-  readonly batch: number;
   readonly flip?: boolean;
   readonly topK?: number;
   readonly json?: boolean;
@@ -53,9 +54,9 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
       'find the faces of photos first: human (the optional package @vladmandic/human), or a module ' +
         'whose default export is a detector',
     )
-    .option('--batch <n>', 'most images of one pass', wholeNumber(1, 4096), 32)
     .option('--flip', 'average the scores with those of the mirror image (twice the time)')
     .option('--top-k <n>', 'also tell the next most probable classes, n in all', wholeNumber(1));
+  addBatchSizeOption(command, 'most images of one forward pass', 32);
   addJsonOption(addPrecisionOption(addDeviceOptions(command))).addHelpText(
     'after',
     examples(
@@ -76,12 +77,12 @@ async function predict(
   options: PredictArguments,
   output: Output,
 ): Promise<number> {
-  const { model, batch, text, topK, flip = false } = options;
+  const { model, batchSize, batch = batchSize, text, topK, flip = false } = options;
   const detector = options.faces === undefined ? undefined : await openDetector(options.faces);
   const embeddings = text === undefined ? undefined : await loadTextEmbeddings(text);
   await using loaded = await Predictor.load(model, {
     // A photo has any number of faces.
-    maxBatch: detector ? batch : Math.min(batch, files.length),
+    batchSize: detector ? batch : Math.min(batch, files.length),
     flip,
     ...(detector && { faces: detector }),
     ...runOptions(options),

@@ -7,7 +7,7 @@ export interface DetectedFace {
   readonly box: FaceBox;
   /** The detector's confidence, 0..1, where it tells one. */
   readonly score?: number;
-  /** With them the face is aligned ({@link alignFace}), without them cut out ({@link cropFace}). */
+  /** With them the face is aligned (`alignFace`), without them cut out (`cropFace`). */
   readonly points?: FivePoints | undefined;
 }
 

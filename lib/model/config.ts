@@ -9,7 +9,7 @@ import {
   invalidArgument,
 } from '../check.js';
 import { encoderNamed, type Backbone } from '../core-options.js';
-import { description } from '../description.js';
+import { description, type DeviceName } from '../description.js';
 import { CountenanceError } from '../errors.js';
 import type { NativeEncoder } from '../native.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
@@ -28,17 +28,16 @@ export const patchSizes: readonly PatchSize[] = [
 ];
 
 /** Where a model runs; see {@link Device}. */
-export const devices: readonly ('auto' | DeviceKind)[] = [
+export const devices: readonly ('auto' | DeviceName)[] = [
   'auto',
   ...description.devices.map(({ name }) => name),
 ];
-type DeviceKind = (typeof description.devices)[number]['name'];
 /**
  * One of {@link devices}, or `cuda:N` for one of several GPUs (`cuda` is the first). `auto` takes the
  * first GPU where one can be used, else the CPU: silently where there is no CUDA plugin, no driver or no
  * GPU, and with a warning of the process where one is there but does not work.
  */
-export type Device = 'auto' | DeviceKind | `cuda:${number}`;
+export type Device = 'auto' | DeviceName | `cuda:${number}`;
 
 /** Number formats of a forward pass or a training step. */
 export const precisions = description.precisions;

@@ -254,7 +254,7 @@ export class Model {
    * taken, the others stay as they are, and the report says which. Nothing is changed where anything is
    * wrong.
    *
-   * @param weights a file or directory as {@link openWeights} takes it (safetensors, shards, PyTorch),
+   * @param weights a file or directory as `openWeights` takes it (safetensors, shards, PyTorch),
    *   or tensors by name
    * @throws CountenanceError ERR_SHAPE_MISMATCH where nothing fits, or listing what has another shape;
    *   ERR_FILE_NOT_FOUND, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE, ERR_NOT_FINITE,

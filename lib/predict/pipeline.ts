@@ -35,7 +35,7 @@ export type Outcome = { readonly index: number; readonly image: ImageInput } & (
 /** Options of {@link runPipeline}. */
 export interface PipelineOptions {
   /** Most images of a forward pass. */
-  readonly maxBatch: number;
+  readonly batchSize: number;
   /** Average the logits with those of the mirror image. */
   readonly flip: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -116,7 +116,7 @@ class Pipeline {
   ) {
     this.iterator =
       Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-    this.capacity = 4 * options.maxBatch;
+    this.capacity = 4 * options.batchSize;
     this.rawLimit = options.rawLimit ?? defaultRawLimit;
     this.pump();
   }
@@ -231,12 +231,12 @@ class Pipeline {
    * power of two.
    */
   private nextBatch(): Slot[] {
-    const { maxBatch } = this.options;
+    const { batchSize } = this.options;
     if (this.failure || this.passes > 1) return [];
     const waiting = this.slots.filter((slot) => !slot.outcome && !slot.running);
     const undecoded = waiting.findIndex((slot) => !slot.decoded);
     const ready = undecoded < 0 ? waiting : waiting.slice(0, undecoded);
-    if (ready.length >= maxBatch) return ready.slice(0, maxBatch);
+    if (ready.length >= batchSize) return ready.slice(0, batchSize);
     if (undecoded >= 0 || ready.length === 0) return [];
     if (this.sourceEnded) return ready;
     if (!this.sourceSlow || this.passes > 0) return [];

@@ -19,7 +19,7 @@ import { TextHead, type GivenEmbeddings } from './text-head.js';
 /** Options of {@link Predictor}. */
 export interface PredictorOptions {
   /** Most images of a forward pass; larger inputs are cut. Default 32, at most 4096. */
-  readonly maxBatch?: number;
+  readonly batchSize?: number;
   /** Finds the faces of whole photos, for {@link Predictor.predictFaces}. */
   readonly faces?: FaceDetector;
   /**
@@ -82,7 +82,7 @@ export class Predictor {
   /** The model it asks. */
   readonly model: Model;
   /** Most images of a forward pass. */
-  readonly maxBatch: number;
+  readonly batchSize: number;
   readonly #faces: FaceDetector | undefined;
   /** Whether scores are averaged with those of the mirror image. */
   readonly flip: boolean;
@@ -100,7 +100,7 @@ export class Predictor {
   constructor(model: Model, options: PredictorOptions = {}) {
     if (!(model instanceof Model)) throw invalidArgument('a Model', 'model', model);
     this.model = model;
-    this.maxBatch = checkMaxBatch(options);
+    this.batchSize = checkBatchSize(options);
     this.#faces = checkDetector(options.faces);
     this.flip = checkBoolean(options.flip ?? false, 'flip');
   }
@@ -110,10 +110,10 @@ export class Predictor {
    *
    * @throws CountenanceError what {@link Model.load} throws
    * @example
-   * const predictor = await Predictor.load('my-model', { device: 'cpu', maxBatch: 64 });
+   * const predictor = await Predictor.load('my-model', { device: 'cpu', batchSize: 64 });
    */
   static async load(directory: string, options: PredictorLoadOptions = {}): Promise<Predictor> {
-    checkMaxBatch(options);
+    checkBatchSize(options);
     checkDetector(options.faces);
     checkBoolean(options.flip ?? false, 'flip');
     const predictor = new Predictor(await Model.load(directory, options), options);
@@ -157,9 +157,9 @@ export class Predictor {
       'logitScale',
       'above 0',
     );
-    const { maxBatch, flip } = this;
+    const { batchSize, flip } = this;
     const predictor = new Predictor(this.model, {
-      maxBatch,
+      batchSize,
       flip,
       ...(this.#faces ? { faces: this.#faces } : {}),
     });
@@ -357,8 +357,8 @@ export class Predictor {
     nameOf: (index: number) => string,
   ): AsyncGenerator<Outcome, void, undefined> {
     this.#requireOpen();
-    const { maxBatch, flip } = this;
-    const pipeline = runPipeline(this.model, images, { maxBatch, flip, signal, nameOf });
+    const { batchSize, flip } = this;
+    const pipeline = runPipeline(this.model, images, { batchSize, flip, signal, nameOf });
     for await (const outcome of pipeline) {
       this.#requireOpen();
       yield outcome;
@@ -371,8 +371,11 @@ export class Predictor {
   }
 }
 
-function checkMaxBatch(options: PredictorOptions): number {
-  return checkInteger(options.maxBatch ?? 32, 'maxBatch', 1, 4096);
+function checkBatchSize(options: PredictorOptions): number {
+  if ('maxBatch' in options) {
+    throw new CountenanceError('ERR_INVALID_ARGUMENT', 'maxBatch is now called batchSize');
+  }
+  return checkInteger(options.batchSize ?? 32, 'batchSize', 1, 4096);
 }
 
 function isIterable(value: unknown): boolean {

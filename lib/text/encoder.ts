@@ -44,7 +44,7 @@ export interface TextEncoderOptions {
 }
 
 /** Texts of one pass. */
-const maxBatch = 64;
+const batchSize = 64;
 
 /** Tokens of CLIP's longest text, where the model does not say. */
 const clipTokens = 77;
@@ -122,16 +122,16 @@ export class ClipTextEncoder {
       throw invalidArgument('a list of one or more texts', 'texts', texts);
     }
     const parts: Float32Array[] = [];
-    for (let start = 0; start < texts.length; start += maxBatch) {
+    for (let start = 0; start < texts.length; start += batchSize) {
       throwIfAborted(options.signal, 'Embedding text');
       if (this.#closed) {
         throw new CountenanceError('ERR_CLOSED', 'The text encoder was used after close()');
       }
-      parts.push(await this.encodeBatch(texts.slice(start, start + maxBatch)));
+      parts.push(await this.encodeBatch(texts.slice(start, start + batchSize)));
     }
-    const width = parts[0]!.length / Math.min(texts.length, maxBatch);
+    const width = parts[0]!.length / Math.min(texts.length, batchSize);
     const data = new Float32Array(texts.length * width);
-    parts.forEach((part, i) => data.set(part, i * maxBatch * width));
+    parts.forEach((part, i) => data.set(part, i * batchSize * width));
     return { shape: [texts.length, width], data };
   }
 

@@ -49,7 +49,18 @@ describe('command line: a full disk', function () {
   async function trainFails(out: string): Promise<void> {
     const { status, signal, stderr } = await startChild(
       ...['train', '--data', 'synthetic:28', '--validation', 'synthetic:14#val'],
-      ...['--size', '32', '--epochs', '1', '--batch', '14', '--text', 'synthetic', '--out', out],
+      ...[
+        '--size',
+        '32',
+        '--epochs',
+        '1',
+        '--batch-size',
+        '14',
+        '--text',
+        'synthetic',
+        '--out',
+        out,
+      ],
     ).end;
     assert.deepEqual({ status, signal }, { status: 1, signal: null }, stderr);
     const errors = stderr.split('\n').filter((line) => line.startsWith('countenance: '));

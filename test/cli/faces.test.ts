@@ -155,10 +155,7 @@ describe('command line: faces in photos', function () {
     assert.ok(message.endsWith("detector.mjs' failed: too tall; for me"), message);
     const people = await predict(file, temporary.path('no.png'), photo);
     assert.equal(people.status, 1);
-    assert.match(
-      people.stderr,
-      /^countenance: .*no\.png.*\ncountenance: 1 of 2 images failed\n$/,
-    );
+    assert.match(people.stderr, /^countenance: .*no\.png.*\ncountenance: 1 of 2 images failed\n$/);
   });
 
   it('refuses with one line what is no detector', async () => {

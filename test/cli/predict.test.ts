@@ -62,7 +62,7 @@ describe('command line: evaluate and predict', function () {
       const report = temporary.path('report.html');
       const { status, stdout, stderr } = await command(
         ...['evaluate', '--model', directory, '--data', 'synthetic:70#test', '--limit', '14'],
-        ...['--batch', '5', '--report', report],
+        ...['--batch-size', '5', '--report', report],
       );
       assert.equal(status, 0, stderr);
       assert.match(
@@ -98,7 +98,7 @@ describe('command line: evaluate and predict', function () {
   describe('predict', () => {
     it('prints an object a file in the order of the files', async () => {
       const { status, stdout, stderr } = await command(
-        ...['predict', '--model', directory, '--batch', '2', '--json', ...files],
+        ...['predict', '--model', directory, '--batch-size', '2', '--json', ...files],
       );
       assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
       const lines = jsonLines(stdout);
@@ -213,7 +213,7 @@ describe('command line: evaluate and predict', function () {
     }
 
     const train = (spec: string, ...rest: string[]): string[] => [
-      ...['train', '--data', spec, '--size', '32', '--epochs', '1', '--batch', '7', '--json'],
+      ...['train', '--data', spec, '--size', '32', '--epochs', '1', '--batch-size', '7', '--json'],
       ...['--text', 'synthetic', '--out', temporary.path('never'), ...rest],
     ];
     const evaluation = (spec: string, ...rest: string[]): string[] => [

@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
-import { decodeImage, info, Predictor, resizeImage, Trainer } from '../../lib/index.js';
+import { info, Predictor, Trainer } from '../../lib/index.js';
+import { decodeImage, resizeImage } from '../../lib/data/index.js';
 import type { CountenanceError } from '../../lib/index.js';
 import {
   digest,

@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import sharp from 'sharp';
 import {
+  Predictor,
+  type DetectedFace,
+  type FaceDetector,
+  type Model,
+  type RawImage,
+} from '../../lib/index.js';
+import {
   alignFace,
   alignmentTemplate,
   cropFace,
   humanDetector,
-  Predictor,
-  type DetectedFace,
-  type FaceDetector,
   type FivePoints,
   type HumanLike,
-  type Model,
   type Point,
-  type RawImage,
-} from '../../lib/index.js';
+} from '../../lib/faces/index.js';
 import { similarity } from '../../lib/faces/align.js';
 import { faces as drawnFaces, makeModel, side } from '../api-support.js';
 import { rejectsWith } from '../data/data-support.js';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { openHumanDetector, type FaceDetector } from '../../lib/index.js';
+import { type FaceDetector } from '../../lib/index.js';
+import { openHumanDetector } from '../../lib/faces/index.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 
 /** What stands for Human here: it "loads" the networks that it is told of, as its own code would. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Model, readSafetensors, version, writeSafetensors } from '../../lib/index.js';
+import { Model, version } from '../../lib/index.js';
+import { readSafetensors, writeSafetensors } from '../../lib/weights/index.js';
 import { digest, makeModel, noise, textEmbeddings } from '../api-support.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 

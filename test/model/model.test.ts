@@ -4,12 +4,12 @@ import { writeFile } from 'node:fs/promises';
 import {
   info,
   Model,
-  rafdbClasses,
   syntheticTextEmbeddings,
-  writeSafetensors,
   type StateDict,
   type TensorData,
 } from '../../lib/index.js';
+import { rafdbClasses } from '../../lib/data/index.js';
+import { writeSafetensors } from '../../lib/weights/index.js';
 import { digest, makeModel, noise, side, textEmbeddings } from '../api-support.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 

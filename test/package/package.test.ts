@@ -28,6 +28,8 @@ describe('the packed package', function () {
       'dist/esm/index.d.ts',
       'dist/cjs/index.js',
       'dist/cjs/index.d.ts',
+      'dist/esm/weights/index.js',
+      'dist/cjs/data/index.d.ts',
       `prebuilds/${process.platform}-${process.arch}/countenance.node`,
       'README.md',
       'CHANGELOG.md',
@@ -74,7 +76,7 @@ describe('the packed package', function () {
   });
 
   it('trains and predicts from the command line', () => {
-    const train = ['--data', 'synthetic:28', '--epochs', '1', '--batch', '14', '--size', '32'];
+    const train = ['--data', 'synthetic:28', '--epochs', '1', '--batch-size', '14', '--size', '32'];
     succeeds(
       'npx',
       ...['countenance', 'train', ...train],
@@ -118,6 +120,31 @@ describe('the packed package', function () {
     assert.match(succeeds('node', write('module.cjs', text)), /predicted/);
   });
 
+  const parts = {
+    data: 'DataLoader',
+    faces: 'alignFace',
+    train: 'FileLog',
+    weights: 'openWeights',
+  };
+  const printed = 'function,function,function,function';
+
+  it('has subpaths for ES modules', () => {
+    const imports = Object.entries(parts).map(
+      ([part, name]) => `import { ${name} } from 'countenance/${part}';`,
+    );
+    const names = Object.values(parts).map((name) => `typeof ${name}`);
+    const text = `${imports.join('\n')}\nconsole.log([${names.join(', ')}].join());`;
+    assert.equal(succeeds('node', write('parts.mjs', text)).trim(), printed);
+  });
+
+  it('has subpaths for CommonJS', () => {
+    const names = Object.entries(parts).map(
+      ([part, name]) => `typeof require('countenance/${part}').${name}`,
+    );
+    const text = `console.log([${names.join(', ')}].join());`;
+    assert.equal(succeeds('node', write('parts.cjs', text)).trim(), printed);
+  });
+
   it('works in a worker, and the process ends', () => {
     write('worker.mjs', `import { Predictor } from 'countenance';\n${use}`);
     const text = `import { Worker } from 'node:worker_threads';
@@ -130,6 +157,8 @@ describe('the packed package', function () {
 
   const typed = `
     import { CountenanceError, Predictor, Trainer, type Prediction, type TrainingEvent } from 'countenance';
+    import { type DataLoaderOptions } from 'countenance/data';
+    import { openWeights, type WeightsFile } from 'countenance/weights';
     export async function label(file: string): Promise<string> {
       const predictor = await Predictor.load('model');
       const prediction: Prediction = await predictor.predict(file);
@@ -138,6 +167,8 @@ describe('the packed package', function () {
       return prediction.label;
     }
     export type Event = TrainingEvent['type'];
+    export type Options = DataLoaderOptions;
+    export const open = (path: string): Promise<WeightsFile> => openWeights(path);
     export const classes = [CountenanceError, Trainer];`;
   for (const [resolution, module, name] of [
     ['node16', 'node16', 'typed.mts'],

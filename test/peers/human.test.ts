@@ -2,15 +2,14 @@ import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { createRequire } from 'node:module';
 import sharp from 'sharp';
+import { type DetectedFace, type FaceDetector } from '../../lib/index.js';
+import { decodeImage } from '../../lib/data/index.js';
 import {
   alignFace,
   alignmentTemplate,
-  decodeImage,
   openHumanDetector,
-  type DetectedFace,
-  type FaceDetector,
   type Point,
-} from '../../lib/index.js';
+} from '../../lib/faces/index.js';
 import { similarity } from '../../lib/faces/align.js';
 import { makeModel } from '../api-support.js';
 import { command, jsonLines } from '../cli/support.js';

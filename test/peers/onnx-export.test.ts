@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import {
   exportOnnx,
   Model,
-  rafdbClasses,
   syntheticTextEmbeddings,
   type ModelOptions,
   type ModelOutputs,
   type OnnxInput,
 } from '../../lib/index.js';
+import { rafdbClasses } from '../../lib/data/index.js';
 import { Random } from '../../lib/philox.js';
 import { writeNetwork } from '../../lib/export/network.js';
 import { OnnxGraph } from '../../lib/export/onnx/graph.js';

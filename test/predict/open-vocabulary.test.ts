@@ -18,7 +18,7 @@ describe('predictions of other classes', function () {
 
   before(async () => {
     model = await makeModel();
-    predictor = new Predictor(model, { maxBatch: 2 });
+    predictor = new Predictor(model, { batchSize: 2 });
     directory = temporary.path('model');
     await model.save(directory);
     const dataset = faces(3);

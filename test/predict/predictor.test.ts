@@ -57,7 +57,7 @@ describe('predictor', function () {
 
   before(async () => {
     model = await makeModel();
-    predictor = new Predictor(model, { maxBatch: 4 });
+    predictor = new Predictor(model, { batchSize: 4 });
     images = await faces(11);
   });
   after(() => model.close());
@@ -175,7 +175,7 @@ describe('predictor', function () {
       for (const flip of [false, true]) {
         const run = async (rawLimit?: number) => {
           const handed = watchImages(model);
-          const options = { maxBatch: 4, flip, nameOf: String, rawLimit };
+          const options = { batchSize: 4, flip, nameOf: String, rawLimit };
           const outcomes = await collect(runPipeline(model, given, options));
           handed.stop();
           const passes = flip ? 2 : 1;
@@ -286,7 +286,7 @@ describe('predictor', function () {
         assert.equal(index, taken);
         taken += 1;
         // Four batches are held at most, and one image is about to be.
-        assert.ok(given - taken <= 4 * predictor.maxBatch + 1, `${given} given, ${taken} taken`);
+        assert.ok(given - taken <= 4 * predictor.batchSize + 1, `${given} given, ${taken} taken`);
         if (taken === 40) break;
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -363,7 +363,7 @@ describe('predictor', function () {
     it('refuses use after close, and closes only a model of its own', async () => {
       const directory = temporary.path('model');
       await model.save(directory);
-      const loaded = await Predictor.load(directory, { maxBatch: 2, threads: 1 });
+      const loaded = await Predictor.load(directory, { batchSize: 2, threads: 1 });
       assert.deepEqual(loaded.config.classes, classes);
       const pending = loaded.predict(images).then(
         () => 'done',
@@ -397,12 +397,18 @@ describe('predictor', function () {
       const noModel = JSON.parse('{}') as Model;
       await rejectsWith(() => new Predictor(noModel), 'ERR_INVALID_ARGUMENT', 'Model');
       await rejectsWith(
-        () => new Predictor(model, { maxBatch: 0 }),
+        () => new Predictor(model, { batchSize: 0 }),
         'ERR_INVALID_ARGUMENT',
-        'maxBatch',
+        'batchSize',
       );
       await rejectsWith(Predictor.load(temporary.path('nowhere')), 'ERR_FILE_NOT_FOUND', 'nowhere');
-      await rejectsWith(Predictor.load('x', { maxBatch: 0.5 }), 'ERR_INVALID_ARGUMENT', 'maxBatch');
+      await rejectsWith(
+        Predictor.load('x', { batchSize: 0.5 }),
+        'ERR_INVALID_ARGUMENT',
+        'batchSize',
+      );
+      const old = { maxBatch: 4 } as object;
+      await rejectsWith(() => new Predictor(model, old), 'ERR_INVALID_ARGUMENT', 'batchSize');
     });
   });
 
@@ -411,7 +417,7 @@ describe('predictor', function () {
     // medians and shares are judged. A loop that waits for a batch ticks once a batch, always late.
     this.retries(3);
     const large = await makeModel(112);
-    const quick = new Predictor(large, { maxBatch: 16 });
+    const quick = new Predictor(large, { batchSize: 16 });
     const many = await faces(64, 112);
     await quick.predict(many.slice(0, 16));
     const idle = await lateness(new Promise((resolve) => setTimeout(resolve, 300)));

@@ -17,7 +17,7 @@ describe('topK', () => {
       inputSize: 32,
       textEmbeddings: syntheticTextEmbeddings(['happiness', 'anger', 'fear', 'neutral']),
     });
-    predictor = new Predictor(model, { maxBatch: 4 });
+    predictor = new Predictor(model, { batchSize: 4 });
     const dataset = syntheticDataset(5);
     images = await Promise.all(Array.from({ length: 5 }, (_, i) => dataset.load(i)));
   });

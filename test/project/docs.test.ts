@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
+import * as data from '../../lib/data/index.js';
+import * as faces from '../../lib/faces/index.js';
 import * as countenance from '../../lib/index.js';
+import * as train from '../../lib/train/index.js';
+import * as weights from '../../lib/weights/index.js';
 import { command } from '../cli/support.js';
 import { temporaryDirectory } from '../data/data-support.js';
 
@@ -39,6 +43,15 @@ function words(line: string): string[] {
   );
 }
 
+/** The package's entry points. */
+const entries = {
+  'countenance/data': data,
+  'countenance/faces': faces,
+  'countenance/train': train,
+  'countenance/weights': weights,
+  countenance,
+};
+
 /** What blocks of code take as given, beside all that countenance exports. */
 const given = {
   model: "import('countenance').Model",
@@ -73,15 +86,14 @@ function writeModules(folder: string): string[] {
     files.push(join(folder, name));
     writeFileSync(files.at(-1)!, text);
   };
-  const exported = Object.keys(countenance).map((name) => [
-    name,
-    `typeof import('countenance').${name}`,
-  ]);
+  const exported = Object.entries(entries).flatMap(([entry, module]) =>
+    Object.keys(module).map((name) => [name, `typeof import('${entry}').${name}`]),
+  );
   write(
     'given.d.ts',
     [
       ...elsewhere.map((name) => `declare module '${name}';`),
-      ...[...exported, ...Object.entries(given)].map(
+      ...[...new Map([...exported, ...Object.entries(given)] as [string, string][])].map(
         ([name, type]) => `declare const ${name}: ${type};`,
       ),
       "type Readable = import('node:stream').Readable;",
@@ -138,7 +150,10 @@ describe('documentation', function () {
       lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts', 'lib.dom.d.ts'],
       module: ts.ModuleKind.NodeNext,
       moduleResolution: ts.ModuleResolutionKind.NodeNext,
-      paths: { countenance: [join(root, 'lib/index.ts')] },
+      paths: {
+        countenance: [join(root, 'lib/index.ts')],
+        'countenance/*': [join(root, 'lib/*/index.ts')],
+      },
     });
     const problems = ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), {
       getCanonicalFileName: (name) => name,

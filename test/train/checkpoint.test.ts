@@ -2,13 +2,12 @@ import assert from 'node:assert/strict';
 import { cp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  readSafetensors,
   Trainer,
-  writeSafetensors,
   type FitOptions,
   type TrainerOptions,
   type TrainingEvent,
 } from '../../lib/index.js';
+import { readSafetensors, writeSafetensors } from '../../lib/weights/index.js';
 import { findCheckpoint, readCheckpointState } from '../../lib/train/checkpoint.js';
 import { Random } from '../../lib/philox.js';
 import {

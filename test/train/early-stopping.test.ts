@@ -143,7 +143,16 @@ describe('early stopping and sampling in a run', function () {
     const out = directory.path('command');
     const { status, stdout, stderr } = await command(
       ...['train', '--data', 'synthetic:14#1', '--data', 'synthetic:7#2'],
-      ...['--validation', 'synthetic:7#3', '--size', '32', '--batch', '7', '--text', 'synthetic'],
+      ...[
+        '--validation',
+        'synthetic:7#3',
+        '--size',
+        '32',
+        '--batch-size',
+        '7',
+        '--text',
+        'synthetic',
+      ],
       ...['--sampling', 'balanced', '--class-weights', 'fear=2,joy=0.5', '--patience', '1'],
       ...['--min-delta', '0.99', '--epochs', '5', '--out', out, '--json'],
     );

@@ -6,14 +6,13 @@ import { join } from 'node:path';
 import {
   evaluate,
   Model,
-  selectClasses,
-  subset,
   Trainer,
   type Dataset,
   type FitOptions,
   type TrainerOptions,
   type TrainingEvent,
 } from '../../lib/index.js';
+import { selectClasses, subset } from '../../lib/data/index.js';
 import {
   digest,
   faces,

@@ -2,14 +2,9 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  DataLoader,
-  presets,
-  Trainer,
-  writeSafetensors,
-  type PresetName,
-  type StepEvent,
-} from '../../lib/index.js';
+import { presets, Trainer, type PresetName, type StepEvent } from '../../lib/index.js';
+import { DataLoader } from '../../lib/data/index.js';
+import { writeSafetensors } from '../../lib/weights/index.js';
 import { resolveFitOptions } from '../../lib/train/fit-options.js';
 import { resolveTrainerOptions } from '../../lib/train/options.js';
 import { learningRateAt } from '../../lib/train/schedule.js';

@@ -6,11 +6,10 @@ import {
   Trainer,
   type FitOptions,
   type Model,
-  type ParameterGroupName,
-  type ParameterGroups,
   type StateDict,
   type TrainerOptions,
 } from '../../lib/index.js';
+import { type ParameterGroupName, type ParameterGroups } from '../../lib/train/index.js';
 import { readCheckpointState } from '../../lib/train/checkpoint.js';
 import { describeGroups, groupOf, toNativeGroups } from '../../lib/train/groups.js';
 import { resolveTrainerOptions } from '../../lib/train/options.js';

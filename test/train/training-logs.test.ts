@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { FileLog, TensorBoardLog, Trainer, type TrainingEvent } from '../../lib/index.js';
+import { Trainer, type TrainingEvent } from '../../lib/index.js';
+import { FileLog, TensorBoardLog } from '../../lib/train/index.js';
 import { drawConfusion } from '../../lib/train/logs/confusion-image.js';
 import { crc32c, maskedCrc32c } from '../../lib/train/logs/crc32c.js';
 import { EventFile } from '../../lib/train/logs/event-file.js';
@@ -271,7 +272,14 @@ print(json.dumps({"scalars": {t: [[e.step, e.value] for e in events.Scalars(t)] 
   it('are options of the command, kept by a resumed run', async () => {
     const [out, log] = [directory.path('command'), directory.path('command.csv')];
     const board = directory.path('command-board');
-    const argv = ['--data', 'synthetic:14', '--validation', 'synthetic:7#valid', '--batch', '7'];
+    const argv = [
+      '--data',
+      'synthetic:14',
+      '--validation',
+      'synthetic:7#valid',
+      '--batch-size',
+      '7',
+    ];
     const rest = ['--size', '32', '--text', 'synthetic', '--epochs', '1', '--out', out];
     const { status, stderr } = await command(
       ...['train', ...argv, ...rest, '--log', log, '--tensorboard', board],

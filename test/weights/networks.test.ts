@@ -3,7 +3,8 @@
  * and the order of everything are right. Each needs a Python with its library, and skips without one.
  */
 import assert from 'node:assert/strict';
-import { writeWeights, type StateDict, type TensorData } from '../../lib/index.js';
+import { type StateDict, type TensorData } from '../../lib/index.js';
+import { writeWeights } from '../../lib/weights/index.js';
 import { Random } from '../../lib/philox.js';
 import { makeModel } from '../api-support.js';
 import { temporaryDirectory } from '../data/data-support.js';

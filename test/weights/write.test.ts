@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { openWeights, writeWeights, type Model, type TensorData } from '../../lib/index.js';
+import { type Model, type TensorData } from '../../lib/index.js';
+import { openWeights, writeWeights } from '../../lib/weights/index.js';
 import { digest, makeModel } from '../api-support.js';
 import { command } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';

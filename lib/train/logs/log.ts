@@ -1,7 +1,7 @@
 import type { TrainingEvent } from '../events.js';
 
 /**
- * Keeps what happens in a training. Give it each event of {@link Trainer.fit}, and close it at the end.
+ * Keeps what happens in a training. Give it each event of `Trainer.fit`, and close it at the end.
  *
  * @example
  * await using log = TensorBoardLog.at('runs/first');
