@@ -39,6 +39,7 @@ const ordinaryTests = [
   'project',
   'text',
   'train',
+  'types',
   'weights',
 ].map((folder) => (folder === '.' ? 'test/*.test.ts' : `test/${folder}/*.test.ts`));
 /** Those that measure how late a timer is: nothing else runs beside them. */
