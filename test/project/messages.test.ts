@@ -10,7 +10,11 @@ const forClones = ['lib/cli/demo.ts', 'lib/load-native.ts'];
 
 /** The texts of a TypeScript file: its string and template literals. */
 function textsOf(file: string): string[] {
-  const source = ts.createSourceFile(file, readFileSync(join(root, file), 'utf8'), 99);
+  const source = ts.createSourceFile(
+    file,
+    readFileSync(join(root, file), 'utf8'),
+    ts.ScriptTarget.ES2022,
+  );
   const texts: string[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node)) texts.push(node.text);

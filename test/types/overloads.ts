@@ -51,8 +51,8 @@ export function prediction(predictor: Predictor, paths: readonly string[]): void
     AsyncGenerator<StreamedPrediction & Ranked, void, undefined>
   >();
 
-  // @ts-expect-error: a prediction has `top` only where topK was given
-  void predictor.predict('a.jpg').then(({ top }) => top);
+  // `top` is there only where topK was given.
+  expectTypeOf(predictor.predict('a.jpg')).resolves.not.toHaveProperty('top');
   // @ts-expect-error: no image
   void predictor.predict(7);
   // @ts-expect-error: a misspelt option
