@@ -1,3 +1,4 @@
+import { encoderNamed } from '../lib/core-options.js';
 import { callNative, nativeAddon } from '../lib/load-native.js';
 import type { NativeGraph } from '../lib/native.js';
 import { elementCount } from '../lib/types.js';
@@ -14,7 +15,7 @@ export interface Machine {
 
 /** A network at a batch size, in one precision. */
 export interface Load extends Pick<Scenario, 'task' | 'backbone' | 'size' | 'batch' | 'precision'> {
-  /** Pixels a side of Swin-T's patches; by default such that its grid is 56 x 56. */
+  /** Pixels a side of a patch, where images are cut; by default such that the grid is the smallest. */
   readonly patchSize?: number;
 }
 
@@ -52,10 +53,11 @@ export function workOf(load: Load): LoadWork {
 }
 
 function graphOf({ task, backbone, size, batch, precision, patchSize }: Load): NativeGraph {
+  const { patchSizes, grid } = encoderNamed(backbone);
   return callNative(() =>
     nativeAddon().describeGraph({
       ...{ backbone, inputSize: size, batch, precision },
-      patchSize: patchSize ?? (backbone === 'swin-t' ? size / 56 : 2),
+      patchSize: patchSize ?? (patchSizes.length > 0 ? size / grid : 2),
       dropPath: 0.1,
       classes: 7,
       neutral: 6,

@@ -1,3 +1,5 @@
+import type { Backbone } from '../lib/core-options.js';
+
 /** Where a scenario runs. */
 export const devices = ['cpu', 'cuda'] as const;
 /** One of {@link devices}. */
@@ -11,7 +13,7 @@ export interface Scenario {
   /** Such as `train resnet18@112 b64`. */
   readonly id: string;
   readonly task: 'train' | 'infer';
-  readonly backbone: 'resnet18' | 'swin-t';
+  readonly backbone: Backbone;
   /** Side of the square input in pixels. */
   readonly size: number;
   readonly batch: number;

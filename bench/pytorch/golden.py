@@ -6,10 +6,9 @@ import os
 
 import torch
 
-from networks import Network, objective
+from networks import BACKBONES, Network, objective
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "test", "golden")
-BACKBONES = {"resnet18": "resnet18", "swint": "swin-t"}
 
 
 def fnv1a32(text):
@@ -54,6 +53,48 @@ def seeded_tensor(seed, key, shape):
     return u.float().reshape(shape)
 
 
+class Run:
+    """A golden run's network, inputs and optimizer, from `args` alone."""
+
+    def __init__(self, args):
+        self.seed, self.size, self.batch = str(args["seed"]), args["size"], args["batch"]
+        self.text = (0.3 * uniform(self.seed + ".text", 7 * 512)).float().reshape(7, 512)
+        backbone = next(name for name in BACKBONES if name.replace("-", "") == args["model"])
+        self.network = Network(backbone, self.size, self.text, 100.0, drop_path=0.0)
+        state = {
+            key: seeded_tensor(self.seed, key, value.shape)
+            for key, value in self.network.state_dict().items()
+            if not key.endswith("num_batches_tracked")
+        }
+        self.network.load_state_dict(state, strict=False)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), args["lr"], momentum=0.9, weight_decay=5e-4
+        )
+        self.contrast = args["contrast"]
+
+    def images(self, step):
+        u = uniform(f"{self.seed}.image.{step}", self.batch * 3 * self.size**2).float()
+        return u.reshape(self.batch, 3, self.size, self.size)
+
+    def labels(self, step):
+        u = uniform(f"{self.seed}.label.{step}", self.batch)
+        return ((u + 1) / 2 * 7).floor().long()
+
+    def evaluate(self, images):
+        """(logits, f_e, f_n) in evaluation mode."""
+        self.network.eval()
+        with torch.no_grad():
+            return self.network(images)
+
+    def backward(self, images, labels):
+        """The losses in training mode; leaves the gradients."""
+        self.network.train()
+        losses = objective(*self.network(images), labels, self.text, 6, self.contrast)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses[0].backward()
+        return [float(loss.detach()) for loss in losses]
+
+
 def difference(value, expected):
     return abs(value - expected) / max(1.0, abs(expected))
 
@@ -62,50 +103,30 @@ def check(path):
     """Relative differences from a golden run; `gradients` are those of the first step's norms."""
     with open(path, encoding="utf-8") as file:
         golden = json.load(file)
-    args = golden["args"]
-    seed, size, batch = str(args["seed"]), args["size"], args["batch"]
-    text = (0.3 * uniform(seed + ".text", 7 * 512)).float().reshape(7, 512)
-    network = Network(BACKBONES[args["model"]], size, text, 100.0, drop_path=0.0)
-    state = {
-        key: seeded_tensor(seed, key, value.shape)
-        for key, value in network.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
-    network.load_state_dict(state, strict=False)
-    network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        network.parameters(), args["lr"], momentum=0.9, weight_decay=5e-4
-    )
+    run = Run(golden["args"])
+    run.network.to(memory_format=torch.channels_last)
 
     def images(step):
-        u = uniform(f"{seed}.image.{step}", batch * 3 * size * size).float()
-        return u.reshape(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+        return run.images(step).contiguous(memory_format=torch.channels_last)
 
-    network.eval()
-    with torch.no_grad():
-        logits = network(images(0))[0]
+    logits = run.evaluate(images(0))[0]
     expected = torch.tensor(golden["eval"]["logits"])
     found = {"logits": float((logits - expected).abs().max() / expected.abs().max())}
-    network.train()
     losses_by_step, gradients = [], []
     for step, wanted in enumerate(golden["steps"]):
-        u = uniform(f"{seed}.label.{step}", batch)
-        labels = ((u + 1) / 2 * 7).floor().long()
+        labels = run.labels(step)
         if labels.tolist() != wanted["labels"]:
             raise SystemExit(f"{path}: the labels of step {step} are not the golden ones")
-        output = network(images(step))
-        losses = objective(*output, labels, text, 6, args["contrast"])
-        optimizer.zero_grad(set_to_none=True)
-        losses[0].backward()
+        losses = run.backward(images(step), labels)
         named = zip(losses, ("loss", "L_s", "L_t", "L_c"))
-        losses_by_step.append(max(difference(float(loss), wanted[name]) for loss, name in named))
-        parameters = dict(network.named_parameters())
+        losses_by_step.append(max(difference(loss, wanted[name]) for loss, name in named))
+        parameters = dict(run.network.named_parameters())
         for name, digest in wanted.get("gradients", {}).items():
             # Zero in exact arithmetic, rounding only here: see test/golden/README.md.
             if name not in ("encoder.norm.bias", "encoder.feature.1.bias"):
                 norm = float(parameters[name].grad.double().norm())
                 gradients.append(abs(norm / digest["norm"] - 1))
-        optimizer.step()
+        run.optimizer.step()
     found["first losses"] = losses_by_step[0]
     found["later losses"] = max(losses_by_step[1:])
     found["median gradient"] = sorted(gradients)[len(gradients) // 2]

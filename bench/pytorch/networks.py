@@ -1,4 +1,4 @@
-"""The method's network in PyTorch: ResNet-18 or Swin-T, the neutral transformation, the objective.
+"""The method's network in PyTorch: a ResNet or Swin Transformer, the neutral transformation, the objective.
 
 Written from the method's description and the paper. Parameter names are those of the checkpoints
 (`encoder.*`, `MLP.*`), so that a seeded state dict fits both this and countenance.
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 WIDTH = 512  # D: width of the representations and of the text embeddings
 
 
-# ----------------------------------------------------------------------------- ResNet-18
+# ----------------------------------------------------------------------------- ResNet
 
 
 class BasicBlock(nn.Module):
@@ -36,19 +36,22 @@ class BasicBlock(nn.Module):
         return self.relu(self.bn2(self.conv2(y)) + shortcut)
 
 
-class ResNet18(nn.Module):
-    """torchvision's resnet18 without its `fc`: (B, 3, S, S) -> (B, 512)."""
+class ResNet(nn.Module):
+    """torchvision's ResNet without its `fc`: (B, 3, S, S) -> (B, 512)."""
 
-    def __init__(self):
+    def __init__(self, block, depths):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
-        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
-        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
-        self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, 1))
+        inputs = 64
+        for i, depth in enumerate(depths):
+            outputs = 64 * 2**i
+            blocks = [block(inputs, outputs, 1 if i == 0 else 2)]
+            blocks += [block(outputs, outputs, 1) for _ in range(depth - 1)]
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+            inputs = outputs
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -60,18 +63,21 @@ class ResNet18(nn.Module):
         return torch.flatten(self.avgpool(x), 1)
 
 
-def resnet18():
+RESNETS = {"resnet18": (BasicBlock, (2, 2, 2, 2))}
+
+
+def resnet(name):
     """torchvision's network where there is one (its `fc` becomes the identity), ours otherwise."""
     try:
-        from torchvision.models import resnet18 as original
+        from torchvision import models
     except Exception:  # absent, or built for another torch
-        return ResNet18()
-    network = original()
+        return ResNet(*RESNETS[name])
+    network = getattr(models, name)()
     network.fc = nn.Identity()
     return network
 
 
-# ----------------------------------------------------------------------------- Swin-T
+# ----------------------------------------------------------------------------- Swin
 
 
 class DropPath(nn.Module):
@@ -230,12 +236,12 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(x).flatten(2).transpose(1, 2))
 
 
-class SwinT(nn.Module):
-    """Swin-T with the method's head: (B, 3, S, S) -> (B, 512)."""
+class Swin(nn.Module):
+    """A Swin Transformer with the method's head: (B, 3, S, S) -> (B, 512)."""
 
-    def __init__(self, size=112, patch=2, drop_path=0.1, window=7):
+    def __init__(self, depths, size=112, patch=2, drop_path=0.1, window=7):
         super().__init__()
-        depths, heads, width = (2, 2, 6, 2), (3, 6, 12, 24), 96
+        heads, width = (3, 6, 12, 24), 96
         self.patch_embed = PatchEmbed(patch, width)
         rates = torch.linspace(0, drop_path, sum(depths)).tolist()
         self.layers = nn.ModuleList()
@@ -266,6 +272,10 @@ class SwinT(nn.Module):
         return self.feature(self.norm(x).mean(1))
 
 
+SWINS = {"swin-t": (2, 2, 6, 2)}
+BACKBONES = (*RESNETS, *SWINS)
+
+
 # ----------------------------------------------------------------------------- the whole model
 
 
@@ -286,7 +296,10 @@ class Network(nn.Module):
 
     def __init__(self, backbone, size, text, scale=100.0, drop_path=0.1):
         super().__init__()
-        self.encoder = resnet18() if backbone == "resnet18" else SwinT(size, drop_path=drop_path)
+        if backbone in RESNETS:
+            self.encoder = resnet(backbone)
+        else:
+            self.encoder = Swin(SWINS[backbone], size, drop_path=drop_path)
         self.MLP = Transformation()
         self.scale = scale
         self.register_buffer("text", text, persistent=False)

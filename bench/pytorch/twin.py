@@ -5,7 +5,7 @@
     twin.py --profile BACKBONE   where the time of a training step goes, by operation
     twin.py                      commands on standard input, answers on standard output, JSON lines:
 
-    {"cmd": "setup", "task": "train" | "infer", "backbone": "resnet18" | "swin-t", "size": 112,
+    {"cmd": "setup", "task": "train" | "infer", "backbone": "resnet18", "size": 112,
      "batch": 64, "threads": 2, "variant": "eager" | "traced" | "compiled" | "graphed",
      "device": "cpu" | "cuda", "precision": "fp32" | "bf16"}
                                  -> {"ready": true} or {"error": "why this variant is not possible"}
@@ -27,6 +27,7 @@ import time
 
 import torch
 
+from networks import BACKBONES
 from variants import Job
 
 
@@ -140,7 +141,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", nargs="?", const="", metavar="RUN")
     parser.add_argument("--describe", action="store_true")
-    parser.add_argument("--profile", choices=("resnet18", "swin-t"))
+    parser.add_argument("--profile", choices=BACKBONES)
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

@@ -53,7 +53,7 @@ export function addExportCommand(program: Command, { streams, finish }: Context)
       new Option(
         '--names <which>',
         'of weights; model: every tensor, encoder.* and MLP.*; encoder: the encoder alone, under the ' +
-          'names of torchvision (ResNet-18) or Microsoft (Swin-T)',
+          'names of torchvision (ResNet) or Microsoft (Swin)',
       )
         .choices(exportNames)
         .default('model'),

@@ -34,7 +34,7 @@ export const lossParts = Object.keys(
 /**
  * The library's default of a field, for the help text.
  *
- * @param other what AdamW, which Swin-T is trained with, has a default of its own for; without it the
+ * @param other what AdamW, which Swin is trained with, has a default of its own for; without it the
  *   field has one default
  */
 export function defaultOf(field: Field, other?: string): string {

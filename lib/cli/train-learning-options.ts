@@ -16,7 +16,7 @@ export const optimizerOptions = {
   optimizer: {
     flag: '--optimizer <name>',
     help: '',
-    default: defaultOf('trainer.optimizer', 'Swin-T'),
+    default: defaultOf('trainer.optimizer', 'Swin'),
     choices: optimizers,
     to: ['trainer.optimizer'],
     kept: true,

@@ -150,7 +150,7 @@ const modelOptions = {
   },
   patchSize: {
     flag: '--patch-size <n>',
-    help: 'Swin-T: side of a patch',
+    help: 'Swin: side of a patch',
     default: '2, for 224 pixels 4',
     choices: [2, 4],
     to: ['model.patchSize'],
@@ -158,7 +158,7 @@ const modelOptions = {
   },
   dropPath: {
     flag: '--drop-path <x>',
-    help: 'Swin-T: stochastic depth',
+    help: 'Swin: stochastic depth',
     default: defaultOf('model.dropPath'),
     parse: probability,
     to: ['model.dropPath'],

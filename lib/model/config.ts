@@ -98,11 +98,11 @@ function checkDevice(value: unknown): Device {
 /** Options of {@link Model.create}. */
 export interface ModelOptions extends RunOptions {
   readonly backbone: Backbone;
-  /** Side of the square input in pixels, at least 32 (Swin-T: 112 or 224). Default 112. */
+  /** Side of the square input in pixels, at least 32 (Swin: 112 or 224). Default 112. */
   readonly inputSize?: number;
-  /** Swin-T only: side of a patch. Default 2, for 224 pixels 4. */
+  /** Swin only: side of a patch. Default 2, for 224 pixels 4. */
   readonly patchSize?: PatchSize;
-  /** Swin-T only: stochastic depth rate of the last block (0 for the first), 0..1. Default 0.1. */
+  /** Swin only: stochastic depth rate of the last block (0 for the first), 0..1. Default 0.1. */
   readonly dropPath?: number;
   /** Class names in the order of the logits. Default: those of the text embeddings. */
   readonly classes?: readonly string[];
@@ -124,9 +124,9 @@ export interface ModelOptions extends RunOptions {
 export interface ModelConfig {
   readonly backbone: Backbone;
   readonly inputSize: number;
-  /** Swin-T only (2 for others, unused). */
+  /** Swin only (2 for others, unused). */
   readonly patchSize: number;
-  /** Swin-T only (0 for others). */
+  /** Swin only (0 for others). */
   readonly dropPath: number;
   readonly classes: readonly string[];
   readonly neutral: string;

@@ -11,7 +11,7 @@ export interface SaveWeightsOptions {
   readonly format?: WeightFileFormat;
   /**
    * `model` (default): every tensor, `encoder.*` and `MLP.*`, the authors' names. `encoder`: the encoder
-   * alone without that prefix, which are torchvision's (ResNet-18) and Microsoft's (Swin-T) names. A
+   * alone without that prefix, which are torchvision's (ResNet) and Microsoft's (Swin) names. A
    * function gives each name another one; undefined leaves the tensor out.
    */
   readonly names?: (typeof exportNames)[number] | ((name: string) => string | undefined);

@@ -36,7 +36,7 @@ export interface ReshapedTensor {
 export interface InitializeReport {
   /** Form of the file; `tensors` for a Map. */
   readonly format: WeightsFormat | 'tensors';
-  /** The family of names that fitted best, such as `Swin-T of Hugging Face`. */
+  /** The family of names that fitted best, such as `Swin of Hugging Face`. */
   readonly source: string;
   /** What stood before its names: `state_dict.module.`. */
   readonly prefix: string;

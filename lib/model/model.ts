@@ -261,7 +261,7 @@ export class Model {
    *   ERR_UNSUPPORTED, ERR_ABORTED, ERR_CLOSED
    * @example
    * const report = await model.initialize('resnet18_msceleb.pth');
-   * report.source; // 'ResNet-18 of torchvision, timm or MS-Celeb-1M'
+   * report.source; // 'ResNet of torchvision, timm or MS-Celeb-1M'
    * report.matched.length; // 100
    * report.ignored; // [ 'state_dict.fc.weight', ... ]
    */

@@ -8,7 +8,7 @@ import type { NativeParameterGroups, NativeTensorInfo } from '../native.js';
 export const parameterGroups = ['backbone', 'head', 'transformation'] as const;
 /**
  * - `backbone`: the encoder without its head, what weights of other projects bring (`encoder.*`)
- * - `head`: Swin-T's layers from pooled tokens to the representation (`encoder.feature.*`)
+ * - `head`: the encoder's layers after pooling, where it has them (Swin: `encoder.feature.*`)
  * - `transformation`: the emotional-to-neutral transformation (`MLP.*`), new in most runs
  */
 export type ParameterGroupName = (typeof parameterGroups)[number];
@@ -37,7 +37,7 @@ export type ResolvedParameterGroups = Readonly<
 export const weightDecayTargets = ['all', 'matrices'] as const;
 /**
  * - `all`: every parameter, as torch.optim without groups and the authors' script
- * - `matrices`: weights of convolutions and linear layers; not biases, weights of norms and Swin-T's
+ * - `matrices`: weights of convolutions and linear layers; not biases, weights of norms and Swin's
  *   tables of relative positions, which timm leaves out, too
  */
 export type WeightDecayTarget = (typeof weightDecayTargets)[number];

@@ -47,7 +47,7 @@ CopiedImages read_sized_images(Napi::Value value, Napi::Value sides) {
          " images but received ", numbers.size());
   }
   require(count > 0, "Expected at least 1 image but received none");
-  CopiedImages images{std::move(joined.bytes), {}};
+  CopiedImages copied{std::move(joined.bytes), {}};
   for (size_t i = 0; i < count; ++i) {
     const ImageSize image{numbers[2 * i], numbers[2 * i + 1]};
     const int64_t bytes = image_bytes(image);
@@ -55,9 +55,9 @@ CopiedImages read_sized_images(Napi::Value value, Napi::Value sides) {
       fail(code::kShapeMismatch, "Expected ", bytes, " bytes for image ", i, " of ", image.width,
            " x ", image.height, " but received ", joined.lengths[i]);
     }
-    images.sizes.push_back(image);
+    copied.sizes.push_back(image);
   }
-  return images;
+  return copied;
 }
 
 }  // namespace

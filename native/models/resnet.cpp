@@ -1,9 +1,13 @@
+#include <array>
+
 #include "models/encoders.h"
 #include "ops/ops.h"
 
 namespace countenance {
 
 namespace {
+
+using Depths = std::array<int64_t, 4>;  // blocks of each stage
 
 // Two 3x3 convolutions and a shortcut, which is a strided 1x1 convolution where the shape changes.
 Value basic_block(Graph& graph, Value x, const std::string& name, int64_t channels,
@@ -21,20 +25,19 @@ Value basic_block(Graph& graph, Value x, const std::string& name, int64_t channe
                    {.activation = Activation::Relu, .residual = shortcut});
 }
 
-Value stage(Graph& graph, Value x, const std::string& name, int64_t channels, int64_t stride) {
-  x = basic_block(graph, x, name + ".0", channels, stride);
-  return basic_block(graph, x, name + ".1", channels, 1);
-}
-
-Value build(Graph& graph, Value images, const std::string& name, const ModelConfig&) {
+// Stages of 64, 128, 256 and 512 channels; each but the first halves the sides.
+Value build(Graph& graph, Value images, const std::string& name, const Depths& depths) {
   Value x = conv_norm(graph, images, name + ".conv1", name + ".bn1",
                       {.out_channels = 64, .kernel = 7, .stride = 2, .padding = 3},
                       {.activation = Activation::Relu});
   x = max_pool(graph, x, {.kernel = 3, .stride = 2, .padding = 1});
-  x = stage(graph, x, name + ".layer1", 64, 1);
-  x = stage(graph, x, name + ".layer2", 128, 2);
-  x = stage(graph, x, name + ".layer3", 256, 2);
-  x = stage(graph, x, name + ".layer4", 512, 2);
+  for (size_t i = 0; i < depths.size(); ++i) {
+    const std::string layer = name + ".layer" + std::to_string(i + 1);
+    for (int64_t j = 0; j < depths[i]; ++j) {
+      const int64_t stride = i > 0 && j == 0 ? 2 : 1;
+      x = basic_block(graph, x, layer + "." + std::to_string(j), 64 << i, stride);
+    }
+  }
   return global_average_pool(graph, x);
 }
 
@@ -43,7 +46,12 @@ Value build(Graph& graph, Value images, const std::string& name, const ModelConf
 // He et al., "Deep residual learning for image recognition", 2016; torchvision's names, no fc.
 const Encoder& resnet18() {
   static const Encoder encoder{
-      .name = "resnet18", .label = "ResNet-18", .optimizer = "sgd", .build = build};
+      .name = "resnet18",
+      .label = "ResNet-18",
+      .optimizer = "sgd",
+      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
+        return build(graph, images, name, {2, 2, 2, 2});
+      }};
   return encoder;
 }
 

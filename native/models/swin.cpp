@@ -1,4 +1,5 @@
 #include <array>
+#include <numeric>
 
 #include "models/encoders.h"
 #include "ops/ops.h"
@@ -10,9 +11,8 @@ namespace {
 constexpr int64_t kEmbed = 96;
 constexpr int64_t kWindow = 7;
 constexpr int64_t kMlpRatio = 4;
-constexpr std::array<int64_t, 4> kDepths = {2, 2, 6, 2};
 constexpr std::array<int64_t, 4> kHeads = {3, 6, 12, 24};
-constexpr int kBlocks = 12;
+using Depths = std::array<int64_t, kHeads.size()>;  // blocks of each stage
 
 LinearOptions dense_options(int64_t out, bool bias = true) {
   return {.out_features = out, .weight = Initializer::truncated_normal(0.02f), .bias = bias};
@@ -53,21 +53,24 @@ Value downsample(Graph& graph, Value x, const std::string& name) {
   return dense(graph, x, name + ".reduction", 2 * channels, false);
 }
 
-Value build(Graph& graph, Value images, const std::string& name, const ModelConfig& config) {
+Value build(Graph& graph, Value images, const std::string& name, const ModelConfig& config,
+            const Depths& depths) {
   Value x = conv2d(graph, images, name + ".patch_embed.proj",
                    {.out_channels = kEmbed,
                     .kernel = config.patch_size,
                     .stride = config.patch_size,
                     .bias = true});
   x = layer_norm(graph, x, name + ".patch_embed.norm");
-  int done = 0;
-  for (size_t i = 0; i < kDepths.size(); ++i) {
+  const int64_t blocks = std::accumulate(depths.begin(), depths.end(), int64_t{0});
+  int64_t done = 0;
+  for (size_t i = 0; i < depths.size(); ++i) {
     const std::string layer = name + ".layers." + std::to_string(i);
-    for (int64_t j = 0; j < kDepths[i]; ++j, ++done) {
-      const float rate = config.drop_path * static_cast<float>(done) / (kBlocks - 1);
+    for (int64_t j = 0; j < depths[i]; ++j, ++done) {
+      const float rate =
+          config.drop_path * static_cast<float>(done) / static_cast<float>(blocks - 1);
       x = block(graph, x, layer + ".blocks." + std::to_string(j), kHeads[i], j % 2 == 1, rate);
     }
-    if (i + 1 < kDepths.size()) x = downsample(graph, x, layer + ".downsample");
+    if (i + 1 < depths.size()) x = downsample(graph, x, layer + ".downsample");
   }
   x = global_average_pool(graph, layer_norm(graph, x, name + ".norm"));
 
@@ -79,19 +82,24 @@ Value build(Graph& graph, Value images, const std::string& name, const ModelConf
   return batch_norm(graph, x, name + ".feature.3", norm);
 }
 
+constexpr int64_t kGrid = kWindow << (kHeads.size() - 1);  // tokens a side: one window at last
+
 }  // namespace
 
 // Liu et al., "Swin transformer", 2021, with the reference's head.
 const Encoder& swin_t() {
-  static const Encoder encoder{.name = "swin-t",
-                               .label = "Swin-T",
-                               .least_input = 112,
-                               .patch_sizes = {2, 4},
-                               .grid = kWindow << (kDepths.size() - 1),
-                               .has_drop_path = true,
-                               .head = "feature.",
-                               .optimizer = "adamw",
-                               .build = build};
+  static const Encoder encoder{
+      .name = "swin-t",
+      .label = "Swin-T",
+      .least_input = 112,
+      .patch_sizes = {2, 4},
+      .grid = kGrid,
+      .has_drop_path = true,
+      .head = "feature.",
+      .optimizer = "adamw",
+      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig& config) {
+        return build(graph, images, name, config, {2, 2, 6, 2});
+      }};
   return encoder;
 }
 

@@ -4,7 +4,7 @@ import { initReport } from '../../lib/cli/init-report.js';
 describe('report of --init', () => {
   const report = {
     format: 'pytorch',
-    source: 'Swin-T of timm',
+    source: 'Swin of timm',
     prefix: 'model.',
     matched: ['a', 'b', 'c', 'd'],
     reshaped: [{ name: 'b', from: [225, 3], to: [169, 3], how: 'bicubic' }],
@@ -18,7 +18,7 @@ describe('report of --init', () => {
     assert.equal(
       initReport('w.pth', report),
       [
-        "w.pth: Swin-T of timm, under 'model.'",
+        "w.pth: Swin of timm, under 'model.'",
         '  matched        4  a, b, c, and 1 more',
         '  reshaped       1  b [225, 3] to [169, 3] (bicubic)',
         '  missing        1  MLP.fc1.bias',
@@ -29,6 +29,6 @@ describe('report of --init', () => {
   });
 
   it('says nothing of a prefix that is not there', () => {
-    assert.match(initReport('w.pth', { ...report, prefix: '' }), /^w\.pth: Swin-T of timm\n/);
+    assert.match(initReport('w.pth', { ...report, prefix: '' }), /^w\.pth: Swin of timm\n/);
   });
 });

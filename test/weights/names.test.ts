@@ -173,6 +173,31 @@ describe('names of weights', function () {
       assert.ok(found.ignored.includes('state_dict_ema.conv1.weight'));
     });
 
+    it('takes a classifier where the model has one of its shape', async () => {
+      const head = (classes: number): [string, number[]][] => [
+        ['fc.weight', [classes, 512]],
+        ['fc.bias', [classes]],
+      ];
+      const wanted = head(512).map(([name, shape]) => ({ name: `encoder.${name}`, shape }));
+      const model = [...known['resnet18']!, ...wanted];
+      const find = async (classes: number): Promise<Match> => {
+        const shapes = new Map([...shapesOf('torchvision resnet18'), ...head(classes)]);
+        const { best } = await matchNames(shapes, model);
+        return best!;
+      };
+      const same = await find(512);
+      const names = ['encoder.fc.weight', 'encoder.fc.bias'];
+      assert.deepEqual(same.missing, transformation);
+      assert.deepEqual(
+        same.assignments.slice(-2).map(({ name }) => name),
+        names,
+      );
+      const other = await find(1000);
+      assert.deepEqual(other.missing, [...transformation, ...names]);
+      assert.deepEqual([other.mismatched, other.unexpected], [[], []]);
+      assert.ok(['fc.weight', 'fc.bias'].every((name) => other.ignored.includes(name)));
+    });
+
     it('tells a deeper network by its left-over blocks', async () => {
       const shapes = shapesOf('torchvision resnet18');
       shapes.set('layer1.2.conv1.weight', [64, 64, 3, 3]);
@@ -234,7 +259,7 @@ describe('names of weights', function () {
     it('of timm, which counts the downsampling to the next stage', async () => {
       const found = await match(shapesOf('timm swin_tiny'), 'swin-t');
       isWhole(found, 'swin-t', feature);
-      assert.equal(found.source, 'Swin-T of timm');
+      assert.equal(found.source, 'Swin of timm');
       const from = (name: string) => found.assignments.find((item) => item.name === name)?.from;
       assert.deepEqual(from('encoder.layers.0.downsample.reduction.weight'), [
         'layers.1.downsample.reduction.weight',
@@ -271,7 +296,7 @@ describe('names of weights', function () {
     it('joins the values in the order query, key, value', async () => {
       const tensors = filled(shapesOf('transformers swin-tiny in a file'));
       const report = await models['swin-t']!.initialize(tensors);
-      assert.equal(report.source, 'Swin-T of Hugging Face');
+      assert.equal(report.source, 'Swin of Hugging Face');
       const state = models['swin-t']!.stateDict();
       for (const kind of ['weight', 'bias']) {
         const there = 'swin.encoder.layers.2.blocks.5.attention.self';
@@ -331,7 +356,7 @@ describe('names of weights', function () {
     await rejectsWith(
       models['resnet18']!.initialize(swin),
       'ERR_SHAPE_MISMATCH',
-      'looks like Swin-T of timm',
+      'looks like Swin of timm',
       'another network',
     );
   });

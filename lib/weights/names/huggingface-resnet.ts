@@ -1,9 +1,12 @@
 import type { NameMap } from './name-map.js';
 
-/** Hugging Face's ResNet with basic layers (microsoft/resnet-18): stages from 0, shortcut apart. */
+/**
+ * Hugging Face's ResNet (microsoft/resnet-18, microsoft/resnet-50): stages from 0, shortcut apart. A layer
+ * is two convolutions, or the three of a bottleneck.
+ */
 export const huggingFaceResnet: readonly NameMap[] = [
   {
-    title: 'ResNet-18 of Hugging Face',
+    title: 'ResNet of Hugging Face',
     anchor: 'embedder.embedder.convolution.weight',
     target: 'encoder.',
     rules: [
@@ -17,6 +20,8 @@ export const huggingFaceResnet: readonly NameMap[] = [
           [`${there}.layer.0.normalization.*`, `${here}.bn1.*`],
           [`${there}.layer.1.convolution.*`, `${here}.conv2.*`],
           [`${there}.layer.1.normalization.*`, `${here}.bn2.*`],
+          [`${there}.layer.2.convolution.*`, `${here}.conv3.*`],
+          [`${there}.layer.2.normalization.*`, `${here}.bn3.*`],
           [`${there}.shortcut.convolution.*`, `${here}.downsample.0.*`],
           [`${there}.shortcut.normalization.*`, `${here}.downsample.1.*`],
         ] as const;

@@ -11,7 +11,7 @@ const third = (index: number): Part => ({ index, of: 3 });
  */
 export const huggingFaceSwin: readonly NameMap[] = [
   {
-    title: 'Swin-T of Hugging Face',
+    title: 'Swin of Hugging Face',
     anchor: 'embeddings.patch_embeddings.projection.weight',
     target: 'encoder.',
     rules: [

@@ -76,11 +76,14 @@ function matchFamily(
   model: readonly NamedShape[],
 ): Match {
   const translate = compile(map);
+  const wanted = new Map(model.map(({ name, shape }) => [name, shape.join()]));
   const found = new Map<string, Pieces>(model.map(({ name }) => [name, []]));
   const unexpected: string[] = [];
   const ignored: string[] = [];
-  for (const name of shapes.keys()) {
-    const destination = name.startsWith(prefix) ? translate(name.slice(prefix.length)) : null;
+  for (const [name, shape] of shapes) {
+    const translated = name.startsWith(prefix) ? translate(name.slice(prefix.length)) : null;
+    const isUseless = translated?.part.optional && wanted.get(translated.name) !== shape.join();
+    const destination = isUseless ? null : translated;
     const pieces = destination && found.get(destination.name);
     if (destination === null) ignored.push(name);
     else if (!pieces || pieces[destination.part.index] !== undefined) unexpected.push(name);

@@ -26,6 +26,8 @@ export type Rule = readonly [from: string, to: string | null, part?: Part];
 export interface Part {
   readonly index: number;
   readonly of: number;
+  /** Ignored where the model has no tensor of this name and shape, such as another classifier. */
+  readonly optional?: true;
 }
 
 /** Where a name goes. */
@@ -35,6 +37,9 @@ export interface Destination {
 }
 
 const whole: Part = { index: 0, of: 1 };
+
+/** Of a tensor that is taken where the model has one of its name and shape, and else is of no use. */
+export const optional: Part = { ...whole, optional: true };
 
 /** A name map ready for use: where a name goes, `null` for nowhere, undefined where no rule knows it. */
 export type Translate = (name: string) => Destination | null | undefined;

@@ -14,13 +14,13 @@ const common: readonly Rule[] = [
  */
 export const swin: readonly NameMap[] = [
   {
-    title: 'Swin-T of Microsoft, SwinFace or timm before 0.9',
+    title: 'Swin of Microsoft, SwinFace or timm before 0.9',
     anchor: 'layers.0.downsample.norm.weight',
     target: 'encoder.',
     rules: common,
   },
   {
-    title: 'Swin-T of timm',
+    title: 'Swin of timm',
     anchor: 'layers.3.downsample.norm.weight',
     target: 'encoder.',
     rules: [

@@ -1,9 +1,9 @@
 import type { NameMap } from './name-map.js';
 
-/** torchvision's swin_t: one Sequential of embedding (0), stages (1, 3, 5, 7) and mergings (2, 4, 6). */
+/** torchvision's swin_t and swin_s: one Sequential of embedding (0), stages (1, 3, 5, 7) and mergings (2, 4, 6). */
 export const torchvisionSwin: readonly NameMap[] = [
   {
-    title: 'Swin-T of torchvision',
+    title: 'Swin of torchvision',
     anchor: 'features.1.0.attn.qkv.weight',
     target: 'encoder.',
     rules: [

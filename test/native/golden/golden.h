@@ -20,7 +20,8 @@ inline constexpr float kGoldenLogitScale = 100.0f;
 inline constexpr float kGoldenMomentum = 0.9f;
 inline constexpr float kGoldenWeightDecay = 5e-4f;
 
-// What is left of a flat array: |a|_2, sum_i a_i u("projection." + name, i), the first 8 values.
+// What is left of a flat array: |a|_2, sum_i a_i u("projection." + name, i), the first values (8 or
+// 4).
 struct Digest {
   double norm = 0.0;
   double projection = 0.0;
@@ -41,7 +42,7 @@ struct GoldenStep {
 };
 
 struct Golden {
-  std::string model;  // "resnet18", "swint"
+  std::string model;  // the encoder without hyphens: "resnet18", "swint"
   int64_t size = 0;   // input side
   int64_t batch = 0;
   std::string contrast;  // "pairwise", "diagonal"

@@ -7,6 +7,7 @@
 #include "harness/harness.h"
 #include "harness/json.h"
 #include "infer/evaluator.h"
+#include "models/encoders.h"
 #include "train/trainer.h"
 
 namespace countenance::test {
@@ -14,6 +15,16 @@ namespace {
 
 bool rounding_only(const std::string& name) {
   return name == "encoder.norm.bias" || name == "encoder.feature.1.bias";
+}
+
+// A run calls its encoder by the name without hyphens.
+std::string_view backbone_of(const Golden& golden) {
+  for (const Encoder* encoder : encoders()) {
+    std::string name(encoder->name);
+    std::erase(name, '-');
+    if (name == golden.model) return encoder->name;
+  }
+  fail(code::kInvalidArgument, "No encoder is called ", golden.model);
 }
 
 class GoldenRun {
@@ -38,7 +49,7 @@ class GoldenRun {
  private:
   static ModelConfig config(const Golden& golden) {
     ModelConfig config;
-    config.backbone = golden.model == "resnet18" ? "resnet18" : "swin-t";
+    config.backbone = backbone_of(golden);
     config.input_size = golden.size;
     config.drop_path = 0;
     config.classes = kGoldenClasses;

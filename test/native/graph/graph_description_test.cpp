@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "harness/harness.h"
+#include "models/encoders.h"
 #include "models/graphs.h"
 #include "ops/ops.h"
 
@@ -50,9 +51,9 @@ void check_complete(const Graph& graph, const GraphEnds& ends) {
 
 TEST(graph_descriptions_of_every_encoder_are_complete) {
   const auto backend = make_cpu_backend(1);
-  const ModelConfig resnet{.input_size = 48};
-  const ModelConfig swin{.backbone = "swin-t", .input_size = 224, .patch_size = 4};
-  for (const ModelConfig& config : {resnet, swin}) {
+  for (const Encoder* encoder : encoders()) {
+    const int64_t size = encoder->patch_sizes.empty() ? 48 : 224;
+    const ModelConfig config{.backbone = encoder->name, .input_size = size, .patch_size = 4};
     for (Precision precision : {Precision::FP32, Precision::BF16}) {
       ParameterTable table(*backend);
       Graph evaluation(*backend, table, Mode::Evaluation, precision);
