@@ -24,7 +24,8 @@ describe('operations of the backend', () => {
   it('are each called by production code, not by tests alone', () => {
     // A call, not a definition: `backend.name(`, `backend->name(` or, within a backend, `  name(`.
     const uncalled = declared.filter(
-      (name) => !callers.some((text) => new RegExp(`(\\.|->|^ +|= |return )${name}\\(`, 'm').test(text)),
+      (name) =>
+        !callers.some((text) => new RegExp(`(\\.|->|^ +|= |return )${name}\\(`, 'm').test(text)),
     );
     assert.deepEqual(uncalled, []);
   });
