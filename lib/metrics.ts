@@ -15,11 +15,9 @@ export interface ClassMetrics {
   readonly f1: number;
 }
 
-/** What an evaluation found; every figure in 0..1. */
-export interface Metrics {
-  /** Number of images. */
-  readonly count: number;
-  /** Share of the images that were classified rightly. */
+/** Figures of all classes together, in 0..1. */
+export interface Figures {
+  /** Share of the images that were classified correctly. */
   readonly accuracy: number;
   /**
    * Mean recall over the classes that have images (scikit-learn's `balanced_accuracy_score`): a class
@@ -32,11 +30,63 @@ export interface Metrics {
    * nowhere does not count.
    */
   readonly macroF1: number;
+}
+
+/** What an evaluation found. */
+export interface Metrics extends Figures {
+  /** Number of images. */
+  readonly count: number;
   /** By class name, in the order of the classes. */
   readonly perClass: Readonly<Record<string, ClassMetrics>>;
   /** `confusion[label][prediction]` counts images. */
   readonly confusion: readonly (readonly number[])[];
   readonly classes: readonly string[];
+}
+
+interface Figure {
+  /** As people read it. */
+  readonly label: string;
+  /** In the tags of TensorBoard. */
+  readonly tag: string;
+  /** Type of the metric in a model card, as the hub knows it. */
+  readonly hubType: string;
+  of(right: number, count: number, classes: readonly ClassMetrics[]): number;
+}
+
+/** How each figure is called and computed; tables, reports, logs and model cards follow. */
+export const figures: { readonly [Name in keyof Figures]: Figure } = {
+  accuracy: {
+    label: 'accuracy',
+    tag: 'accuracy',
+    hubType: 'accuracy',
+    of: (right, count) => ratio(right, count),
+  },
+  meanClassAccuracy: {
+    label: 'mean class accuracy',
+    tag: 'mean_class_accuracy',
+    hubType: 'mean_class_accuracy',
+    of(_right, _count, classes) {
+      const present = classes.filter(({ support }) => support > 0);
+      return ratio(sum(present.map(({ recall }) => recall)), present.length);
+    },
+  },
+  macroF1: {
+    label: 'macro F1',
+    tag: 'macro_f1',
+    hubType: 'f1',
+    of(_right, _count, classes) {
+      const occurring = classes.filter(({ support, predicted }) => support + predicted > 0);
+      return ratio(sum(occurring.map(({ f1 }) => f1)), occurring.length);
+    },
+  },
+};
+
+export const figureNames = Object.keys(figures) as (keyof Figures)[];
+
+/** An object with a value for each figure. */
+export function perFigure<T>(value: (name: keyof Figures) => T): Record<keyof Figures, T> {
+  const entries = figureNames.map((name) => [name, value(name)]);
+  return Object.fromEntries(entries) as Record<keyof Figures, T>;
 }
 
 /**
@@ -113,13 +163,10 @@ export class ConfusionMatrix {
       };
     });
     const count = sum(perClass.map(({ support }) => support));
-    const present = perClass.filter(({ support }) => support > 0);
-    const occurring = perClass.filter(({ support, predicted }) => support + predicted > 0);
+    const right = sum(confusion.map((row, c) => row[c]!));
     return {
       count,
-      accuracy: ratio(sum(confusion.map((row, c) => row[c]!)), count),
-      meanClassAccuracy: ratio(sum(present.map(({ recall }) => recall)), present.length),
-      macroF1: ratio(sum(occurring.map(({ f1 }) => f1)), occurring.length),
+      ...perFigure((name) => figures[name].of(right, count, perClass)),
       perClass: Object.fromEntries(this.classes.map((name, c) => [name, perClass[c]!])),
       confusion,
       classes: this.classes,

@@ -24,7 +24,7 @@ import { checkWritableFile } from './writable.js';
 import { duration, rate } from './progress.js';
 import { reportHtml } from './report.js';
 import { defined } from './train-settings.js';
-import { accuracies, classTable, confusionTable, figure } from './table.js';
+import { classTable, confusionTable, figuresLine } from './table.js';
 
 interface EvaluateArguments extends DeviceArguments, BatchSizeArguments {
   readonly model: string;
@@ -109,7 +109,7 @@ async function runEvaluation(options: EvaluateArguments, output: Output): Promis
   if (metrics.mapping) output.text(`${describeMapping(metrics.mapping).join('\n')}\n`);
   output.text(
     `${classTable(metrics)}\n\n${confusionTable(metrics)}\n\n` +
-      `${accuracies(metrics)}, macro F1 ${figure(metrics.macroF1)} on ${metrics.count} images ` +
+      `${figuresLine(metrics)} on ${metrics.count} images ` +
       `(${rate(metrics.count / seconds())})`,
   );
   if (report !== undefined) {

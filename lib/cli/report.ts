@@ -1,5 +1,5 @@
 import { describeMapping } from '../data/shared-classes.js';
-import type { Metrics } from '../metrics.js';
+import { figureNames, figures, type Metrics } from '../metrics.js';
 import type { Evaluation } from '../model/evaluate.js';
 import type { ModelConfig } from '../model/config.js';
 import { escapeHtml } from '../train/logs/escape.js';
@@ -37,12 +37,9 @@ th { font-weight: 600; } tbody th, thead th:first-child { text-align: left; }
 
 /** A page that needs nothing else: figures, figures a class, confusion matrix. */
 export function reportHtml({ metrics, model, config, data }: ReportContent): string {
-  const { count, accuracy, meanClassAccuracy, macroF1 } = metrics;
-  const figures: readonly (readonly [string, string])[] = [
-    ['accuracy', figure(accuracy)],
-    ['mean class accuracy', figure(meanClassAccuracy)],
-    ['macro F1', figure(macroF1)],
-    ['images', count.toLocaleString('en')],
+  const shown: readonly (readonly [string, string])[] = [
+    ...figureNames.map((name) => [figures[name].label, figure(metrics[name])] as const),
+    ['images', metrics.count.toLocaleString('en')],
   ];
   const title = `Evaluation of ${model}`;
   return `<!doctype html>
@@ -56,7 +53,7 @@ export function reportHtml({ metrics, model, config, data }: ReportContent): str
 <body>
 <h1>${escapeHtml(title)}</h1>
 <p class="quiet">${escapeHtml(`${config.backbone} at ${config.inputSize}, on ${data}`)}</p>
-<dl>${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>
+<dl>${shown.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>
 ${mappingHtml(metrics)}<h2>Classes</h2>
 <div class="wide">${classesHtml(metrics)}</div>
 <h2>Confusion matrix</h2>
@@ -79,8 +76,8 @@ function classesHtml({ classes, perClass }: Metrics): string {
     const { support, recall, precision, f1 } = perClass[name]!;
     const bar = `<td class="bar"><span style="width:${(recall * 100).toFixed(1)}%"></span></td>`;
     const cells = [String(support), figure(recall), figure(precision), figure(f1)];
-    const figures = cells.map((cell) => `<td>${cell}</td>`).join('');
-    return `<tr><th scope="row">${escapeHtml(name)}</th>${figures}${bar}</tr>`;
+    const data = cells.map((cell) => `<td>${cell}</td>`).join('');
+    return `<tr><th scope="row">${escapeHtml(name)}</th>${data}${bar}</tr>`;
   });
   const header = ['class', 'images', 'recall', 'precision', 'F1', '']
     .map((name) => `<th scope="col">${name}</th>`)

@@ -1,4 +1,4 @@
-import type { Metrics } from '../metrics.js';
+import { figureNames, figures, type Figures, type Metrics } from '../metrics.js';
 
 /** Columns of text: the first and those named in `left` are flush left, the others flush right. */
 export function table(
@@ -40,10 +40,10 @@ export function confusionTable({ classes, confusion }: Metrics): string {
   return table(['true \\ predicted', ...classes], rows);
 }
 
-/** `accuracy 0.8082, mean class accuracy 0.5801`. */
-export function accuracies(metrics: Pick<Metrics, 'accuracy' | 'meanClassAccuracy'>): string {
-  return (
-    `accuracy ${figure(metrics.accuracy)}, ` +
-    `mean class accuracy ${figure(metrics.meanClassAccuracy)}`
-  );
+/** `accuracy 0.8082, mean class accuracy 0.5801`: those that are given. */
+export function figuresLine(metrics: Partial<Figures>): string {
+  return figureNames
+    .filter((name) => metrics[name] !== undefined)
+    .map((name) => `${figures[name].label} ${figure(metrics[name]!)}`)
+    .join(', ');
 }

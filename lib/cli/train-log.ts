@@ -1,5 +1,5 @@
 import { lossTermNames, perTerm } from '../core-options.js';
-import type { Metrics } from '../metrics.js';
+import { perFigure, type Metrics } from '../metrics.js';
 import type {
   CheckpointEvent,
   DatasetSummary,
@@ -11,7 +11,7 @@ import type {
 } from '../train/events.js';
 import type { Output } from './output.js';
 import { duration, rate } from './progress.js';
-import { accuracies, classTable, figure } from './table.js';
+import { classTable, figure, figuresLine } from './table.js';
 
 /** Heading and width of the columns of the epochs' table. */
 const columns = [
@@ -96,11 +96,7 @@ export class TrainLog {
       loss,
       ...perTerm((name) => event[name]),
       accuracy,
-      validation: validation && {
-        accuracy: validation.accuracy,
-        meanClassAccuracy: validation.meanClassAccuracy,
-        macroF1: validation.macroF1,
-      },
+      validation: validation && perFigure((name) => validation[name]),
       best,
       imagesPerSecond,
       seconds,
@@ -138,7 +134,7 @@ export class TrainLog {
     if (this.bestMetrics) this.output.text(`\n${classTable(this.bestMetrics)}`);
     this.output.text(
       best
-        ? `\nbest epoch ${best.epoch} of ${epochs}: validation ${accuracies(best)} ` +
+        ? `\nbest epoch ${best.epoch} of ${epochs}: validation ${figuresLine(best)} ` +
             '(the epoch was chosen by it, so this is slightly optimistic)'
         : '\nthe last epoch was kept: there was no validation set',
     );

@@ -1,5 +1,5 @@
 import { encoderNamed } from '../core-options.js';
-import type { Metrics } from '../metrics.js';
+import { figureNames, figures, type Metrics } from '../metrics.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
 import { version } from '../version.js';
 import type { ModelConfig } from './config.js';
@@ -87,12 +87,10 @@ function frontMatter({ metrics, evaluatedOn = 'unnamed' }: CardDetails): string[
       `          name: ${JSON.stringify(evaluatedOn)}`,
       `          type: ${JSON.stringify(evaluatedOn.replace(/:.*$/s, ''))}`,
       '        metrics:',
-      '          - type: accuracy',
-      `            value: ${figure(metrics.accuracy)}`,
-      '          - type: mean_class_accuracy',
-      `            value: ${figure(metrics.meanClassAccuracy)}`,
-      '          - type: f1',
-      `            value: ${figure(metrics.macroF1)}`,
+      ...figureNames.flatMap((name) => [
+        `          - type: ${figures[name].hubType}`,
+        `            value: ${figure(metrics[name])}`,
+      ]),
     );
   }
   return [...lines, '---'];
@@ -109,9 +107,8 @@ function evaluation({ metrics, evaluatedOn = 'an unnamed data set' }: CardDetail
   return [
     '## Evaluation',
     '',
-    `On ${metrics.count.toLocaleString('en')} images of \`${evaluatedOn}\`: accuracy ` +
-      `**${figure(metrics.accuracy)}**, mean class accuracy **${figure(metrics.meanClassAccuracy)}**, ` +
-      `macro F1 ${figure(metrics.macroF1)}.`,
+    `On ${metrics.count.toLocaleString('en')} images of \`${evaluatedOn}\`: ` +
+      `${figureNames.map((name) => `${figures[name].label} **${figure(metrics[name])}**`).join(', ')}.`,
     '',
     '| class | images | recall | precision | F1 |',
     '| --- | ---: | ---: | ---: | ---: |',

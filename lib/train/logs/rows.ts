@@ -1,5 +1,11 @@
 import { lossTermNames, perTerm } from '../../core-options.js';
+import { figureNames, type Figures } from '../../metrics.js';
 import type { EpochEvent, StepEvent } from '../events.js';
+
+/** `validationMacroF1` of `macroF1`. */
+function validationColumn<Name extends keyof Figures>(name: Name): `validation${Capitalize<Name>}` {
+  return `validation${name.charAt(0).toUpperCase()}${name.slice(1)}` as `validation${Capitalize<Name>}`;
+}
 
 /** Columns of a log; a row leaves out what its event does not have. */
 export const logColumns = [
@@ -12,9 +18,7 @@ export const logColumns = [
   ...lossTermNames,
   'accuracy',
   'gradientNorm',
-  'validationAccuracy',
-  'validationMeanClassAccuracy',
-  'validationMacroF1',
+  ...figureNames.map(validationColumn),
   'best',
   'imagesPerSecond',
   'seconds',
@@ -37,11 +41,8 @@ export function rowOf(event: StepEvent | EpochEvent): LogRow {
   const { validation, best, seconds } = event;
   return {
     ...common,
-    ...(validation && {
-      validationAccuracy: validation.accuracy,
-      validationMeanClassAccuracy: validation.meanClassAccuracy,
-      validationMacroF1: validation.macroF1,
-    }),
+    ...(validation &&
+      Object.fromEntries(figureNames.map((name) => [validationColumn(name), validation[name]]))),
     best,
     seconds,
   };

@@ -1,5 +1,6 @@
 import { lossTermNames } from '../../core-options.js';
 import { CountenanceError } from '../../errors.js';
+import { figureNames, figures } from '../../metrics.js';
 import type { EpochEvent, StepEvent, TrainingEvent } from '../events.js';
 import { drawConfusion } from './confusion-image.js';
 import { EventFile } from './event-file.js';
@@ -73,10 +74,9 @@ function epochScalars(event: EpochEvent): Record<string, number> {
   return {
     'epoch/loss': event.loss,
     'epoch/accuracy': event.accuracy,
-    ...(validation && {
-      'validation/accuracy': validation.accuracy,
-      'validation/mean_class_accuracy': validation.meanClassAccuracy,
-      'validation/macro_f1': validation.macroF1,
-    }),
+    ...(validation &&
+      Object.fromEntries(
+        figureNames.map((name) => [`validation/${figures[name].tag}`, validation[name]]),
+      )),
   };
 }
