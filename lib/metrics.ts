@@ -15,7 +15,7 @@ export interface ClassMetrics {
   readonly f1: number;
 }
 
-/** Figures of all classes together, in 0..1. */
+/** Figures of all classes together, in 0..1 but for kappa. */
 export interface Figures {
   /** Share of the images that were classified correctly. */
   readonly accuracy: number;
@@ -30,6 +30,11 @@ export interface Figures {
    * nowhere does not count.
    */
   readonly macroF1: number;
+  /**
+   * Cohen's kappa (scikit-learn's `cohen_kappa_score`), -1..1: how much of the agreement that chance does
+   * not explain there is. 0 is chance, such as always the most frequent class.
+   */
+  readonly kappa: number;
 }
 
 /** What an evaluation found. */
@@ -77,6 +82,15 @@ export const figures: { readonly [Name in keyof Figures]: Figure } = {
     of(_right, _count, classes) {
       const occurring = classes.filter(({ support, predicted }) => support + predicted > 0);
       return ratio(sum(occurring.map(({ f1 }) => f1)), occurring.length);
+    },
+  },
+  kappa: {
+    label: "Cohen's kappa",
+    tag: 'kappa',
+    hubType: 'cohen_kappa',
+    of(right, count, classes) {
+      const byChance = sum(classes.map((c) => ratio(c.support * c.predicted, count)));
+      return ratio(right - byChance, count - byChance);
     },
   },
 };

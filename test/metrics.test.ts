@@ -36,6 +36,19 @@ describe('metrics', () => {
     assert.equal(metrics.count, 6);
   });
 
+  it('know agreement beyond chance', () => {
+    // The example of scikit-learn's cohen_kappa_score: negative, positive, neutral.
+    const confusion = new ConfusionMatrix(['negative', 'positive', 'neutral']);
+    confusion.addAll([0, 1, 0, 2, 1], [0, 1, 0, 2, 0]);
+    close(confusion.metrics().kappa, 0.6875);
+    const constant = new ConfusionMatrix(['a', 'b']);
+    constant.addAll([0, 0, 0, 1], [0, 0, 0, 0]);
+    close(constant.metrics().kappa, 0);
+    const opposite = new ConfusionMatrix(['a', 'b']);
+    opposite.addAll([0, 1], [1, 0]);
+    close(opposite.metrics().kappa, -1);
+  });
+
   it('leave out classes without images where they have nothing to say', () => {
     const confusion = new ConfusionMatrix(['a', 'b', 'c', 'never']);
     // c has no image but is predicted once; "never" occurs nowhere.
@@ -49,11 +62,11 @@ describe('metrics', () => {
   });
 
   it('of nothing are 0', () => {
-    const { count, accuracy, meanClassAccuracy, macroF1 } = new ConfusionMatrix([
+    const { count, accuracy, meanClassAccuracy, macroF1, kappa } = new ConfusionMatrix([
       'a',
       'b',
     ]).metrics();
-    assert.deepEqual([count, accuracy, meanClassAccuracy, macroF1], [0, 0, 0, 0]);
+    assert.deepEqual([count, accuracy, meanClassAccuracy, macroF1, kappa], [0, 0, 0, 0, 0]);
   });
 
   it('add up over batches', () => {
