@@ -7,6 +7,7 @@ import { fer2013Format } from './formats/fer2013.js';
 import { ferplusFormat } from './formats/ferplus.js';
 import { folderFormat } from './formats/folder.js';
 import type { DataFormat, OpenOptions } from './formats/format.js';
+import { jaffeFormat } from './formats/jaffe.js';
 import { rafdbFormat } from './formats/rafdb.js';
 import { syntheticFormat } from './formats/synthetic.js';
 
@@ -21,6 +22,7 @@ export const dataFormats: readonly DataFormat[] = [
   ferplusFormat,
   fer2013Format,
   ckplusFormat,
+  jaffeFormat,
 ];
 
 /**
