@@ -34,6 +34,6 @@ export {
   withoutBrokenImages,
   type BrokenImage,
 } from './subset.js';
-export { ConfusionMatrix, type ClassMetrics, type Metrics } from '../metrics.js';
+export { ConfusionMatrix, type ClassMetrics, type Figures, type Metrics } from '../metrics.js';
 export { openDataset } from './registry.js';
 export type { OpenOptions } from './formats/format.js';

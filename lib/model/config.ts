@@ -17,12 +17,12 @@ import { findNeutral } from '../data/dataset.js';
 
 export type { Backbone } from '../core-options.js';
 
-/** The networks that turn an image into a representation. */
+/** The image encoders. */
 export const backbones: readonly Backbone[] = description.encoders.map(({ name }) => name);
 
 /** Side of a patch in pixels. */
 export type PatchSize = (typeof description.encoders)[number]['patchSizes'][number];
-/** Every {@link PatchSize} that some encoder takes. */
+/** All patch sizes of all encoders. */
 export const patchSizes: readonly PatchSize[] = [
   ...new Set(description.encoders.flatMap((encoder): readonly PatchSize[] => encoder.patchSizes)),
 ];
@@ -33,9 +33,9 @@ export const devices: readonly ('auto' | DeviceName)[] = [
   ...description.devices.map(({ name }) => name),
 ];
 /**
- * One of {@link devices}, or `cuda:N` for one of several GPUs (`cuda` is the first). `auto` takes the
- * first GPU where one can be used, else the CPU: silently where there is no CUDA plugin, no driver or no
- * GPU, and with a warning of the process where one is there but does not work.
+ * One of {@link devices}, or `cuda:N` for one of several GPUs (`cuda` is the first). `auto` uses the first
+ * GPU if there is a usable one, otherwise the CPU: silently if there is no CUDA plugin, driver or GPU, and
+ * with a process warning if there is one that does not work.
  */
 export type Device = 'auto' | DeviceName | `cuda:${number}`;
 
@@ -54,21 +54,21 @@ export function devicesWith(precision: Precision): string[] {
     .map(({ name }) => name);
 }
 
-/** Width D of the representations and of the text embeddings. */
+/** Width D of the features and of the text embeddings. */
 export const embeddingWidth = 512;
 
-/** Mean and standard deviation of ImageNet's RGB in 0..1, with which the published encoders were trained. */
+/** Mean and standard deviation of RGB in ImageNet, 0..1; published encoders were trained with them. */
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as const;
 
-/** Where and how a model runs; not part of what it is. */
+/** Where and how a model runs; not part of its configuration. */
 export interface RunOptions {
   /** Default `auto`. */
   readonly device?: Device;
   /** CPU threads; default 0, every core this process may use. Results do not depend on it. */
   readonly threads?: number;
   /**
-   * Of forward passes, predictions and evaluations; a trainer has its own. Default `fp32`;
-   * ERR_UNSUPPORTED where the device lacks it.
+   * For forward passes, predictions and evaluations; a trainer has its own. Default `fp32`;
+   * ERR_UNSUPPORTED if the device does not support it.
    */
   readonly precision?: Precision;
 }
@@ -82,7 +82,7 @@ export function resolveRunOptions(options: RunOptions): Required<RunOptions> {
   };
 }
 
-/** True for what names a device. */
+/** Whether a value names a device. */
 export function isDevice(value: unknown): value is Device {
   return (
     typeof value === 'string' &&
@@ -100,27 +100,27 @@ export interface ModelOptions extends RunOptions {
   readonly backbone: Backbone;
   /** Side of the square input in pixels, at least 32 (Swin: 112 or 224). Default 112. */
   readonly inputSize?: number;
-  /** Swin only: side of a patch. Default 2, for 224 pixels 4. */
+  /** Swin only: side of a patch. Default 2, from 224 pixels 4. */
   readonly patchSize?: PatchSize;
   /** Swin only: stochastic depth rate of the last block (0 for the first), 0..1. Default 0.1. */
   readonly dropPath?: number;
   /** Class names in the order of the logits. Default: those of the text embeddings. */
   readonly classes?: readonly string[];
-  /** The class without expression. Default: the one called `neutral`. */
+  /** The class without expression. Default: the one named `neutral`. */
   readonly neutral?: string;
-  /** Raw text embeddings, one row of 512 a class, in the order of the classes or with their names. */
+  /** Raw text embeddings, one row of 512 per class, in the order of the classes or with their names. */
   readonly textEmbeddings: Pick<TextEmbeddings, 'shape' | 'data'> & Partial<TextEmbeddings>;
-  /** What cosines are multiplied by. Default: what the text embeddings tell, else CLIP's 100. */
+  /** Factor of the cosine similarities. Default: that of the text embeddings, otherwise CLIP's 100. */
   readonly logitScale?: number;
   /** Seed of the initial weights, an integer. Default 0. */
   readonly seed?: number;
-  /** RGB mean in 0..1 taken off uint8 images. Default ImageNet's. */
+  /** RGB mean in 0..1, subtracted from uint8 images. Default ImageNet's. */
   readonly imageMean?: readonly [number, number, number];
   /** RGB standard deviation that uint8 images are divided by. Default ImageNet's. */
   readonly imageStd?: readonly [number, number, number];
 }
 
-/** What a model is: everything but its weights and its text embeddings. */
+/** The configuration of a model: everything except its weights and text embeddings. */
 export interface ModelConfig {
   readonly backbone: Backbone;
   readonly inputSize: number;
@@ -135,7 +135,7 @@ export interface ModelConfig {
   readonly imageStd: readonly [number, number, number];
 }
 
-/** Options with their defaults, checked; sizes by what the core says of the encoder. */
+/** Checked options with defaults; sizes are checked by the description of the encoder. */
 export function resolveConfig(options: ModelOptions): ModelConfig {
   checkObject(options, 'the options of a model');
   const { textEmbeddings } = options;
@@ -173,7 +173,7 @@ export function resolveConfig(options: ModelOptions): ModelConfig {
   };
 }
 
-/** The side of a patch, with which the encoder can cut an image of this size. */
+/** The side of a patch; rejects images that the encoder cannot divide into patches. */
 function checkPatches(
   { label, patchSizes: sides, grid }: NativeEncoder,
   inputSize: number,

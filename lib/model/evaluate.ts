@@ -8,43 +8,42 @@ import { ConfusionMatrix, type Metrics } from '../metrics.js';
 import type { Model } from './model.js';
 import { forwardImages } from './forward.js';
 
-/** Classes that an evaluation chooses among. */
+/** Which classes an evaluation chooses among. */
 export const evaluatedClasses = ['shared', 'all'] as const;
 
 /** Options of {@link evaluate}. */
 export interface EvaluateOptions {
-  /** Images of a forward pass. Default 64. */
+  /** Images per forward pass. Default 64. */
   readonly batchSize?: number;
   /** Memory for decoded images, kept for a second pass over the same loader. Default 0: none. */
   readonly cacheBytes?: number;
   /**
-   * What the model may answer where its classes are not the data set's: one of the classes both have
-   * (`shared`, the default), or any class it knows (`all`).
+   * What the model may answer if its classes differ from the data set's: one of the shared classes
+   * (`shared`, the default), or any of its classes (`all`).
    */
   readonly among?: (typeof evaluatedClasses)[number];
-  /** Test-time flip: the mean of the logits of each image and of its mirror image. Default false. */
+  /** Test-time flip: average the logits of each image and its mirror image. Default false. */
   readonly flip?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Called after each batch. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
-/** What {@link evaluate} found. */
+/** The result of {@link evaluate}. */
 export interface Evaluation extends Metrics {
-  /** How the classes were matched, where the data set's are not called as the model's. */
+  /** How the classes were matched, if those of the data set have other names than the model's. */
   readonly mapping?: ClassMapping;
 }
 
 /**
- * Classifies every image of a data set and compares with its labels. The data set's classes are matched
- * to the model's by name (`happy` is `happiness`); images of classes that the model does not know are
- * left out, and `mapping` tells so.
+ * Classifies every image of a data set and compares the results with the labels. The classes of the data set
+ * are matched to the model's by name (`happy` is `happiness`); images of classes that the model does not
+ * know are left out and listed in `mapping`.
  *
  * @param dataset a data set, or its specification such as `folder:faces#test`
- * @returns accuracy, mean class accuracy, macro F1, figures a class and the confusion matrix
+ * @returns accuracy, mean class accuracy, macro F1, kappa, figures per class and the confusion matrix
  * @throws CountenanceError ERR_DATASET_EMPTY, ERR_DATASET_FORMAT where fewer than two classes are
- *   shared, ERR_INVALID_ARGUMENT, ERR_ABORTED, ERR_CLOSED, and what decoding an image throws, naming
- *   its file
+ *   shared, ERR_INVALID_ARGUMENT, ERR_ABORTED, ERR_CLOSED, and decoding errors that name the file
  * @example
  * const { accuracy, confusion } = await evaluate(model, 'folder:faces#test');
  * const { mapping } = await evaluate(rafdbModel, 'affectnet8:AffectNet#valid');

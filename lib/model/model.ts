@@ -38,35 +38,35 @@ import { saveDirectory } from '../weights/directory.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
 import { formatOf, writeWeights } from '../weights/write.js';
 
-/** What {@link Model.forward} gives for B images of K classes. */
+/** The result of {@link Model.forward} for B images and K classes. */
 export interface ModelOutputs {
-  /** (B, K): logit scale times the cosine of representation and text embedding. */
+  /** (B, K): logit scale times the cosine similarity of expression features and text embeddings. */
   readonly logits: TensorData;
-  /** (B, 512): facial expression representation f_e. */
+  /** (B, 512): expression features f_e. */
   readonly expression: TensorData;
-  /** (B, 512): neutral representation f_n. */
+  /** (B, 512): neutral features f_n. */
   readonly neutral: TensorData;
 }
 
-/** What the trainer and the predictor may touch of a model. */
+/** What the trainer and the predictor may use of a model. */
 export interface ModelInternals {
   readonly native: NativeModel;
   readonly gate: Gate;
   /** Runs a forward pass of `size` images when it is its turn. */
   readonly run: (size: number, pass: () => Promise<NativeOutputs>) => Promise<ModelOutputs>;
-  /** All files of the model's directory. The caller holds the gate alone. */
+  /** All files of the model directory. The caller holds the gate exclusively. */
   readonly files: (details?: CardDetails) => Promise<Map<string, FileContent>>;
-  /** Loads weights. The caller holds the gate alone. */
+  /** Loads weights. The caller holds the gate exclusively. */
   readonly restore: (tensors: ReadonlyMap<string, TensorData>, what: string) => Promise<void>;
 }
 
-/** The inside of a model, for this package only. @internal */
+/** The internals of a model, for this package only. @internal */
 export let internalsOf: (model: Model) => ModelInternals;
 
 /**
  * A network with its weights and its text embeddings, on one device.
  *
- * A model holds memory outside JavaScript's: `close()` it, or declare it with `await using`.
+ * A model holds memory outside the JavaScript heap: `close()` it, or declare it with `await using`.
  *
  * @example
  * const model = await Model.create({
@@ -78,9 +78,9 @@ export let internalsOf: (model: Model) => ModelInternals;
  * await model.save('my-model');
  */
 export class Model {
-  /** What the model is: backbone, input size, classes, ... */
+  /** The configuration: backbone, input size, classes, ... */
   readonly config: ModelConfig;
-  /** Its text embeddings, a row a class, in the order of `config.classes`. */
+  /** Its text embeddings, one row per class, in the order of `config.classes`. */
   readonly textEmbeddings: TextEmbeddings & { readonly classes: readonly string[] };
   /** Where it runs, such as `cpu (avx512)` or `cuda:0 (NVIDIA H100)`. */
   readonly device: string;
@@ -105,7 +105,7 @@ export class Model {
   }
 
   /**
-   * Makes a model with random weights, as PyTorch would initialise them; equal seeds give equal weights.
+   * Creates a model with random weights, initialised as in PyTorch; equal seeds give equal weights.
    *
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_TEXT_EMBEDDINGS, ERR_SHAPE_MISMATCH,
    *   ERR_NOT_FINITE, ERR_ZERO_NORM, ERR_DEVICE_UNAVAILABLE, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_LOAD
@@ -182,7 +182,7 @@ export class Model {
    *
    * @param input images: uint8 RGB (B, S, S, 3), normalised here; or float32 already normalised, in the
    *   same order or as `{ data, layout: 'NCHW' }`: copied before this returns. Or a TensorFlow.js tensor
-   *   (B, S, S, 3), int32 of 0..255 or float32 normalised: read before the promise is settled.
+   *   (B, S, S, 3), int32 in 0..255 or normalised float32: read before the promise is settled.
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE,
    *   ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size that would fit), ERR_CLOSED
    * @example
@@ -195,7 +195,7 @@ export class Model {
     const { inputSize } = this.config;
     const given = isTensor(input.images) ? await readTensor(input.images, inputSize) : input.images;
     const { images, size } = toBatch(given, inputSize);
-    // Copied now: the job may have to wait for its turn.
+    // Copied now: the job may have to wait.
     const copy = this.#gate.busy ? images.slice() : images;
     return this.#run(size, () => this.#native.forward(copy, size));
   }
@@ -213,7 +213,7 @@ export class Model {
   }
 
   /**
-   * A copy of all weights and running statistics under PyTorch's names and in its layouts.
+   * A copy of all weights and running statistics with PyTorch's names and layouts.
    *
    * @throws CountenanceError ERR_BUSY while the model works, ERR_CLOSED
    * @example
@@ -227,10 +227,9 @@ export class Model {
   }
 
   /**
-   * Loads weights by name; nothing is changed where anything is wrong. `num_batches_tracked` is passed
-   * over.
+   * Loads weights by name; if anything is wrong, nothing is changed. `num_batches_tracked` is ignored.
    *
-   * @param options.strict false leaves out what does not fit instead of refusing it. Default true.
+   * @param options.strict false skips what does not fit instead of rejecting it. Default true.
    * @returns how the names and shapes differed
    * @throws CountenanceError ERR_SHAPE_MISMATCH listing every name that is missing, unexpected or of
    *   another shape; ERR_NOT_FINITE, ERR_INVALID_ARGUMENT, ERR_BUSY, ERR_CLOSED
@@ -249,14 +248,13 @@ export class Model {
   }
 
   /**
-   * Starts from weights made elsewhere: every tensor that is found under a name of a known family
-   * (torchvision, timm, Microsoft, Hugging Face, SwinFace, the authors', our own; see docs/weights.md) is
-   * taken, the others stay as they are, and the report says which. Nothing is changed where anything is
-   * wrong.
+   * Loads pretrained weights: every tensor with a name of a known family (torchvision, timm, Microsoft,
+   * Hugging Face, SwinFace, the authors', our own; see docs/weights.md) is loaded, the others keep their
+   * values, and the report says which. If anything is wrong, nothing is changed.
    *
-   * @param weights a file or directory as `openWeights` takes it (safetensors, shards, PyTorch),
+   * @param weights a file or directory as for `openWeights` (safetensors, shards, PyTorch),
    *   or tensors by name
-   * @throws CountenanceError ERR_SHAPE_MISMATCH where nothing fits, or listing what has another shape;
+   * @throws CountenanceError ERR_SHAPE_MISMATCH if nothing fits, or listing the tensors of another shape;
    *   ERR_FILE_NOT_FOUND, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE, ERR_NOT_FINITE,
    *   ERR_UNSUPPORTED, ERR_ABORTED, ERR_CLOSED
    * @example
@@ -300,9 +298,9 @@ export class Model {
 
   /**
    * Writes the model directory: config.json, model.safetensors, preprocessor_config.json,
-   * text_embeddings.safetensors and README.md, all of them or none.
+   * text_embeddings.safetensors and README.md, either all of them or none.
    *
-   * @param details what the model card shall tell beside the model itself
+   * @param details additional content of the model card
    * @throws CountenanceError ERR_WRITE that names the directory and the reason; ERR_CLOSED
    */
   async save(directory: string, details: CardDetails = {}): Promise<void> {
@@ -312,8 +310,8 @@ export class Model {
   }
 
   /**
-   * Frees the memory. Work under way rejects with ERR_ABORTED; using the model later is ERR_CLOSED.
-   * May be called again.
+   * Frees the memory. Running calls reject with ERR_ABORTED; using the model later is ERR_CLOSED. Can be
+   * called more than once.
    */
   close(): void {
     this.#closed = true;
@@ -377,7 +375,7 @@ export class Model {
 
 const warnings = new Set<string>();
 
-/** Says once in a process that a GPU which is there is not used. */
+/** Warns once per process that an existing GPU is not used. */
 function warnOfFallback(reason: string): void {
   if (reason === '' || warnings.has(reason)) return;
   warnings.add(reason);

@@ -1,7 +1,7 @@
 import { checkInteger } from '../check.js';
 import { CountenanceError } from '../errors.js';
 
-/** What a model says of one image. */
+/** The prediction for one image. */
 export interface Prediction {
   /** The most probable class. */
   readonly label: string;
@@ -11,14 +11,14 @@ export interface Prediction {
   readonly scores: Readonly<Record<string, number>>;
   /**
    * How far the face is from its own neutral face, 0..1: (1 - cos(f_e, f_n)) / 2, a quarter of
-   * |f_e - f_n|^2 once both have length 1. f_e is the representation of the image, f_n what the model
-   * takes this face to be without expression. 0 where they have one direction, 0.5 at a right angle, 1
-   * where they are opposite. Compare it between images of one model; it is no probability.
+   * |f_e - f_n|^2 if both have length 1. f_e are the features of the image, f_n those that the model
+   * predicts for the same face when neutral. 0 if they have the same direction, 0.5 at a right angle, 1 if
+   * they are opposite. Compare it between images of one model; it is not a probability.
    */
   readonly intensity: number;
-  /** |f_e - f_n|, at least 0, in the units of the model's representation. */
+  /** |f_e - f_n|, at least 0, in the units of the model's features. */
   readonly neutralDistance: number;
-  /** cos(f_e, f_n), -1..1; 1 where the face has the direction of its own neutral. */
+  /** cos(f_e, f_n), -1..1; 1 if the face has the direction of its own neutral. */
   readonly neutralSimilarity: number;
 }
 
@@ -29,32 +29,32 @@ export interface ClassScore {
   readonly score: number;
 }
 
-/** What `topK` adds to a {@link Prediction}. */
+/** Added to a {@link Prediction} by `topK`. */
 export interface Ranked {
-  /** The `topK` most probable classes, the best first; equal ones in the order of the classes. */
+  /** The `topK` most probable classes, best first; ties in the order of the classes. */
   readonly top: readonly ClassScore[];
 }
 
-/** The two representations of one image, 512 values each. */
+/** The two feature vectors of one image, 512 values each. */
 export interface Embedding {
-  /** f_e, the facial expression representation: its cosines with the text embeddings classify. */
+  /** f_e, the expression features: their cosines with the text embeddings classify the image. */
   readonly expression: Float32Array;
-  /** f_n, the representation of the same face made neutral. */
+  /** f_n, the neutral features: those of the same face when neutral. */
   readonly neutral: Float32Array;
 }
 
-/** Guard of the norms, as in torch's cosine_similarity. */
+/** Lower bound of the norms, as in torch's cosine_similarity. */
 const epsilon = 1e-8;
 
-/** @throws CountenanceError ERR_INVALID_ARGUMENT where it is no integer from 1 to the number of classes */
+/** @throws CountenanceError ERR_INVALID_ARGUMENT unless it is an integer from 1 to the number of classes */
 export function checkTopK(topK: number | undefined, classes: number): number | undefined {
   return topK === undefined ? undefined : checkInteger(topK, 'topK', 1, classes);
 }
 
 /**
- * A prediction from the logits (K) and the representations (D) of one image.
+ * A prediction from the logits (K) and the features (D) of one image.
  *
- * @param topK 1..K: also give so many classes as `top`
+ * @param topK 1..K: also return this many classes as `top`
  */
 export function toPrediction(
   logits: Float32Array,

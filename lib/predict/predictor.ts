@@ -18,13 +18,13 @@ import { TextHead, type GivenEmbeddings } from './text-head.js';
 
 /** Options of {@link Predictor}. */
 export interface PredictorOptions {
-  /** Most images of a forward pass; larger inputs are cut. Default 32, at most 4096. */
+  /** Maximum number of images per forward pass; larger inputs are split. Default 32, at most 4096. */
   readonly batchSize?: number;
-  /** Finds the faces of whole photos, for {@link Predictor.predictFaces}. */
+  /** Finds the faces in whole photos, for {@link Predictor.predictFaces}. */
   readonly faces?: FaceDetector;
   /**
-   * Test-time flip: scores come from the mean of the logits of each image and of its mirror image, at
-   * twice the time. Representations and intensity stay those of the image. Default false.
+   * Test-time flip: scores are computed from the mean of the logits of each image and its mirror image,
+   * which takes twice the time. Features and intensity are those of the image itself. Default false.
    */
   readonly flip?: boolean;
 }
@@ -40,16 +40,16 @@ export interface PredictOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What ranks the classes: each prediction then has `top`. */
+/** Ranks the classes: each prediction then has `top`. */
 export interface RankOptions {
-  /** How many of the most probable classes to give as `top`: an integer from 1 to the number of classes. */
+  /** How many of the most probable classes to return as `top`: an integer from 1 to the number of classes. */
   readonly topK: number;
 }
 
 /** Options of {@link Predictor.predictStream}. */
 export interface StreamOptions extends PredictOptions {
   /**
-   * Told of each image that could not be decoded; the stream goes on without it. Where it is left out,
+   * Called for each image that cannot be decoded; the stream continues without it. Without this callback,
    * the first such image ends the stream with its error.
    */
   readonly onError?: (error: CountenanceError, image: ImageInput, index: number) => void;
@@ -57,20 +57,20 @@ export interface StreamOptions extends PredictOptions {
 
 /** A prediction of {@link Predictor.predictStream}. */
 export interface StreamedPrediction extends Prediction {
-  /** The image as the source gave it. */
+  /** The image as it came from the source. */
   readonly image: ImageInput;
-  /** Its place in the source, counted from 0. */
+  /** Its index in the source, starting at 0. */
   readonly index: number;
 }
 
-/** What became of an image that could be decoded. */
+/** The result for an image that could be decoded. */
 type Success = Extract<Outcome, { logits: Float32Array }>;
 
 /**
- * Tells the expressions of faces. Images are decoded and resized beside the network's work, all of it
- * off the main thread; any number of calls may run at once.
+ * Predicts the expressions of faces. Images are decoded while the network runs, all of it off the main
+ * thread; any number of calls can run concurrently.
  *
- * A predictor that was loaded holds memory outside JavaScript's: `close()` it, or declare it with
+ * A loaded predictor holds memory outside the JavaScript heap: `close()` it, or declare it with
  * `await using`.
  *
  * @example
@@ -79,19 +79,19 @@ type Success = Extract<Outcome, { logits: Float32Array }>;
  * // 'happiness', 0.98, 0.48
  */
 export class Predictor {
-  /** The model it asks. */
+  /** The model that computes the predictions. */
   readonly model: Model;
-  /** Most images of a forward pass. */
+  /** Maximum number of images per forward pass. */
   readonly batchSize: number;
   readonly #faces: FaceDetector | undefined;
-  /** Whether scores are averaged with those of the mirror image. */
+  /** Whether logits are averaged with those of the mirror image. */
   readonly flip: boolean;
   #ownsModel = false;
   #closed = false;
   #head: TextHead | undefined;
 
   /**
-   * Uses a model that is open already and stays the caller's: `close()` leaves it open.
+   * Uses a model that the caller opened and owns: `close()` leaves it open.
    *
    * @throws CountenanceError ERR_INVALID_ARGUMENT
    * @example
@@ -108,7 +108,7 @@ export class Predictor {
   /**
    * Opens a model directory for predictions.
    *
-   * @throws CountenanceError what {@link Model.load} throws
+   * @throws CountenanceError as {@link Model.load}
    * @example
    * const predictor = await Predictor.load('my-model', { device: 'cpu', batchSize: 64 });
    */
@@ -121,7 +121,7 @@ export class Predictor {
     return predictor;
   }
 
-  /** What the model is: input size, the classes it was trained for, ... */
+  /** The configuration of the model: input size, the classes it was trained on, ... */
   get config(): ModelConfig {
     return this.model.config;
   }
@@ -132,15 +132,15 @@ export class Predictor {
   }
 
   /**
-   * A predictor of other expressions with the same model, which needs no training: representations of
-   * faces are compared with the text embeddings given here. These must come from the text encoder whose
-   * embeddings the model was trained with; a model trained with synthetic ones knows no language.
+   * A predictor of other expressions with the same model, without training: the features of faces are
+   * compared with the given text embeddings. They must come from the text encoder whose embeddings the
+   * model was trained with; a model trained with synthetic ones knows no language.
    *
-   * The new predictor uses this one's model and leaves it open; once the model is closed, neither works.
+   * The new predictor shares this one's model and leaves it open; once the model is closed, neither works.
    *
    * @param text raw text embeddings with class names, 512 values each
-   * @param options.logitScale what cosines are multiplied by. Default: the model's, with which it was
-   *   trained.
+   * @param options.logitScale factor of the cosine similarities. Default: the one that the model was
+   *   trained with.
    * @throws CountenanceError ERR_TEXT_EMBEDDINGS, ERR_SHAPE_MISMATCH, ERR_NOT_FINITE, ERR_ZERO_NORM,
    *   ERR_INVALID_ARGUMENT, ERR_CLOSED
    * @example
@@ -171,12 +171,12 @@ export class Predictor {
    * Predicts one image, or several in order: a path, file URL, encoded bytes, sharp instance, pixels or
    * tensor; or an array of them.
    *
-   * @param options.topK 1 to the number of classes: each prediction also has `top`, that many of the most
-   *   probable classes as `{ label, score }`, the best first
+   * @param options.topK from 1 to the number of classes: each prediction also has `top`, this many of the
+   *   most probable classes as `{ label, score }`, best first
    * @returns one prediction for one image, an array for an array
    * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
    *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT: each names the file or
-   *   the place in the array; ERR_ABORTED, ERR_CLOSED
+   *   the index in the array; ERR_ABORTED, ERR_CLOSED
    * @example
    * const [first, second] = await predictor.predict(['a.jpg', 'b.png']);
    * first.scores.happiness; // 0.98
@@ -204,12 +204,12 @@ export class Predictor {
   }
 
   /**
-   * Predicts every face of a photo, or of several in order: the detector given as `faces` finds them,
-   * each is aligned or cut out and predicted.
+   * Predicts every face in a photo, or in several in order: the detector given as `faces` finds them, and
+   * each is aligned or cropped and predicted.
    *
    * @param options.topK as of {@link predict}
-   * @returns the faces of an image, largest first; none: an empty array
-   * @throws CountenanceError as {@link predict}; ERR_INVALID_ARGUMENT without a detector; what the
+   * @returns the faces of an image, largest first; an empty array if there are none
+   * @throws CountenanceError as {@link predict}; ERR_INVALID_ARGUMENT without a detector; whatever the
    *   detector throws
    * @example
    * const predictor = await Predictor.load('my-model', { faces: humanDetector(human) });
@@ -257,8 +257,8 @@ export class Predictor {
   }
 
   /**
-   * The representations of one image, or of several in order: 512 numbers each for the face as it is
-   * and for the same face made neutral.
+   * The features of one image, or of several in order: 512 numbers each for the face as it is and for the
+   * same face when neutral.
    *
    * @throws CountenanceError as {@link predict}
    * @example
@@ -275,8 +275,8 @@ export class Predictor {
   }
 
   /**
-   * Predicts images as they come, in order, holding few of them at a time. Leaving the loop stops
-   * reading the source.
+   * Predicts images as they arrive, in order, holding only a few at a time. Leaving the loop stops reading
+   * from the source.
    *
    * @param options.topK as of {@link predict}
    * @throws CountenanceError as {@link predict}, and whatever the source throws
@@ -310,8 +310,8 @@ export class Predictor {
   }
 
   /**
-   * Frees the memory of a model that {@link load} opened. Work under way rejects with ERR_ABORTED, later
-   * calls with ERR_CLOSED. May be called again.
+   * Frees the memory of a model that {@link load} opened. Running calls reject with ERR_ABORTED, later
+   * calls with ERR_CLOSED. Can be called more than once.
    */
   close(): void {
     this.#closed = true;

@@ -14,15 +14,15 @@ import { schedules, type ScheduleName } from './schedule.js';
 /** Where and when {@link Trainer.fit} saves. */
 export interface CheckpointOptions {
   /**
-   * The best model so far is kept in this directory, and the newest checkpoint (that model directory
-   * plus the trainer's state) in its folder `last`. Both are replaced whole or not at all.
+   * The best model so far is kept in this directory, and the newest checkpoint (a model directory plus the
+   * state of the trainer) in its folder `last`. Each is replaced completely or not at all.
    */
   readonly directory: string;
-  /** Also every so many steps; default only after each epoch. */
+  /** Also save every this many steps; default: only after each epoch. */
   readonly everySteps?: number;
-  /** Also when the signal aborts. Default false. */
+  /** Also save when the signal aborts. Default false. */
   readonly onAbort?: boolean;
-  /** Kept in the checkpoint as it is: JSON values. */
+  /** Stored in the checkpoint unchanged: JSON values. */
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
@@ -30,34 +30,33 @@ export interface CheckpointOptions {
 export interface FitOptions {
   /** Default 10. */
   readonly epochs?: number;
-  /** Default 64; the number of images where that is less. */
+  /** Default 64, or the number of images if that is less. */
   readonly batchSize?: number;
   /**
-   * What the best epoch is chosen by: a data set, its specification, or a share (between 0 and 1) to
-   * split off the training set, class by class. Default: none, the last epoch counts.
+   * Used to select the best epoch: a data set, its specification, or a fraction (between 0 and 1) to split
+   * off the training set, stratified by class. Default: none; the last epoch is kept.
    */
   readonly validation?: Dataset | string | number | null | undefined;
   /** Default `cosine`. */
   readonly schedule?: ScheduleName;
-  /** Default 200, at most a fifth of the run. */
+  /** Default 200, but at most a fifth of the run. */
   readonly warmupSteps?: number | undefined;
-  /** Leave out an epoch's last batch where it is not full. Default true. */
+  /** Drop the last batch of an epoch if it is incomplete. Default true. */
   readonly dropLast?: boolean;
-  /** How often images are drawn in an epoch. Default `shuffle`: each once. */
+  /** How often images are drawn in an epoch. Default `shuffle`: once each. */
   readonly sampling?: SamplingName;
   /**
-   * How many times as often images of a class are drawn as they would be otherwise, by its name; 1
-   * where nothing is said. The mean gradient is that of a loss in which each image counts as its class
-   * does, over the mean weight.
+   * Factors by which images of a class are drawn more often, by class name; default 1. The expected gradient
+   * is that of a loss in which each image is weighted by its class, relative to the mean weight.
    */
   readonly classWeights?: ClassWeights | undefined;
-  /** End when the validation accuracy no longer gets better. Default: all epochs. Needs `validation`. */
+  /** Stop when the validation accuracy no longer improves. Default: run all epochs. Needs `validation`. */
   readonly earlyStopping?: EarlyStopping | null | undefined;
   readonly checkpoint?: string | CheckpointOptions | undefined;
-  /** Continue a checkpoint with the bits of a run that was never interrupted. */
+  /** Continue from a checkpoint, with the same bits as an uninterrupted run. */
   readonly resume?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Memory for decoded images in bytes. Default: a quarter of the machine's, at most 8 GiB. */
+  /** Memory for decoded images in bytes. Default: a quarter of the machine's memory, at most 8 GiB. */
   readonly cacheBytes?: number | undefined;
 }
 
@@ -79,7 +78,7 @@ export interface ResolvedFitOptions {
 }
 
 /**
- * The one place of fit's defaults and checks.
+ * All defaults and checks of the options of fit.
  *
  * @throws CountenanceError ERR_INVALID_ARGUMENT that names the option
  */

@@ -44,15 +44,15 @@ export const contrasts: readonly Contrast[] = description.objectiveOptions.find(
   ({ name }) => name === 'contrast',
 )!.choices;
 
-/** Random changes of a training image, in this order, with torchvision's rules. */
+/** Random augmentation of a training image, in this order, with torchvision's rules. */
 export interface Augmentation {
-  /** Probability of a random crop out of the image with a black border. */
+  /** Probability of a random crop from the image padded with a black border. */
   readonly cropProbability?: number;
   /** Width of that border in pixels. */
   readonly cropPadding?: number;
   /** Probability of a horizontal flip. */
   readonly flipProbability?: number;
-  /** Probability of erasing a rectangle (after normalisation, with 0). */
+  /** Probability of erasing a rectangle (set to 0 after normalisation). */
   readonly eraseProbability?: number;
   /** Share of the image's area that is erased, smallest and largest. */
   readonly eraseArea?: readonly [number, number];
@@ -60,51 +60,51 @@ export interface Augmentation {
   readonly eraseAspect?: readonly [number, number];
 }
 
-/** Weights of the terms of the loss, by their names; 1 where nothing is said. */
+/** Weights of the loss terms by name; default 1. */
 export type LossWeights = Readonly<Partial<Record<LossTermName, number>>>;
 
 /** Options of a {@link Trainer}. Names and meanings are PyTorch's. */
 export interface TrainerOptions extends OptimizerSettings, ObjectiveOptions {
-  /** Default: what the encoder is usually trained with, `sgd` for a ResNet, `adamw` for a Swin. */
+  /** Default: what the encoder is usually trained with, `sgd` for ResNets, `adamw` for Swin. */
   readonly optimizer?: OptimizerName;
   /**
-   * Highest learning rate of the schedule. Default for SGD 0.1, or 0.05 where the model's logit scale
-   * is above 50 (its gradients are that much larger); for AdamW 0.0005.
+   * Highest learning rate of the schedule. Default for SGD 0.1, or 0.05 if the logit scale of the model is
+   * above 50 (which makes the gradients larger); for AdamW 0.0005.
    */
   readonly learningRate?: number;
   /** Default 0.0005 for SGD (added to the gradient), 0.05 for AdamW (decoupled). */
   readonly weightDecay?: number;
-  /** What the weight decay acts on. Default `all`. */
+  /** Which parameters have weight decay. Default `all`. */
   readonly weightDecayOn?: WeightDecayTarget;
   /**
-   * Parts of the model with a learning rate and a weight decay of their own, as torch.optim's parameter
-   * groups: a group's learning rate is that of the schedule, or of the step, times its
-   * `learningRateScale`. Default: none, all parts learn alike.
+   * Parts of the model with their own learning rate and weight decay, like parameter groups of torch.optim:
+   * the learning rate of a group is that of the schedule, or of the step, times its `learningRateScale`.
+   * Default: none.
    *
    * @example { backbone: { learningRateScale: 0.1 }, transformation: { weightDecay: 0 } }
    */
   readonly groups?: ParameterGroups;
-  /** Gradients longer than this are scaled down to it; 0 for no clipping. Default 0, for AdamW 5. */
+  /** Gradients with a larger norm are scaled down to this norm; 0: no clipping. Default 0, for AdamW 5. */
   readonly maxGradientNorm?: number;
-  /** Decay of a moving average of the weights that is evaluated and saved; 0 for none. Default 0. */
+  /** Decay of a moving average of the weights, which is then evaluated and saved; 0: none. Default 0. */
   readonly emaDecay?: number;
   readonly lossWeights?: LossWeights;
-  /** Default `fp32`; ERR_UNSUPPORTED where the device lacks it. */
+  /** Default `fp32`; ERR_UNSUPPORTED if the device does not support it. */
   readonly precision?: Precision;
   /** CPU threads; default 0, the model's. Results do not depend on it. */
   readonly threads?: number;
   /** Seed of the order of images, their augmentation and drop path. Default 0. */
   readonly seed?: number;
   /**
-   * Of uint8 images in {@link Trainer.fit}. Default: a crop (probability 0.5, border 4) and a flip
-   * (0.5). Erasing (0.5 in the paper's recipe, for encoders trained before) is off.
+   * Augmentation of uint8 images in {@link Trainer.fit}. Default: crop (probability 0.5, border 4) and flip
+   * (0.5). Erasing (0.5 in the paper's recipe, for pretrained encoders) is off.
    */
   readonly augmentation?: Augmentation;
-  /** Every tensor in a buffer of its own, filled with NaN: slow, finds mistakes of the memory plan. */
+  /** Gives every tensor its own buffer, filled with NaN: slow, finds mistakes of the memory plan. */
   readonly guard?: boolean;
 }
 
-/** {@link TrainerOptions} with every default filled in. */
+/** {@link TrainerOptions} with all defaults. */
 export interface ResolvedTrainerOptions extends Required<
   Omit<TrainerOptions, 'groups' | 'lossWeights' | 'augmentation'>
 > {
@@ -120,7 +120,7 @@ interface ModelTraits {
 }
 
 /**
- * The one place of the trainer's defaults and checks.
+ * All defaults and checks of the trainer's options.
  *
  * @throws CountenanceError ERR_INVALID_ARGUMENT that names the option
  */
@@ -168,7 +168,7 @@ export function resolveTrainerOptions(
   };
 }
 
-/** The settings of every optimizer: of the chosen one, and the defaults of others. */
+/** The settings of every optimizer: those of the chosen one, and the defaults of the others. */
 function resolveSettings(
   options: OptimizerSettings,
   chosen: NativeOptimizer,
@@ -181,7 +181,7 @@ function resolveObjective(options: ObjectiveOptions): Required<ObjectiveOptions>
   return resolveDescribed<ObjectiveOptions>(description.objectiveOptions, options);
 }
 
-/** A checked value for each option; of two with one name, the first gives the default. */
+/** A checked value for each option; if two have the same name, the first one defines the default. */
 function resolveDescribed<T extends object>(
   described: readonly NativeOption[],
   options: T,
@@ -195,7 +195,7 @@ function resolveDescribed<T extends object>(
   return Object.fromEntries(values) as Required<T>;
 }
 
-/** The values that the addon wants for a list of options. */
+/** The values that the addon expects for a list of options. */
 function pickDescribed(
   described: readonly NativeOption[],
   options: ResolvedTrainerOptions,
@@ -225,7 +225,7 @@ function resolveAugmentation(options: Augmentation): Required<Augmentation> {
   };
 }
 
-/** The options as the addon takes them, for a model with these tensors. */
+/** The options for the addon, for a model with these tensors. */
 export function toNativeOptions(
   options: ResolvedTrainerOptions,
   tensors: readonly NativeTensorInfo[],

@@ -30,14 +30,14 @@ export interface TrainingBatch {
   readonly learningRate?: number;
 }
 
-/** What {@link Trainer.step} gives. */
+/** The result of {@link Trainer.step}. */
 export interface StepResult extends Losses {
   /** |g|_2 before clipping. */
   readonly gradientNorm: number;
 }
 
 /**
- * Trains a model. It does one job at a time; a second one meanwhile is refused with ERR_BUSY.
+ * Trains a model. It runs one job at a time; starting a second one is ERR_BUSY.
  *
  * @example
  * const trainer = new Trainer(model, { learningRate: 0.05 });
@@ -56,7 +56,7 @@ export class Trainer {
 
   /**
    * @throws CountenanceError ERR_INVALID_ARGUMENT that names the option, ERR_UNSUPPORTED,
-   *   ERR_OUT_OF_MEMORY, ERR_CLOSED where the model is closed
+   *   ERR_OUT_OF_MEMORY, ERR_CLOSED if the model is closed
    */
   constructor(model: Model, options: TrainerOptions = {}) {
     this.#model = model;
@@ -69,12 +69,12 @@ export class Trainer {
   }
 
   /**
-   * One forward pass, backward pass and update of the weights, off the main thread. Images are taken as
-   * they are, without augmentation, and are copied before this returns.
+   * One forward pass, backward pass and update of the weights, off the main thread. Images are not augmented,
+   * and are copied before this returns.
    *
    * @returns losses and accuracy of the batch before the update
    * @throws CountenanceError ERR_INVALID_ARGUMENT, ERR_SHAPE_MISMATCH, ERR_LABEL_RANGE, ERR_NOT_FINITE
-   *   (the weights are then as before), ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size
+   *   (the weights are then unchanged), ERR_BATCH_TOO_LARGE, ERR_OUT_OF_MEMORY (with a batch size
    *   that would fit), ERR_BUSY, ERR_CLOSED
    * @example
    * const { loss, accuracy } = await trainer.step({ images, labels: [0, 6, 3] });
@@ -110,8 +110,8 @@ export class Trainer {
   }
 
   /**
-   * The gradient of the last step, before clipping, of every trainable tensor, under PyTorch's names and
-   * in its layouts. For tests and research.
+   * The gradient of every trainable tensor in the last step, before clipping, with PyTorch's names and
+   * layouts. For tests and research.
    *
    * @throws CountenanceError ERR_INVALID_ARGUMENT before the first step, ERR_BUSY, ERR_CLOSED
    * @example
@@ -131,23 +131,22 @@ export class Trainer {
   }
 
   /**
-   * Trains on a data set. Await the run to train to the end and get the end event, or iterate it to be told
-   * what happens, event by event; nothing is trained before one of the two ({@link TrainingRun}). An
-   * iterated run trains on when the next event is asked for. On a GPU a few steps run ahead of the events,
-   * so that it never waits; at a checkpoint and at the end none does. Leaving the loop ends it and leaves
-   * the trainer usable. The epoch with the best accuracy on `validation` is kept; without a validation set
-   * the last one is.
+   * Trains on a data set. Await the run to train to the end and get the end event, or iterate it to follow it
+   * event by event; training starts with either ({@link TrainingRun}). An iterated run continues when the
+   * next event is requested. On a GPU a few steps run ahead of the events so that it never waits, except at a
+   * checkpoint and at the end. Leaving the loop ends the run; the trainer stays usable. The epoch with the
+   * best accuracy on `validation` is kept, or the last one without a validation set.
    *
-   * The same seed gives the same bits on the same machine, whatever the number of threads, and whether
-   * or not the run was interrupted and resumed.
+   * The same seed gives the same bits on the same machine, for any number of threads, and whether or not the
+   * run was interrupted and resumed.
    *
    * An `async` function that returns the run awaits it: its caller gets the end event.
    *
    * @param dataset a data set, or its specification such as `ferplus:FERPlus/data#train`
-   * @throws CountenanceError at once ERR_INVALID_ARGUMENT, ERR_BUSY, ERR_CLOSED; from the run
-   *   ERR_DATASET_* and read errors naming the file, ERR_NOT_FINITE where training diverges,
-   *   ERR_WRITE, ERR_CHECKPOINT where `resume` does not fit, and ERR_ABORTED with the signal's reason
-   *   as its cause; the trainer is then between two steps and can go on
+   * @throws CountenanceError immediately ERR_INVALID_ARGUMENT, ERR_BUSY, ERR_CLOSED; from the run
+   *   ERR_DATASET_* and read errors naming the file, ERR_NOT_FINITE if training diverges, ERR_WRITE,
+   *   ERR_CHECKPOINT if `resume` does not fit, and ERR_ABORTED with the signal's reason as its cause; the
+   *   trainer is then between two steps and can continue
    * @example
    * const { steps, best } = await trainer.fit('rafdb:RAF-DB#train', { validation: 0.1, epochs: 50 });
    * @example
@@ -190,8 +189,8 @@ export class Trainer {
   }
 
   /**
-   * Frees the memory; the model stays open. Work under way rejects with ERR_ABORTED; using the trainer
-   * later is ERR_CLOSED. May be called again.
+   * Frees the memory; the model stays open. Running calls reject with ERR_ABORTED; using the trainer later is
+   * ERR_CLOSED. Can be called more than once.
    */
   close(): void {
     this.#closed = true;
@@ -212,7 +211,7 @@ export class Trainer {
   #requireIdle(): void {
     if (this.#closed)
       throw new CountenanceError('ERR_CLOSED', 'The trainer was used after close()');
-    internalsOf(this.#model); // ERR_CLOSED where the model is closed
+    internalsOf(this.#model); // ERR_CLOSED if the model is closed
     if (!this.#busy) return;
     throw new CountenanceError(
       'ERR_BUSY',
