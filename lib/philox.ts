@@ -58,8 +58,8 @@ export const randomDomain = {
   split: 2,
   labelDraw: 3,
   textEmbeddings: 4,
-  drawnFace: 5,
-  drawnNoise: 6,
+  syntheticFace: 5,
+  syntheticNoise: 6,
   sampling: 7,
 } as const;
 

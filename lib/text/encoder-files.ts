@@ -9,7 +9,7 @@ export const encoderDtypes = { fp32: '', fp16: '_fp16', q8: '_quantized' } as co
 export type EncoderDtype = keyof typeof encoderDtypes;
 
 /** Where an encoder is. */
-export interface EncoderPlace {
+export interface EncoderLocation {
   /** The directory's absolute path, or the hub's `owner/name`. */
   readonly id: string;
   readonly local: boolean;
@@ -21,7 +21,7 @@ export interface EncoderPlace {
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_TEXT_ENCODER which name the
  *   file and say where it comes from
  */
-export async function findEncoder(model: string, dtype: EncoderDtype): Promise<EncoderPlace> {
+export async function findEncoder(model: string, dtype: EncoderDtype): Promise<EncoderLocation> {
   const kind = await kindOf(model);
   if (kind === 'directory') {
     await checkFiles(model, dtype);
@@ -85,7 +85,7 @@ async function modelType(file: string): Promise<unknown> {
  *
  * @throws CountenanceError what {@link openWeights} throws
  */
-export async function readLogitScale({ id, local }: EncoderPlace): Promise<number | undefined> {
+export async function readLogitScale({ id, local }: EncoderLocation): Promise<number | undefined> {
   const file = local ? await findWeights(id) : undefined;
   if (file === undefined) return undefined;
   await using weights = await openWeights(file);

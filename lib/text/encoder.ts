@@ -6,7 +6,7 @@ import {
   findEncoder,
   readLogitScale,
   type EncoderDtype,
-  type EncoderPlace,
+  type EncoderLocation,
 } from './encoder-files.js';
 
 /** What is used of @huggingface/transformers. */
@@ -197,7 +197,7 @@ function loadTransformers(): Transformers {
   );
 }
 
-function loadError(model: string, { local }: EncoderPlace, error: unknown): CountenanceError {
+function loadError(model: string, { local }: EncoderLocation, error: unknown): CountenanceError {
   if (error instanceof CountenanceError) return error;
   const hint = local
     ? ''
