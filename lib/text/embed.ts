@@ -89,7 +89,10 @@ export function ensembleMeans(data: Float32Array, width: number, templates: numb
       const row = data.subarray(start + t * width, start + (t + 1) * width);
       const length = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
       if (length === 0) {
-        throw new CountenanceError('ERR_ZERO_NORM', 'The text encoder returned a zero embedding for a prompt');
+        throw new CountenanceError(
+          'ERR_ZERO_NORM',
+          'The text encoder returned a zero embedding for a prompt',
+        );
       }
       row.forEach((value, i) => (sums[i]! += value / length));
     }

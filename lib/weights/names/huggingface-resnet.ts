@@ -1,6 +1,9 @@
 import type { NameMap } from './name-map.js';
 
-/** Hugging Face's ResNet with basic layers (microsoft/resnet-18): stages from 0, shortcut apart. */
+/**
+ * Hugging Face's ResNet with basic layers (microsoft/resnet-18): stages are counted from 0, the shortcut is
+ * separate.
+ */
 export const huggingFaceResnet: readonly NameMap[] = [
   {
     title: 'ResNet-18 of Hugging Face',
