@@ -1,25 +1,25 @@
 import { checkInteger, isIndex } from './check.js';
 import { CountenanceError } from './errors.js';
 
-/** The figures of one class. */
+/** The metrics of one class. */
 export interface ClassMetrics {
   /** Images whose label is this class. */
   readonly support: number;
   /** Images predicted as this class. */
   readonly predicted: number;
-  /** Share of the class's images that were recognised; 0 where it has none. */
+  /** Share of the class's images that were recognised; 0 if it has none. */
   readonly recall: number;
-  /** Share of the predictions of this class that were right; 0 where there were none. */
+  /** Share of the predictions of this class that were correct; 0 if there were none. */
   readonly precision: number;
-  /** Harmonic mean of precision and recall, 2 TP / (support + predicted); 0 where both are 0. */
+  /** Harmonic mean of precision and recall, 2 TP / (support + predicted); 0 if both are 0. */
   readonly f1: number;
 }
 
-/** What an evaluation found; every figure in 0..1. */
+/** The result of an evaluation; rates are in 0..1. */
 export interface Metrics {
   /** Number of images. */
   readonly count: number;
-  /** Share of the images that were classified rightly. */
+  /** Share of the images that were classified correctly. */
   readonly accuracy: number;
   /**
    * Mean recall over the classes that have images (scikit-learn's `balanced_accuracy_score`): a class
@@ -28,8 +28,8 @@ export interface Metrics {
   readonly meanClassAccuracy: number;
   /**
    * Mean F1 over the classes that occur among labels or predictions (scikit-learn's
-   * `f1_score(average='macro')`): a class predicted but never right counts as 0, a class that occurs
-   * nowhere does not count.
+   * `f1_score(average='macro')`): a class that is predicted but never correctly counts as 0, a class that
+   * does not occur is left out.
    */
   readonly macroF1: number;
   /** By class name, in the order of the classes. */
@@ -40,8 +40,8 @@ export interface Metrics {
 }
 
 /**
- * Counts predictions as they come and computes the usual figures from the confusion matrix. Without
- * any image all figures are 0.
+ * Counts predictions and computes the usual metrics from the confusion matrix. Without images all metrics
+ * are 0.
  *
  * @example
  * const confusion = new ConfusionMatrix(['happiness', 'neutral']);
@@ -94,7 +94,7 @@ export class ConfusionMatrix {
     other.counts.forEach((count, i) => (this.counts[i]! += count));
   }
 
-  /** All figures of what has been counted so far. */
+  /** All metrics of what has been counted so far. */
   metrics(): Metrics {
     const size = this.classes.length;
     const confusion = this.classes.map((_, row) =>
