@@ -1,7 +1,7 @@
 'use strict';
 // The one place that finds and opens countenance.node. CommonJS, because only CommonJS has a literal
-// `require` (which bundlers follow) that the ES modules and the CommonJS modules can both reach. The
-// build copies this file beside both and deepens the paths, which start from lib/ here.
+// `require` (which bundlers follow) that the ES modules and the CommonJS modules can both reach. The build
+// copies this file next to both and adjusts the paths, which are relative to lib/ here.
 
 const path = require('node:path');
 
@@ -22,10 +22,10 @@ const candidates = [
   },
 ];
 
-/** A file of this package's folder: optional packages are looked for from there. */
+/** A file in this package's folder, from where optional packages are resolved. */
 exports.packageFile = path.join(__dirname, '../package.json');
 
-/** The CUDA plugin of a package of its own, where that is installed. */
+/** The CUDA plugin from its separate package, if that is installed. */
 exports.packagedCudaPlugin = function packagedCudaPlugin() {
   if (`${process.platform}-${process.arch}` !== 'linux-x64') return undefined;
   try {
@@ -39,8 +39,8 @@ exports.packagedCudaPlugin = function packagedCudaPlugin() {
 };
 
 /**
- * Opens the addon. `COUNTENANCE_ADDON` names another file to open instead, for a build with
- * sanitizers or one that lies elsewhere.
+ * Opens the addon. `COUNTENANCE_ADDON` names another file to open instead, for a build with sanitizers or
+ * in another location.
  */
 exports.loadBinding = function loadBinding() {
   const chosen = process.env.COUNTENANCE_ADDON;
@@ -54,7 +54,7 @@ exports.loadBinding = function loadBinding() {
       const binding = candidate();
       if (binding) return binding;
     } catch (error) {
-      // A file that is there but does not open (wrong libc, a missing library) is the real reason.
+      // A file that exists but does not load (wrong libc, a missing library) is the real reason.
       if (error.code !== 'MODULE_NOT_FOUND') throw error;
     }
   }

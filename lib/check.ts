@@ -14,7 +14,7 @@ export function describeValue(value: unknown): string {
 }
 
 /**
- * ERR_INVALID_ARGUMENT in the house form.
+ * An ERR_INVALID_ARGUMENT in the standard form.
  *
  * @example invalidArgument('a positive integer', 'epochs', -1)
  * // Expected a positive integer for epochs but received -1 (number)
@@ -31,7 +31,7 @@ export function isIndex(value: number, size: number): boolean {
   return Number.isInteger(value) && value >= 0 && value < size;
 }
 
-/** True for an object that is no array: what JSON calls an object. */
+/** True for an object that is not an array: what JSON calls an object. */
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -52,7 +52,7 @@ export function checkInteger(
   throw invalidArgument(range, name, value);
 }
 
-/** Where a finite number may lie; two numbers are both allowed themselves. */
+/** The range of a finite number; a pair includes both ends. */
 export type NumberRange =
   'at least 0' | 'above 0' | 'at least 0 and below 1' | readonly [minimum: number, maximum: number];
 
@@ -108,9 +108,9 @@ export function checkBoolean(value: unknown, name: string): boolean {
 }
 
 /**
- * Checks a text that is not empty, and returns it.
+ * Checks a string that must not be empty, and returns it.
  *
- * @param expected what messages call it, such as `a path`
+ * @param expected how messages describe it, such as `a path`
  */
 export function checkText(value: unknown, name: string, expected: string): string {
   if (typeof value === 'string' && value !== '') return value;
@@ -128,12 +128,12 @@ export function checkChoice<T extends string | number>(
   return found;
 }
 
-/** Refuses what is no object, and arrays. */
+/** Rejects arrays and everything that is not an object. */
 export function checkObject(value: unknown, name: string): asserts value is object {
   if (!isObject(value)) throw invalidArgument('an object', name, value);
 }
 
-/** Refuses a list in which a name is twice. */
+/** Rejects a list in which a name occurs twice. */
 export function checkDistinct(names: readonly string[], name: string): void {
   const twice = names.find((item, i) => names.indexOf(item) !== i);
   if (twice !== undefined) throw invalidArgument('distinct names', name, twice);

@@ -8,9 +8,9 @@ export const cudaPluginName = 'countenance_cuda.so';
 const packageName = 'countenance-cuda-linux-x64';
 
 /**
- * Where `countenance build --cuda` puts the plugin of this version: in the user's cache, so that it
- * serves every project, outlives `npm ci` and needs no writable node_modules. Undefined where there
- * is no home directory.
+ * Where `countenance build --cuda` puts the plugin of this version: in the user's cache, so that it serves
+ * every project, outlives `npm ci` and needs no writable node_modules. Undefined if there is no home
+ * directory.
  */
 export function builtPluginFolder(): string | undefined {
   const given = process.env['XDG_CACHE_HOME'];
@@ -23,8 +23,8 @@ export function builtPluginFolder(): string | undefined {
 }
 
 /**
- * The CUDA plugin that is not beside the addon: the one built on this machine, then the one of the
- * optional package, with the reason (or '') why it may not be used.
+ * The CUDA plugin outside the addon's folder: the one built on this machine, otherwise that of the optional
+ * package, with the reason (or '') why it cannot be used.
  */
 export function findCudaPlugin(): { file: string; problem: string } | undefined {
   const folder = builtPluginFolder();

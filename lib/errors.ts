@@ -15,20 +15,20 @@ export const errorCodes = {
   ERR_IMAGE_DECODE: 'an image is in no known format, is truncated or is corrupt',
   /** Image dimensions are zero, absurdly large, or do not match the data. */
   ERR_IMAGE_SIZE: 'image dimensions are zero, too large, or do not match the data',
-  /** The number of image channels is none of 1, 2, 3, 4. */
+  /** The number of image channels is not 1, 2, 3 or 4. */
   ERR_IMAGE_CHANNELS: 'an image has an unusable number of channels',
   /** A value that must be finite (image, embedding, weight) is NaN or infinite. */
   ERR_NOT_FINITE: 'a value that must be finite is NaN or infinite',
-  /** A vector that gets normalised (a text embedding) has no length. */
+  /** A vector that must be normalised (a text embedding) has zero norm. */
   ERR_ZERO_NORM: 'a vector that must be normalised has zero norm',
-  /** A class label lies outside 0..K-1, or a soft label is no distribution. */
-  ERR_LABEL_RANGE: 'a label lies outside the classes, or a soft label is no distribution',
+  /** A class label is outside 0..K-1, or a soft label is not a distribution. */
+  ERR_LABEL_RANGE: 'a label is outside the classes, or a soft label is not a distribution',
   /** A batch is larger than the plan it is run on. */
   ERR_BATCH_TOO_LARGE: 'a batch is larger than planned',
-  /** A data set has no image at all. */
-  ERR_DATASET_EMPTY: 'a data set holds no image',
-  /** A class of a data set has no image. */
-  ERR_DATASET_CLASS_EMPTY: 'a class of a data set holds no image',
+  /** A data set contains no images at all. */
+  ERR_DATASET_EMPTY: 'a data set contains no images',
+  /** A class of a data set has no images. */
+  ERR_DATASET_CLASS_EMPTY: 'a class of a data set has no images',
   /** A data set does not follow its format (specification, folder layout, label file). */
   ERR_DATASET_FORMAT: 'a data set does not follow its format',
   /** A safetensors file is truncated, inconsistent or holds an unsupported type. */
@@ -37,13 +37,13 @@ export const errorCodes = {
   ERR_NPY: 'an .npy file breaks the format or holds an unsupported type',
   /** A PyTorch file (.pth, .pt, .bin) is truncated, inconsistent or holds an unsupported type. */
   ERR_PYTORCH: 'a PyTorch file breaks its format or holds an unsupported type',
-  /** A pickle asks for something outside the allow-list; nothing of it was run. */
+  /** A pickle asks for something outside the allow-list; nothing in it was run. */
   ERR_UNSAFE_PICKLE: 'a pickle asks for something that could run code',
   /** Tensor names or shapes differ from what the model needs. */
   ERR_SHAPE_MISMATCH: 'tensor names or shapes differ from what is needed',
   /** Text embeddings are unusable: unknown file type, wrong classes, no neutral row. */
   ERR_TEXT_EMBEDDINGS: 'text embeddings do not fit: file type, classes or dimension',
-  /** A text encoder is incomplete, could not be had, or is of another kind. */
+  /** A text encoder is incomplete, could not be loaded, or is of another kind. */
   ERR_TEXT_ENCODER: 'a text encoder is incomplete, could not be loaded or is of another kind',
   /** A model directory or checkpoint is incomplete or inconsistent. */
   ERR_CHECKPOINT: 'a model directory or checkpoint is incomplete or inconsistent',
@@ -55,13 +55,13 @@ export const errorCodes = {
   ERR_BUSY: 'another job is still running on the same object',
   /** An AbortSignal stopped the work. */
   ERR_ABORTED: 'the work was stopped by an AbortSignal',
-  /** An argument has the wrong type or lies outside its range. */
-  ERR_INVALID_ARGUMENT: 'an argument has the wrong type or lies outside its range',
-  /** The device asked for does not exist here. */
-  ERR_DEVICE_UNAVAILABLE: 'the device asked for is not available on this machine',
-  /** Memory for a plan, tensor or image could not be had. */
+  /** An argument has the wrong type or is outside its range. */
+  ERR_INVALID_ARGUMENT: 'an argument has the wrong type or is outside its range',
+  /** The requested device is not available on this machine. */
+  ERR_DEVICE_UNAVAILABLE: 'the requested device is not available on this machine',
+  /** Memory for a plan, tensor or image could not be allocated. */
   ERR_OUT_OF_MEMORY: 'memory could not be allocated',
-  /** Something valid that this build does not offer. */
+  /** Something valid that this build does not support. */
   ERR_UNSUPPORTED: 'something this build does not support',
   /** A face detector could not be loaded, or failed on an image. */
   ERR_FACE_DETECTOR: 'a face detector could not be loaded, or failed on an image',
@@ -80,14 +80,14 @@ export const errorCodes = {
 /** One of the stable codes a {@link CountenanceError} carries. */
 export type ErrorCode = keyof typeof errorCodes;
 
-/** True where `code` is one of {@link errorCodes}. */
+/** True if `code` is one of {@link errorCodes}. */
 export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(errorCodes, code);
 }
 
 /**
- * The one error class users meet. `code` is stable and made for programs, `message` names the thing
- * that was wrong and is made for people, `cause` is the underlying error where there is one.
+ * The only error class that users see. `code` is stable and meant for programs, `message` names what was
+ * wrong and is meant for people, `cause` is the underlying error, if any.
  *
  * @example
  * try {
@@ -100,7 +100,7 @@ export class CountenanceError extends Error {
   override readonly name = 'CountenanceError';
   readonly code: ErrorCode;
 
-  /** @param message made one line of, since it may hold what a file or a user said */
+  /** @param message is put on one line, since it may contain text from a file or a user */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(oneLine(message), options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
@@ -112,7 +112,7 @@ export function messageOf(error: unknown): string {
   return oneLine((error instanceof Error ? error.message : String(error)).trim());
 }
 
-/** A text without line ends and other characters that would steer a terminal. */
+/** A text without line breaks and other control characters, which a terminal would interpret. */
 function oneLine(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   return text.replace(/\s*[\n\r\u2028\u2029]\s*/g, '; ').replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
@@ -125,8 +125,8 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 /**
- * Turns anything thrown into a CountenanceError. One that already is passes unchanged; a native error
- * keeps its code and message; anything else gets `fallback` as its code.
+ * Converts anything thrown to a CountenanceError. One that already is one is returned unchanged; a native
+ * error keeps its code and message; anything else gets `fallback` as its code.
  */
 export function toCountenanceError(
   error: unknown,
@@ -157,7 +157,7 @@ const readReasons: Readonly<Record<string, [ErrorCode, string]>> = {
 /**
  * A CountenanceError for a failed read of `path`.
  *
- * @param what how the message calls the thing, such as "Image" or "Model directory"
+ * @param what how the message refers to it, such as "Image" or "Model directory"
  */
 export function readError(what: string, path: string, error: unknown): CountenanceError {
   if (error instanceof CountenanceError) return error;
@@ -191,13 +191,13 @@ export function writeError(path: string, error: unknown): CountenanceError {
   });
 }
 
-/** True where work ended with `error` because `signal` is aborted. */
+/** True if work ended with `error` because `signal` is aborted. */
 export function isAbortOf(signal: AbortSignal | undefined, error: unknown): boolean {
   const isAbort = error instanceof CountenanceError && error.code === 'ERR_ABORTED';
   return isAbort && signal?.aborted === true;
 }
 
-/** Throws ERR_ABORTED where `signal` is aborted; its reason becomes the cause. */
+/** Throws ERR_ABORTED if `signal` is aborted; its reason becomes the cause. */
 export function throwIfAborted(signal: AbortSignal | undefined, what = 'The work'): void {
   if (signal?.aborted) {
     throw new CountenanceError('ERR_ABORTED', `${what} was aborted`, { cause: signal.reason });

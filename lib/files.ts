@@ -2,16 +2,16 @@ import { constants, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { CountenanceError, readError } from './errors.js';
 
-/** Largest file or stream read as one piece: 1 GiB. */
+/** Largest file or stream that is read whole: 1 GiB. */
 export const readLimit = 2 ** 30;
 
-/** Largest text read as one piece: 256 MiB, half of what V8 takes as a string. */
+/** Largest text file that is read whole: 256 MiB, half of V8's limit for strings. */
 const textLimit = 2 ** 28;
 
 /**
- * Reads a regular file whole. Opened without blocking, so that a named pipe cannot hang the caller.
+ * Reads a whole regular file. It is opened without blocking, so that a named pipe cannot hang the caller.
  *
- * @param what how messages call the thing, such as "Image"
+ * @param what how messages refer to the file, such as "Image"
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
  */
 export async function readRegularFile(
@@ -36,8 +36,8 @@ export async function readRegularFile(
 }
 
 /**
- * Opens a regular file and tells its bytes; without blocking, so that a named pipe cannot hang the
- * caller.
+ * Opens a regular file and returns its size in bytes. It is opened without blocking, so that a named pipe
+ * cannot hang the caller.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
  */
@@ -62,13 +62,13 @@ function notRegular(path: string, what: string, status: Stats): CountenanceError
   return new CountenanceError('ERR_NOT_A_FILE', `${what} '${path}' is ${kind}`);
 }
 
-/** Reads a regular file of text whole; throws as {@link readRegularFile}. */
+/** Reads a whole text file; throws like {@link readRegularFile}. */
 export async function readTextFile(path: string, what: string): Promise<string> {
   return (await readRegularFile(path, what, textLimit)).toString('utf8');
 }
 
 /**
- * Makes sure that `path` is a directory.
+ * Checks that `path` is a directory.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_READ
  */
@@ -88,7 +88,7 @@ export async function checkDirectory(path: string, what: string): Promise<void> 
 }
 
 /**
- * Makes sure that `path` is a regular file.
+ * Checks that `path` is a regular file.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
  */
@@ -101,7 +101,7 @@ export async function checkIsFile(path: string, what: string): Promise<void> {
   }
 }
 
-/** What stands at `path`: a file, a directory, or nothing that could be used. */
+/** What is at `path`: a file, a directory, or undefined for anything else. */
 export async function kindOf(path: string): Promise<'file' | 'directory' | undefined> {
   const status = await stat(path).catch(() => undefined);
   if (status?.isDirectory()) return 'directory';

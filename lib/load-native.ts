@@ -15,7 +15,7 @@ import { version } from './version.js';
 let loaded: NativeAddon | undefined;
 
 /**
- * The native addon, opened at its first use, so that importing the package never fails.
+ * The native addon, loaded on first use, so that importing the package never fails.
  *
  * @throws CountenanceError ERR_NATIVE_LOAD that says how to get it
  */
@@ -40,7 +40,7 @@ function open(): NativeAddon {
   }
 }
 
-/** What helps where the addon could not be loaded: in a clone it is built, in an installed package it came along. */
+/** How to fix a failed load: a clone builds the addon, an installed package contains it. */
 function remedy(error: unknown): string {
   if (process.env['COUNTENANCE_ADDON']) {
     return 'COUNTENANCE_ADDON names the file to load: correct or unset it';
@@ -55,8 +55,7 @@ function remedy(error: unknown): string {
 }
 
 /**
- * Calls the addon: its errors, plain objects with a code, come out as CountenanceErrors whose stack is
- * the caller's.
+ * Calls the addon; its errors, plain objects with a code, become CountenanceErrors with the caller's stack.
  */
 export function callNative<T>(work: () => T): T {
   try {
@@ -75,7 +74,7 @@ export async function awaitNative<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The native code begins messages in lower case and writes NaN as C does. */
+/** Native messages start in lower case and contain NaN as C prints it. */
 function fromNative(error: unknown): CountenanceError {
   const { code, message } = toCountenanceError(error);
   if (error instanceof CountenanceError || !isErrorCode(systemCode(error))) {
@@ -85,14 +84,14 @@ function fromNative(error: unknown): CountenanceError {
   return new CountenanceError(code, text.replace(/(?<!\w)-?nan\b/g, 'NaN'), { cause: error });
 }
 
-/** What this installation is and can use. */
+/** The installation and what it can use. */
 export interface Info {
   /** Version of the package. */
   readonly version: string;
   readonly platform: string;
   readonly node: string;
   readonly cpu: {
-    /** Instruction set of the kernels that were chosen: `avx512`, `avx2` or `portable`. */
+    /** Instruction set of the selected kernels: `avx512`, `avx2` or `portable`. */
     readonly instructionSet: NativeInfo['isa'];
     /** Cores this process may use: the default number of threads. */
     readonly threads: number;
@@ -102,7 +101,7 @@ export interface Info {
 }
 
 /**
- * Tells what this installation can use.
+ * Returns what this installation can use.
  *
  * @throws CountenanceError ERR_NATIVE_LOAD
  * @example

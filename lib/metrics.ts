@@ -1,21 +1,21 @@
 import { checkInteger, isIndex } from './check.js';
 import { CountenanceError } from './errors.js';
 
-/** The figures of one class. */
+/** The metrics of one class. */
 export interface ClassMetrics {
   /** Images whose label is this class. */
   readonly support: number;
   /** Images predicted as this class. */
   readonly predicted: number;
-  /** Share of the class's images that were recognised; 0 where it has none. */
+  /** Share of the class's images that were recognised; 0 if it has none. */
   readonly recall: number;
-  /** Share of the predictions of this class that were right; 0 where there were none. */
+  /** Share of the predictions of this class that were correct; 0 if there were none. */
   readonly precision: number;
-  /** Harmonic mean of precision and recall, 2 TP / (support + predicted); 0 where both are 0. */
+  /** Harmonic mean of precision and recall, 2 TP / (support + predicted); 0 if both are 0. */
   readonly f1: number;
 }
 
-/** Figures of all classes together, in 0..1 but for kappa. */
+/** Figures over all classes, in 0..1 except kappa. */
 export interface Figures {
   /** Share of the images that were classified correctly. */
   readonly accuracy: number;
@@ -26,18 +26,18 @@ export interface Figures {
   readonly meanClassAccuracy: number;
   /**
    * Mean F1 over the classes that occur among labels or predictions (scikit-learn's
-   * `f1_score(average='macro')`): a class predicted but never right counts as 0, a class that occurs
-   * nowhere does not count.
+   * `f1_score(average='macro')`): a class that is predicted but never correctly counts as 0, a class that
+   * does not occur is left out.
    */
   readonly macroF1: number;
   /**
-   * Cohen's kappa (scikit-learn's `cohen_kappa_score`), -1..1: how much of the agreement that chance does
-   * not explain there is. 0 is chance, such as always the most frequent class.
+   * Cohen's kappa (scikit-learn's `cohen_kappa_score`), -1..1: agreement beyond chance. 0 is chance level, such
+   * as always predicting the most frequent class.
    */
   readonly kappa: number;
 }
 
-/** What an evaluation found. */
+/** The result of an evaluation. */
 export interface Metrics extends Figures {
   /** Number of images. */
   readonly count: number;
@@ -49,7 +49,7 @@ export interface Metrics extends Figures {
 }
 
 interface Figure {
-  /** As people read it. */
+  /** For people. */
   readonly label: string;
   /** In the tags of TensorBoard. */
   readonly tag: string;
@@ -58,7 +58,7 @@ interface Figure {
   of(right: number, count: number, classes: readonly ClassMetrics[]): number;
 }
 
-/** How each figure is called and computed; tables, reports, logs and model cards follow. */
+/** Name and definition of each figure; tables, reports, logs and model cards are derived from it. */
 export const figures: { readonly [Name in keyof Figures]: Figure } = {
   accuracy: {
     label: 'accuracy',
@@ -104,8 +104,8 @@ export function perFigure<T>(value: (name: keyof Figures) => T): Record<keyof Fi
 }
 
 /**
- * Counts predictions as they come and computes the usual figures from the confusion matrix. Without
- * any image all figures are 0.
+ * Counts predictions and computes the usual metrics from the confusion matrix. Without images all metrics
+ * are 0.
  *
  * @example
  * const confusion = new ConfusionMatrix(['happiness', 'neutral']);
@@ -158,7 +158,7 @@ export class ConfusionMatrix {
     other.counts.forEach((count, i) => (this.counts[i]! += count));
   }
 
-  /** All figures of what has been counted so far. */
+  /** All metrics of what has been counted so far. */
   metrics(): Metrics {
     const size = this.classes.length;
     const confusion = this.classes.map((_, row) =>

@@ -7,8 +7,8 @@ import { CountenanceError, messageOf, systemCode } from './errors.js';
 export type PeerName = '@huggingface/transformers' | '@vladmandic/human';
 
 /**
- * Loads an optional package. It is looked for in the folder that `COUNTENANCE_PEERS` names (one that
- * has a `node_modules`), then from this package as Node does, then from the working directory.
+ * Loads an optional package. It is searched for in the folder that `COUNTENANCE_PEERS` names (one with a
+ * `node_modules`), then from this package, as Node does, then from the working directory.
  *
  * @param purpose what needs it, for the message: "Embedding text"
  * @throws CountenanceError ERR_PEER_MISSING that says how to install it, ERR_PEER_LOAD
@@ -18,7 +18,7 @@ export function loadPeer(name: PeerName, purpose: string): unknown {
 }
 
 /**
- * The main file of an optional package, looked for as {@link loadPeer} does.
+ * The main file of an optional package, searched for as by {@link loadPeer}.
  *
  * @throws CountenanceError ERR_PEER_MISSING, ERR_PEER_LOAD
  */
@@ -29,7 +29,7 @@ export function findPeer(name: PeerName, purpose: string): string {
     packageFile,
     join(process.cwd(), 'package.json'),
   ];
-  // `require` from a made-up file in each folder, since `import()` can't be told where to look.
+  // `require` from a made-up file in each folder, since `import()` does not accept a starting folder.
   for (const origin of origins) {
     try {
       return createRequire(origin).resolve(name);
@@ -40,7 +40,7 @@ export function findPeer(name: PeerName, purpose: string): string {
   throw missingPeer(name, purpose);
 }
 
-/** Loads a file of an optional package; Node 20.19 and later `require` ES modules too. */
+/** Loads a file of an optional package; Node 20.19 and later can `require` ES modules too. */
 export function requireFile(file: string, name: PeerName, purpose: string): unknown {
   try {
     return createRequire(file)(file) as unknown;
@@ -49,7 +49,7 @@ export function requireFile(file: string, name: PeerName, purpose: string): unkn
   }
 }
 
-/** ERR_PEER_MISSING. @param packages all that has to be installed, apart by spaces */
+/** ERR_PEER_MISSING. @param packages all packages to install, separated by spaces */
 export function missingPeer(
   name: string,
   purpose: string,

@@ -15,7 +15,7 @@ function multiplyHigh(a: number, b: number): number {
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  // Every sum here stays below 2^32: exact, and >>> and & see all of it.
+  // Every sum here stays below 2^32, so it is exact, and >>> and & keep all of its bits.
   const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
   const middleLow = aLow * bHigh + (middle & 0xffff);
   return (aHigh * bHigh + (middle >>> 16) + (middleLow >>> 16)) >>> 0;
@@ -52,14 +52,14 @@ export function philox4x32(
   out[3] = c3;
 }
 
-/** What a stream of random numbers is for: separates streams that share a seed. */
+/** The purpose of a stream of random numbers: separates streams that share a seed. */
 export const randomDomain = {
   shuffle: 1,
   split: 2,
   labelDraw: 3,
   textEmbeddings: 4,
-  drawnFace: 5,
-  drawnNoise: 6,
+  syntheticFace: 5,
+  syntheticNoise: 6,
   sampling: 7,
 } as const;
 
@@ -125,7 +125,7 @@ export class Random {
     return items[this.below(items.length)] as T;
   }
 
-  /** Standard normal, by Box and Muller in double. */
+  /** Standard normal, by the Box-Muller transform in double precision. */
   normal(): number {
     if (this.spareNormal !== undefined) {
       const spare = this.spareNormal;

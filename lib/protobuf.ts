@@ -1,12 +1,12 @@
 import { CountenanceError } from './errors.js';
 
-/** Most bytes of a protobuf message: readers count them in a signed 32-bit integer. */
+/** Maximum size of a protobuf message in bytes: readers use a signed 32-bit integer. */
 const lengthLimit = 2 ** 31 - 1;
 
 /** Wire types of the encoding. */
 const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
-/** Pieces below this are copied together, so that a file is not written in thousands of tiny calls. */
+/** Pieces smaller than this are merged, so that a file is not written in thousands of tiny calls. */
 const smallPiece = 1 << 12;
 
 /**
@@ -23,7 +23,7 @@ export class Message {
   private readonly parts: Uint8Array[] = [];
   private size = 0;
 
-  /** Bytes of the encoded message. */
+  /** Size of the encoded message in bytes. */
   get length(): number {
     return this.size;
   }
@@ -57,7 +57,7 @@ export class Message {
     return this.tag(field, wire.bytes).append(varint(data.length)).append(data);
   }
 
-  /** A nested message. What is appended to it later is not in this one. */
+  /** A nested message. What is appended to it later is not included. */
   message(field: number, nested: Message): this {
     this.tag(field, wire.bytes).append(varint(nested.length));
     for (const part of nested.parts) this.append(part);
@@ -72,9 +72,9 @@ export class Message {
   }
 
   /**
-   * The encoded message as pieces to be written one after another.
+   * The encoded message as pieces, to be written in order.
    *
-   * @throws CountenanceError ERR_UNSUPPORTED where it is longer than a reader accepts, 2 GiB
+   * @throws CountenanceError ERR_UNSUPPORTED if it is longer than a reader accepts, 2 GiB
    */
   pieces(): Uint8Array[] {
     if (this.size > lengthLimit) {
@@ -112,7 +112,7 @@ export class Message {
   }
 }
 
-/** Seven bits a byte, lowest first; the eighth says that more follow. Negative: as unsigned 64-bit. */
+/** Seven bits per byte, lowest first; the eighth says that more follow. Negative: as unsigned 64-bit. */
 function varint(value: number | bigint): Uint8Array {
   const bytes: number[] = [];
   let rest = BigInt.asUintN(64, BigInt(value));

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** Elements of inexpensive work, such as a conversion, between two turns: about 1 ms. */
+/** Elements of inexpensive work, such as a conversion, between two turns of the event loop: about 1 ms. */
 export const elementsPerTurn = 1 << 17;
 
-/** Elements copied or looked at between two turns: about 1 ms. */
+/** Elements copied or inspected between two turns of the event loop: about 1 ms. */
 const copiesPerTurn = 1 << 20;
 
 /** Lets the event loop run. */
@@ -25,7 +25,7 @@ export async function inSlices(
   }
 }
 
-/** Runs work that yields how many elements it copied, letting the event loop run in between. */
+/** Runs work that yields the number of elements it copied, letting the event loop run in between. */
 export async function inTurns(work: Iterable<number>): Promise<void> {
   let sinceTurn = 0;
   for (const done of work) {
@@ -36,7 +36,7 @@ export async function inTurns(work: Iterable<number>): Promise<void> {
   }
 }
 
-/** Runs work of {@link inTurns} all at once. */
+/** Runs work for {@link inTurns} without interruption. */
 export function atOnce(work: Iterator<number>): void {
   while (!work.next().done);
 }

@@ -56,7 +56,7 @@ export const fer2013Classes = [
   'neutral',
 ] as const;
 
-/** Usual spellings of the classes in the wild, by the name this project uses. */
+/** Common spellings of each class, by the name used here. */
 const spellings: Readonly<Record<string, readonly string[]>> = {
   surprise: ['surprised'],
   fear: ['fearful', 'afraid', 'scared'],
@@ -74,13 +74,13 @@ const bySpelling = new Map(
   ),
 );
 
-/** `happy`, `Happy` and `happiness` are one class: the name used to compare them. */
+/** The name by which classes are compared: `happy`, `Happy` and `happiness` are the same. */
 export function canonicalClass(name: string): string {
   const lower = name.trim().toLowerCase();
   return bySpelling.get(lower) ?? lower;
 }
 
-/** The class of `classes` that each class of a data set is, by its usual spellings, or -1. */
+/** For each class of `from` the index of the same class, in any common spelling, in `classes`, or -1. */
 export function matchClasses(from: readonly string[], classes: readonly string[]): number[] {
   const canonical = classes.map(canonicalClass);
   return from.map((name) => {

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { CountenanceError, readError } from '../errors.js';
 import { checkIsFile } from '../files.js';
 
-/** Longest field accepted: a line without end is no CSV file. */
+/** Longest field accepted, in characters: a file with one endless line is not CSV. */
 const fieldLimit = 1 << 20;
 
 /** Most fields of a row. */
@@ -16,9 +16,9 @@ export interface CsvRow {
 }
 
 /**
- * Reads a CSV file (RFC 4180: commas, double quotes around fields that hold commas, quotes or line
- * breaks) as a stream, a list of rows for every piece read, so that large files do not stall the event
- * loop. Empty lines are passed over; a byte order mark is dropped.
+ * Reads a CSV file (RFC 4180: commas, double quotes around fields that hold commas, quotes or line breaks)
+ * as a stream, yielding the rows of each chunk, so that large files do not stall the event loop. Empty
+ * lines are skipped; a byte order mark is dropped.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_DATASET_FORMAT
  */
@@ -34,14 +34,14 @@ export async function* readCsv(file: string, what = 'CSV file'): AsyncGenerator<
   yield parser.end();
 }
 
-/** All rows of a CSV file; for files whose content is kept anyway. */
+/** All rows of a CSV file, for files whose content is kept in memory anyway. */
 export async function readCsvRows(file: string, what?: string): Promise<CsvRow[]> {
   const rows: CsvRow[] = [];
   for await (const part of readCsv(file, what)) rows.push(...part);
   return rows;
 }
 
-/** The state of parsing between two pieces of a file. */
+/** The parser's state between two chunks of a file. */
 class CsvParser {
   private rows: CsvRow[] = [];
   private fields: string[] = [];
@@ -61,7 +61,7 @@ class CsvParser {
       this.started = true;
       if (text.charCodeAt(0) === 0xfeff) start = 1;
     }
-    // Runs of plain characters are taken as slices; `start` is where the current run began.
+    // Runs of plain characters are copied as slices; `start` is where the current run began.
     for (let i = start; i < text.length; i++) {
       const character = text[i]!;
       if (this.quoted) {
@@ -91,7 +91,7 @@ class CsvParser {
   }
 
   end(): CsvRow[] {
-    if (this.quoted) throw this.fail('a quoted field does not end');
+    if (this.quoted) throw this.fail('a quoted field is not closed');
     if (this.field !== '' || this.fields.length > 0) {
       this.endField();
       this.endRow();

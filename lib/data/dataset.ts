@@ -4,33 +4,33 @@ import { decodeImage } from '../images/decode.js';
 import type { RawImage } from '../types.js';
 
 /**
- * What an image's target is when it is used in training:
+ * What training uses as the target of an image:
  * - `label`: its class
  * - `distribution`: the probabilities of {@link Dataset.target}
- * - `drawn`: one class drawn anew from those probabilities every epoch
+ * - `drawn`: one class drawn from those probabilities, a new one every epoch
  */
 export type TargetKind = 'label' | 'distribution' | 'drawn';
 
 /** A set of labelled images. Opening one reads labels and names, never pixels. */
 export interface Dataset {
-  /** What messages call it, such as `ferplus:data#train`. */
+  /** Its name in messages, such as `ferplus:data#train`. */
   readonly name: string;
   /** Class names; labels index them. */
   readonly classes: readonly string[];
-  /** The class without expression, or null where the classes have none. */
+  /** The class without expression, or null if there is none. */
   readonly neutral: string | null;
   /** Number of images. */
   readonly size: number;
   readonly targetKind: TargetKind;
-  /** What opening it found out, for the log: images dropped, sources. */
+  /** Findings from opening it, for the log: images dropped, sources. */
   readonly notes: readonly string[];
-  /** Class of image `index` in 0..size-1; of soft targets the most probable one. */
+  /** Class of image `index` (0..size-1); for soft targets the most probable one. */
   label(index: number): number;
-  /** Probabilities of image `index`, one a class, or undefined where `targetKind` is `label`. */
+  /** Probabilities of image `index`, one per class, or undefined if `targetKind` is `label`. */
   target(index: number): Float32Array | undefined;
   /** Decodes image `index` to RGB. */
   load(index: number, signal?: AbortSignal): Promise<RawImage>;
-  /** The file of image `index`, or how else to name it. */
+  /** The file of image `index`, or another name for messages. */
   describe(index: number): string;
 }
 
@@ -49,7 +49,7 @@ export function summariseDataset(dataset: Dataset): string {
 }
 
 /**
- * Refuses a data set that is empty, and for training one with a class that has no image.
+ * Rejects an empty data set; for training also one with a class that has no images.
  *
  * @throws CountenanceError ERR_DATASET_EMPTY, ERR_DATASET_CLASS_EMPTY naming the classes
  */
@@ -58,7 +58,7 @@ export function checkDataset(dataset: Dataset, purpose: 'training' | 'evaluation
     const why = dataset.notes.length > 0 ? ` (${dataset.notes.join('; ')})` : '';
     throw new CountenanceError(
       'ERR_DATASET_EMPTY',
-      `Data set '${dataset.name}' holds no image${why}`,
+      `Data set '${dataset.name}' contains no images${why}`,
     );
   }
   if (purpose === 'evaluation') return;
@@ -67,24 +67,24 @@ export function checkDataset(dataset: Dataset, purpose: 'training' | 'evaluation
   if (empty.length > 0) {
     throw new CountenanceError(
       'ERR_DATASET_CLASS_EMPTY',
-      `Data set '${dataset.name}' holds no image of ${empty.join(', ')}; ` +
+      `Data set '${dataset.name}' contains no images of ${empty.join(', ')}; ` +
         'choose the classes to train on or add images',
     );
   }
 }
 
-/** The class called neutral, whatever its case, or null. */
+/** The class named neutral (in upper or lower case), or null. */
 export function findNeutral(classes: readonly string[]): string | null {
   return classes.find((name) => name.toLowerCase() === 'neutral') ?? null;
 }
 
-/** What {@link fileDataset} is made from; the arrays run over the images. */
+/** Fields of {@link fileDataset}; the arrays have one element per image. */
 export interface FileDatasetFields {
   readonly name: string;
   readonly classes: readonly string[];
   readonly files: readonly string[];
   readonly labels: ArrayLike<number>;
-  /** Soft targets, `files.length` rows of one probability a class. */
+  /** Soft targets, `files.length` rows of one probability per class. */
   readonly targets?: Float32Array | undefined;
   readonly targetKind?: TargetKind;
   readonly neutral?: string | null;
@@ -111,7 +111,7 @@ export function fileDataset(fields: FileDatasetFields): Dataset {
 }
 
 /**
- * @throws CountenanceError ERR_LABEL_RANGE naming the image, where `label` is no index into `classes`
+ * @throws CountenanceError ERR_LABEL_RANGE naming the image, if `label` is not an index into `classes`
  */
 function checkLabel(label: number, classes: readonly string[], image: string): void {
   if (!isIndex(label, classes.length)) {

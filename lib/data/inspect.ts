@@ -6,43 +6,43 @@ import { countClasses, type Dataset } from './dataset.js';
 import { openDataset, splitsOf } from './registry.js';
 import { SizeCounter, type ImageSizes } from './sizes.js';
 
-/** What is wrong with an image or a split. */
+/** A problem with an image or a split. */
 export interface DatasetProblem {
   /**
-   * - `missing`: a file that the labels name, or the label of an image, is not there
-   * - `label`: a label that is none of the classes
+   * - `missing`: a file that the labels name, or the label of an image, does not exist
+   * - `label`: a label that is not one of the classes
    * - `unreadable`: an image that cannot be decoded
    * - `format`: a line or file of labels that does not follow the format
    * - `split`: a split that cannot be opened
    */
   readonly kind: 'missing' | 'label' | 'unreadable' | 'format' | 'split';
-  /** The split it was found in, or null where the data set has none. */
+  /** The split it was found in, or null if the data set has none. */
   readonly split: string | null;
   readonly code: ErrorCode;
   /** Names the file. */
   readonly message: string;
 }
 
-/** Images of one content: equal pixels, whatever their files are called. */
+/** Images with the same content: equal pixels, whatever the file names. */
 export interface DuplicateImages {
   readonly images: readonly {
     readonly split: string | null;
     readonly file: string;
     readonly label: string;
   }[];
-  /** A test on images that were trained on says nothing. */
+  /** Whether they are in different splits: a test on training images says nothing. */
   readonly acrossSplits: boolean;
   readonly differentLabels: boolean;
 }
 
 /** One split of a data set. */
 export interface SplitInfo {
-  /** Null where the data set is one whole set. */
+  /** Null if the data set has no splits. */
   readonly name: string | null;
   readonly size: number;
   /** Images of each class, by name. */
   readonly classCounts: Readonly<Record<string, number>>;
-  /** What opening it found out, such as images left out. */
+  /** Findings from opening it, such as images left out. */
   readonly notes: readonly string[];
 }
 
@@ -51,7 +51,7 @@ export interface DatasetInfo {
   readonly spec: string;
   readonly classes: readonly string[];
   readonly splits: readonly SplitInfo[];
-  /** Null where no image could be read. */
+  /** Null if no image could be read. */
   readonly sizes: ImageSizes | null;
   readonly duplicates: readonly DuplicateImages[];
   readonly problems: readonly DatasetProblem[];
@@ -67,10 +67,10 @@ export interface InspectOptions {
 }
 
 /**
- * Opens a data set (all its splits where the specification names none), decodes every image, and tells
- * counts, sizes, duplicates and everything that is wrong: what a long training would find out later.
+ * Opens a data set (all its splits if the specification names none), decodes every image, and reports
+ * counts, sizes, duplicates and all problems, which a long training run would otherwise find later.
  *
- * @throws CountenanceError ERR_DATASET_FORMAT and read errors where the set cannot be opened at all,
+ * @throws CountenanceError ERR_DATASET_FORMAT and read errors if the set cannot be opened at all,
  *   ERR_INVALID_ARGUMENT, ERR_ABORTED
  * @example
  * const { splits, problems } = await inspectDataset('rafdb:RAF-DB');
@@ -162,15 +162,15 @@ function describeProblem(
   return { kind: kinds[code] ?? 'unreadable', split, code, message };
 }
 
-/** Place of an image: its part and its index there. */
-type Place = readonly [part: number, index: number];
+/** An image: the index of its part, and its index in that part. */
+type ImageKey = readonly [part: number, index: number];
 
 class Inspector {
   readonly sizes = new SizeCounter();
-  /** The first image of each content, and all images of contents that came again. */
-  private readonly first = new Map<string, Place>();
-  private readonly repeated = new Map<string, Place[]>();
-  /** Of the split under way, by index: images are looked at in no order. */
+  /** The first image with each content, and all images whose content occurs more than once. */
+  private readonly first = new Map<string, ImageKey>();
+  private readonly repeated = new Map<string, ImageKey[]>();
+  /** Failures in the current split, with the index: images are decoded in no fixed order. */
   private failures: [index: number, error: CountenanceError][] = [];
 
   constructor(private readonly problems: DatasetProblem[]) {}
@@ -201,12 +201,12 @@ class Inspector {
   }
 
   duplicates(parts: readonly Part[]): DuplicateImages[] {
-    const order = ([a, i]: Place, [b, j]: Place): number => a - b || i - j;
-    const groups = [...this.repeated.values()].map((places) => places.sort(order));
+    const order = ([a, i]: ImageKey, [b, j]: ImageKey): number => a - b || i - j;
+    const groups = [...this.repeated.values()].map((keys) => keys.sort(order));
     return groups
       .sort(([a], [b]) => order(a!, b!))
-      .map((places) => {
-        const images = places.map(([part, index]) => {
+      .map((keys) => {
+        const images = keys.map(([part, index]) => {
           const { split, dataset } = parts[part]!;
           const label = dataset.classes[dataset.label(index)]!;
           return { split, file: dataset.describe(index), label };
@@ -219,14 +219,14 @@ class Inspector {
       });
   }
 
-  private count(content: string, place: Place): void {
+  private count(content: string, key: ImageKey): void {
     const first = this.first.get(content);
     if (!first) {
-      this.first.set(content, place);
+      this.first.set(content, key);
       return;
     }
-    const places = this.repeated.get(content);
-    if (places) places.push(place);
-    else this.repeated.set(content, [first, place]);
+    const keys = this.repeated.get(content);
+    if (keys) keys.push(key);
+    else this.repeated.set(content, [first, key]);
   }
 }

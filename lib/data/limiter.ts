@@ -1,4 +1,4 @@
-/** Lets at most `limit` pieces of work run at a time; the others wait in order. */
+/** Runs at most `limit` tasks at a time; the others wait in order. */
 export class Limiter {
   private running = 0;
   private readonly waiting: (() => void)[] = [];
@@ -12,7 +12,7 @@ export class Limiter {
     try {
       return await work();
     } finally {
-      // The place goes straight to the next in line, so `running` never exceeds the limit.
+      // The next in line takes over directly, so `running` never exceeds the limit.
       const next = this.waiting.shift();
       if (next) next();
       else this.running -= 1;

@@ -13,19 +13,22 @@ import { Random, randomDomain } from '../philox.js';
 export interface Batch {
   /** Resized RGB images, (B, S, S, 3). */
   readonly images: Uint8Array;
-  /** Classes, (B). Of `drawn` targets the class drawn this epoch. */
+  /** Classes, (B); for `drawn` targets the class drawn in this epoch. */
   readonly labels: Int32Array;
-  /** Probabilities, (B, K), where the data set has `distribution` targets. */
+  /** Probabilities, (B, K), if the data set has `distribution` targets. */
   readonly targets: Float32Array | undefined;
   /** Data set index of each image, (B). */
   readonly indices: Uint32Array;
   /**
-   * What the random changes of each image depend on, (B): its index, or where it came before in this
-   * epoch another number, so that it is not changed the same way twice.
+   * What the random augmentation of each image depends on, (B): its index, or another number if the image
+   * has already occurred in this epoch, so that it is not augmented the same way twice.
    */
   readonly draws: Uint32Array;
   readonly epoch: number;
-  /** Images of this epoch before this batch: where a resumed run starts to get this batch first. */
+  /**
+   * Number of images of this epoch before this batch; a resumed run that starts there gets this batch
+   * first.
+   */
   readonly position: number;
 }
 
@@ -37,13 +40,13 @@ export interface DataLoaderOptions {
   /** A new order every epoch (training) or the data set's own (evaluation, the default). */
   readonly shuffle?: boolean;
   /**
-   * Draw images so that the classes have these shares, one a class, of sum 1; needs `shuffle`. Default:
-   * each image once.
+   * Sample images so that the classes have these shares, one per class, with sum 1; needs `shuffle`.
+   * Default: each image once.
    */
   readonly shares?: readonly number[] | undefined;
-  /** Seed of the order and of drawn labels; an integer, default 0. */
+  /** Seed of the order and of drawn labels: an integer, default 0. */
   readonly seed?: number;
-  /** Leave out a last batch that is not full. Default false. */
+  /** Drop the last batch if it is not full. Default false. */
   readonly dropLast?: boolean;
   /** Batches prepared ahead. Default 3. */
   readonly prefetch?: number;
@@ -56,14 +59,14 @@ export interface DataLoaderOptions {
 /** A quarter of the memory this process may use (a container's limit counts), at most 8 GiB. */
 export function defaultCacheBytes(): number {
   const limit = process.constrainedMemory() ?? 0;
-  // "No limit" is reported as 0 or as a number beyond any machine.
+  // "No limit" is reported as 0 or as a number larger than any machine's memory.
   const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
   return Math.min(Math.floor(memory / 4), 8 * 2 ** 30);
 }
 
 /**
- * Makes batches of a data set: decodes (once, see {@link ImageCache}), resizes, and orders them. The
- * batches of (seed, epoch, position) are always the same, whatever was read before.
+ * Makes batches from a data set: orders, decodes (once, see {@link ImageCache}) and resizes its images. The
+ * batches for (seed, epoch, position) are always the same, whatever was read before.
  *
  * @example
  * const loader = new DataLoader(dataset, { batchSize: 64, inputSize: 112, shuffle: true });
@@ -98,7 +101,7 @@ export class DataLoader {
     );
   }
 
-  /** Batches of an epoch that starts at its beginning. */
+  /** Number of batches in a whole epoch. */
   get batchesPerEpoch(): number {
     const batches = this.dataset.size / this.batchSize;
     return this.dropLast ? Math.floor(batches) : Math.ceil(batches);
@@ -107,8 +110,8 @@ export class DataLoader {
   /**
    * The batches of one epoch, prepared ahead while the caller works.
    *
-   * @param options.position images of the epoch to leave out at its start: a batch's `position`
-   * @throws CountenanceError ERR_ABORTED, or what decoding an image throws, naming its file
+   * @param options.position images to skip at the start of the epoch: a batch's `position`
+   * @throws CountenanceError ERR_ABORTED, or the error of decoding an image, which names its file
    */
   async *epoch(
     epoch: number,
@@ -120,7 +123,7 @@ export class DataLoader {
     const end = this.dropLast ? size - (size % this.batchSize) : size;
     let position = checkInteger(options.position ?? 0, 'position', 0);
 
-    // Stops the decoding that is under way when the caller leaves the loop or a batch fails.
+    // Stops the decoding in progress when the caller leaves the loop or a batch fails.
     const stop = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
     const ahead: Promise<Batch>[] = [];
@@ -182,7 +185,7 @@ export class DataLoader {
       if (cached) images.set(cached, i * itemBytes);
       else pending.push(this.loadInto(images, i * itemBytes, index, signal));
     }
-    // All settle before a failure is passed on, so that no decoding outlives its epoch.
+    // Wait for all before passing on a failure, so that no decoding outlives its epoch.
     const outcomes = await Promise.allSettled(pending);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed) throw toCountenanceError(failed.reason);
@@ -206,13 +209,13 @@ export class DataLoader {
         this.cache.put(index, resized);
         images.set(resized, offset);
       } catch (error) {
-        throwIfAborted(signal, 'Reading the data set'); // whatever a data set throws then
+        throwIfAborted(signal, 'Reading the data set'); // takes precedence over what the data set throws
         throw toCountenanceError(error, 'ERR_INTERNAL', prefix);
       }
     });
   }
 
-  /** A class drawn from `target`; depends on seed, epoch and draw alone. */
+  /** A class drawn from `target`; depends only on seed, epoch and `draw`. */
   private drawLabel(target: Float32Array, epoch: number, draw: number): number {
     let rest = new Random(this.seed, randomDomain.labelDraw, epoch, draw).uniform();
     let last = 0;

@@ -4,17 +4,17 @@ import { findNeutral, type Dataset, type TargetKind } from './dataset.js';
 import { relabel } from './subset.js';
 
 /**
- * Several data sets as one, image after image. Classes are matched by name (`happy` is `happiness`), so
- * that the mix has every class that one of them has; it calls a class as the first that has it.
+ * Concatenates data sets. Classes are matched by name (`happy` is `happiness`): the result has every class
+ * of any of them, under the name in the first data set that has it.
  *
- * @throws CountenanceError ERR_DATASET_EMPTY for no data set, ERR_DATASET_FORMAT where targets do not go
- *   together: `distribution` and `drawn` ones
+ * @throws CountenanceError ERR_DATASET_EMPTY for an empty list, ERR_DATASET_FORMAT if `distribution` and
+ *   `drawn` targets are mixed
  * @example
  * const mixed = mixDatasets([await openDataset('rafdb:A#train'), await openDataset('folder:B')]);
  */
 export function mixDatasets(datasets: readonly Dataset[]): Dataset {
   const [first] = datasets;
-  if (!first) throw new CountenanceError('ERR_DATASET_EMPTY', 'No data set was given to be mixed');
+  if (!first) throw new CountenanceError('ERR_DATASET_EMPTY', 'No data sets were given to mix');
   if (datasets.length === 1) return first;
   const name = datasets.map((dataset) => dataset.name).join(' + ');
   const classes = new Map<string, string>();
@@ -55,7 +55,7 @@ export function mixDatasets(datasets: readonly Dataset[]): Dataset {
     target: (index) => {
       if (targetKind === 'label') return undefined;
       const [part, inner] = find(index);
-      return part.target(inner) ?? certain(part.label(inner), names.length);
+      return part.target(inner) ?? oneHot(part.label(inner), names.length);
     },
     load: (index, signal) => {
       const [part, inner] = find(index);
@@ -68,7 +68,7 @@ export function mixDatasets(datasets: readonly Dataset[]): Dataset {
   };
 }
 
-/** Plain labels go with either kind of soft ones, as certain ones. */
+/** Labels combine with either kind of soft target, as one-hot targets. */
 function commonKind(parts: readonly Dataset[], name: string): TargetKind {
   const kinds = new Set(parts.map(({ targetKind }) => targetKind));
   kinds.delete('label');
@@ -76,14 +76,14 @@ function commonKind(parts: readonly Dataset[], name: string): TargetKind {
     throw new CountenanceError(
       'ERR_DATASET_FORMAT',
       `Data sets '${name}' cannot be mixed: some train on distributions, some on labels drawn from ` +
-        'them; open them in one mode',
+        'them; open them in the same mode',
     );
   }
   const [kind = 'label'] = kinds;
   return kind;
 }
 
-function certain(label: number, classes: number): Float32Array {
+function oneHot(label: number, classes: number): Float32Array {
   const target = new Float32Array(classes);
   target[label] = 1;
   return target;

@@ -5,10 +5,10 @@ import { Random } from '../philox.js';
 const swapsPerSlice = 1 << 15;
 
 /**
- * A random permutation of 0..count-1 by Fisher and Yates, equal for equal arguments on every machine.
- * Counts up to 2^21 draw from exact products.
+ * A random permutation of 0..count-1 (Fisher-Yates), the same on every machine for equal arguments. The
+ * products are exact for counts up to 2^21.
  *
- * @param coordinate separates permutations of one seed and domain: the epoch
+ * @param coordinate separates permutations with the same seed and domain: the epoch
  * @param second separates them further
  */
 export async function permutation(

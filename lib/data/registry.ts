@@ -11,7 +11,7 @@ import { jaffeFormat } from './formats/jaffe.js';
 import { rafdbFormat } from './formats/rafdb.js';
 import { syntheticFormat } from './formats/synthetic.js';
 
-/** Every data set format. To add one: write formats/<name>.ts and put it here. */
+/** Every data set format. To add one: write formats/<name>.ts and add it here. */
 export const dataFormats: readonly DataFormat[] = [
   syntheticFormat,
   folderFormat,
@@ -26,15 +26,15 @@ export const dataFormats: readonly DataFormat[] = [
 ];
 
 /**
- * Opens a data set by its specification, `format:path[#split][,option=value...]`. Labels and file names
- * are read and checked; images are not yet.
+ * Opens a data set by its specification, `format:path[#split][,option=value...]`. Labels and file names are
+ * read and checked; images are not read yet.
  *
  * @throws CountenanceError ERR_DATASET_FORMAT, ERR_DATASET_EMPTY, ERR_LABEL_RANGE, ERR_FILE_NOT_FOUND
  *   and other read errors, each naming the file; ERR_ABORTED
  * @example
  * const train = await openDataset('ferplus:FERPlus/data#train');
  * const faces = await openDataset('folder:faces#train');
- * const drawn = await openDataset('synthetic:1500#train');
+ * const synthetic = await openDataset('synthetic:1500#train');
  */
 export async function openDataset(text: string, options: OpenOptions = {}): Promise<Dataset> {
   const { spec, format } = findFormat(text);
@@ -42,8 +42,8 @@ export async function openDataset(text: string, options: OpenOptions = {}): Prom
 }
 
 /**
- * The parts a specification stands for: the split it names, or else all splits of its data set; one
- * nameless part where it has none.
+ * The parts that a specification selects: the split it names, otherwise all splits of its data set, or one
+ * unnamed part if the data set has none.
  *
  * @throws CountenanceError as {@link openDataset}
  */

@@ -4,28 +4,28 @@ import { matchClasses } from './classes.js';
 import { countClasses, type Dataset } from './dataset.js';
 import { permutation } from './permutation.js';
 
-/** How often images are drawn in an epoch. */
+/** How the images of an epoch are sampled. */
 export const samplings = ['shuffle', 'balanced'] as const;
 /**
  * - `shuffle`: each image once
- * - `balanced`: each class equally often, so that images of rare classes come several times
+ * - `balanced`: each class equally often, so that images of rare classes occur several times
  */
 export type SamplingName = (typeof samplings)[number];
 
-/** By class: how many times as often its images are drawn as they would be otherwise, above 0. */
+/** By class: factor on how often its images are sampled, above 0. */
 export type ClassWeights = Readonly<Record<string, number>>;
 
-/** The images of one epoch in the order they are drawn. */
+/** The samples of one epoch, in order. */
 export interface EpochOrder {
-  /** Data set index of each draw. */
+  /** Data set index of each sample. */
   readonly indices: Uint32Array;
-  /** What random changes of each draw depend on: another number each time an image comes again. */
+  /** What the random augmentation of each sample depends on: another number each time an image recurs. */
   readonly draws: Uint32Array;
 }
 
 /**
- * Share of each class among the draws: n_c w_c (`shuffle`) or w_c (`balanced`), scaled to sum 1. n_c is
- * the number of images, w_c the weight; a class without images has none.
+ * Share of each class among the samples of an epoch: n_c w_c (`shuffle`) or w_c (`balanced`), scaled to sum
+ * 1. n_c is the number of images, w_c the weight; the share of a class without images is 0.
  */
 export function classShares(
   dataset: Dataset,
@@ -41,9 +41,9 @@ export function classShares(
 }
 
 /**
- * The draws of an epoch in which classes have these shares: as many as the data set has images. Class c
- * gets N share_c of them, rounded up or down at random so that this is its mean; each of its images
- * comes equally often, give or take one time. A function of (seed, epoch) alone.
+ * The samples of an epoch in which classes have these shares: as many as the data set has images (N). Class
+ * c gets N share_c of them, rounded up or down at random so that this is the mean; each of its images
+ * occurs equally often, give or take one. Depends only on (seed, epoch).
  */
 export async function drawEpoch(
   dataset: Dataset,
@@ -61,21 +61,21 @@ export async function drawEpoch(
   );
   const indices = new Uint32Array(size);
   const draws = new Uint32Array(size);
-  const places = await permutation(size, seed, randomDomain.shuffle, epoch);
-  let drawn = 0;
+  const positions = await permutation(size, seed, randomDomain.shuffle, epoch);
+  let taken = 0;
   for (const [label, images] of members.entries()) {
     const order = await permutation(images.length, seed, randomDomain.sampling, epoch, label + 1);
     for (let k = 0; k < counts[label]!; k++) {
       const index = images[order[k % images.length]!]!;
-      const place = places[drawn++]!;
-      indices[place] = index;
-      draws[place] = index + size * Math.floor(k / images.length);
+      const position = positions[taken++]!;
+      indices[position] = index;
+      draws[position] = index + size * Math.floor(k / images.length);
     }
   }
   return { indices, draws };
 }
 
-/** Whole numbers of sum `total` with means `total * shares`, by systematic sampling with offset u. */
+/** Integers with sum `total` and means `total * shares`, by systematic sampling with offset u. */
 function roundCounts(shares: readonly number[], total: number, u: number): number[] {
   const last = shares.findLastIndex((share) => share > 0);
   let cumulative = 0;
@@ -90,7 +90,7 @@ function roundCounts(shares: readonly number[], total: number, u: number): numbe
 }
 
 /**
- * Weights in the order of a model's classes; those that are not named are 1.
+ * Weights in the order of a model's classes; classes that are not named get 1.
  *
  * @throws CountenanceError ERR_INVALID_ARGUMENT for an unknown class or a weight that is not above 0
  */

@@ -3,22 +3,22 @@ import { matchClasses } from './classes.js';
 import { countClasses, type Dataset } from './dataset.js';
 import { relabel } from './subset.js';
 
-/** How the classes of a data set and those of a model belong together, by name. */
+/** How the classes of a data set map to those of a model, by name. */
 export interface ClassMapping {
-  /** Classes that both have, as the data set and as the model call them. */
+  /** Classes that both have, under the data set's and the model's name. */
   readonly shared: readonly { readonly data: string; readonly model: string }[];
-  /** Images left out of each class that only the data set has, by its name. */
+  /** Number of images left out, by name of each class that only the data set has. */
   readonly onlyInData: Readonly<Record<string, number>>;
   /** Classes that only the model has. */
   readonly onlyInModel: readonly string[];
 }
 
 /**
- * The images of a data set whose classes a model knows, relabelled as the model has them, and how the
- * classes belong together: null where both have the same ones.
+ * The images of a data set whose classes a model knows, relabelled with the model's classes, and the
+ * mapping of the classes: null if both have the same ones.
  *
  * @param classes the model's
- * @throws CountenanceError ERR_DATASET_FORMAT where fewer than two classes are shared
+ * @throws CountenanceError ERR_DATASET_FORMAT if fewer than two classes are shared
  */
 export function shareClasses(
   dataset: Dataset,
@@ -50,7 +50,7 @@ export function shareClasses(
   };
 }
 
-/** The mapping in lines for people. */
+/** The mapping as lines of text. */
 export function describeMapping({ shared, onlyInData, onlyInModel }: ClassMapping): string[] {
   const names = shared.map(({ data, model }) => (data === model ? data : `${data} is ${model}`));
   const lines = [`${shared.length} classes shared with the model: ${names.join(', ')}`];

@@ -6,16 +6,16 @@ export interface ImageSize {
 
 /** Sizes of many images. */
 export interface ImageSizes {
-  /** The images of the fewest and of the most pixels, and the one in the middle. */
+  /** The sizes with the fewest, the median and the most pixels. */
   readonly smallest: ImageSize;
   readonly median: ImageSize;
   readonly largest: ImageSize;
-  /** How many different sizes there are. */
+  /** Number of different sizes. */
   readonly distinct: number;
   readonly mostCommon: ImageSize & { readonly count: number };
 }
 
-/** Counts sizes as images come. */
+/** Counts image sizes. */
 export class SizeCounter {
   private readonly counts = new Map<string, ImageSize & { count: number }>();
   private total = 0;
@@ -29,7 +29,7 @@ export class SizeCounter {
     this.total += 1;
   }
 
-  /** What has been counted so far, or null for nothing. */
+  /** The sizes counted so far, or null if there are none. */
   result(): ImageSizes | null {
     const area = ({ width, height }: ImageSize): number => width * height;
     const sorted = [...this.counts.values()].sort((a, b) => area(a) - area(b) || a.width - b.width);

@@ -15,7 +15,7 @@ export interface DataSpec {
  * `ferplus:data#train,mode=crossentropy`, `synthetic:1500#train,seed=3`.
  *
  * @param formats the known formats, for messages and to tell a path from a format
- * @throws CountenanceError ERR_DATASET_FORMAT that shows how a specification looks
+ * @throws CountenanceError ERR_DATASET_FORMAT with an example of a specification
  */
 export function parseDataSpec(text: string, formats: readonly string[]): DataSpec {
   const colon = text.indexOf(':');
@@ -24,7 +24,7 @@ export function parseDataSpec(text: string, formats: readonly string[]): DataSpe
   const rest = text.slice(colon + 1);
   const hash = rest.lastIndexOf('#');
   const path = hash < 0 ? rest : rest.slice(0, hash);
-  if (path === '') throw badSpec(text, `it names no path after '${format}:'`);
+  if (path === '') throw badSpec(text, `it has no path after '${format}:'`);
 
   const options: Record<string, string> = {};
   let split: string | undefined;
@@ -37,7 +37,7 @@ export function parseDataSpec(text: string, formats: readonly string[]): DataSpe
   return { text, format, path, options, ...(split !== undefined && { split }) };
 }
 
-/** The text of a specification; parsing it gives the same again. */
+/** The text of a specification; parsing it gives the same specification. */
 export function formatSpec({ format, path, split, options }: Omit<DataSpec, 'text'>): string {
   const pairs = Object.entries(options).map(([name, value]) => `${name}=${value}`);
   const parts = [...(split === undefined ? [] : [split]), ...pairs];
@@ -49,7 +49,7 @@ export function badSpec(text: string, reason: string): CountenanceError {
   return new CountenanceError('ERR_DATASET_FORMAT', `Data set '${text}' is not usable: ${reason}`);
 }
 
-/** Refuses options a format does not know. */
+/** Rejects options that the format does not know. */
 export function checkSpecOptions(spec: DataSpec, known: readonly string[]): void {
   for (const name of Object.keys(spec.options)) {
     if (known.includes(name)) continue;
@@ -61,7 +61,7 @@ export function checkSpecOptions(spec: DataSpec, known: readonly string[]): void
 function unknownFormat(text: string, format: string, formats: readonly string[]): CountenanceError {
   const isPath = statSync(text, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const hint = isPath
-    ? `For a directory with one folder a class write 'folder:${text}'.`
+    ? `For a directory with one folder per class, write 'folder:${text}'.`
     : `Expected format:path[#split], such as 'folder:faces#train' or 'synthetic:1500'.`;
   const what = format === '' ? 'names no format' : `has the unknown format '${format}'`;
   return new CountenanceError(

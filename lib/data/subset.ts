@@ -6,7 +6,7 @@ import { permutation } from './permutation.js';
 import { randomDomain } from '../philox.js';
 import { nextTurn } from '../turns.js';
 
-/** The images `indices` of a data set, in that order, with the same classes. */
+/** The images of a data set at `indices`, in that order, with the same classes. */
 export function subset(dataset: Dataset, indices: ArrayLike<number>, name = dataset.name): Dataset {
   const at = (index: number): number => {
     const inner = indices[index];
@@ -30,8 +30,8 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>, name = data
 }
 
 /**
- * The images of some classes only, relabelled in the order of `classes`. Soft targets lose the other
- * classes and are scaled to sum 1 again; an image whose label is not chosen goes.
+ * Only the images of some classes, relabelled in the order of `classes`. Soft targets lose the other
+ * classes and are rescaled to sum 1; an image whose label is not selected is left out.
  *
  * @throws CountenanceError ERR_INVALID_ARGUMENT naming classes the data set does not have
  * @example
@@ -51,9 +51,9 @@ export function selectClasses(dataset: Dataset, classes: readonly string[]): Dat
 }
 
 /**
- * A data set with its labels in the order of a model's classes. Names match exactly or by their usual
- * spellings (`happy` is `happiness`). Classes of the model that the data set lacks simply have no
- * image; a class of the data set with images that the model lacks is an error.
+ * A data set with its labels in the order of a model's classes. Names match exactly or by common spellings
+ * (`happy` is `happiness`). A class that only the model has gets no images; a class that only the data set
+ * has is an error if it has images.
  *
  * @throws CountenanceError ERR_DATASET_FORMAT naming the classes the model lacks
  */
@@ -76,7 +76,7 @@ export function alignClasses(dataset: Dataset, classes: readonly string[]): Data
   return relabel(dataset, classes, to);
 }
 
-/** `to[old label]` is the new label, or -1 for images that go. */
+/** `to[old label]` is the new label, or -1 for images to leave out. */
 export function relabel(
   dataset: Dataset,
   classes: readonly string[],
@@ -108,8 +108,8 @@ export function relabel(
 }
 
 /**
- * Splits off a validation set with the same share of every class (at least one image of each class
- * stays on either side where the class has two). Equal seeds give equal splits.
+ * Splits off a validation set with the same share of every class (each side gets at least one image of
+ * every class that has two). Equal seeds give equal splits.
  *
  * @param fraction share of the images to split off, between 0 and 1
  * @returns the two parts; their images keep the order of the data set
@@ -157,7 +157,7 @@ export interface BrokenImage {
 
 /**
  * Decodes every image once and leaves out those that cannot be decoded. Without this, the first broken
- * image ends the training with an error that names it.
+ * image ends training with an error that names it.
  */
 export async function withoutBrokenImages(
   dataset: Dataset,

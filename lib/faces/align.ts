@@ -18,7 +18,7 @@ const templateSize = 112;
 
 /**
  * Where ArcFace's alignment puts the five points in an image of 112 x 112 (Deng et al., "ArcFace", CVPR
- * 2019): face-recognition weights were trained on faces that lie so.
+ * 2019): face-recognition weights were trained on faces aligned like this.
  */
 export const alignmentTemplate: FivePoints = [
   { x: 38.2946, y: 51.6963 },
@@ -37,20 +37,19 @@ export interface AlignOptions {
 
 /** Options of {@link cropFace}. */
 export interface CropOptions extends AlignOptions {
-  /** Room around the box, as a share of its longer side on each side. Default 0.1. */
+  /** Margin on each side of the box, as a fraction of its longer side. Default 0.1. */
   readonly margin?: number;
 }
 
 /**
- * Turns, scales and moves a face so that its eyes, nose and mouth come to lie on
- * {@link alignmentTemplate}: the similarity transform with the least squared distance (Umeyama, IEEE
- * TPAMI 13(4), 1991), never a reflection. Sampling is bilinear and does not alias; what lies outside of
- * the image is black. Works off the main thread.
+ * Rotates, scales and moves a face so that its eyes, nose and mouth match {@link alignmentTemplate}: the
+ * least-squares similarity transform (Umeyama, IEEE TPAMI 13(4), 1991), never a reflection. Sampling is
+ * bilinear and antialiased; what is outside the image is black. Runs off the main thread.
  *
- * @param points in pixels of the image as decoded: behind EXIF's orientation
+ * @param points in pixels of the decoded image, after EXIF orientation
  * @returns 8-bit RGB, `size` x `size`
- * @throws CountenanceError what {@link decodeImage} throws; ERR_INVALID_ARGUMENT, ERR_NOT_FINITE for
- *   points that are no five places in a plane
+ * @throws CountenanceError what {@link decodeImage} throws; ERR_INVALID_ARGUMENT, ERR_NOT_FINITE for points
+ *   that are not five points of a plane
  * @example
  * const face = await alignFace('photo.jpg', [leftEye, rightEye, nose, leftMouth, rightMouth]);
  * const { label } = await predictor.predict(face);
@@ -67,9 +66,9 @@ export async function alignFace(
 }
 
 /**
- * Cuts a square around a box, for detectors that know no landmarks; no turning.
+ * Crops a square around a box, without rotation, for detectors that give no landmarks.
  *
- * @returns 8-bit RGB, `size` x `size`; black outside of the image
+ * @returns 8-bit RGB, `size` x `size`; black outside the image
  * @throws CountenanceError as {@link alignFace}
  * @example
  * const face = await cropFace('photo.jpg', { left: 80, top: 40, width: 120, height: 150 });
@@ -105,9 +104,8 @@ async function warp(
 }
 
 /**
- * The similarity transform that takes `from` to `to` with the least squared distance. In the plane, with
- * both centred, it is the complex number a + b i = sum conj(from) to / sum |from|^2, and it never
- * reflects.
+ * The least-squares similarity transform from `from` to `to`. In the plane, with both centred, it is the
+ * complex number a + b i = sum conj(from) to / sum |from|^2, and it never reflects.
  */
 export function similarity(from: readonly Point[], to: readonly Point[]): AffineMap {
   const centre = (points: readonly Point[]): Point => ({
@@ -130,7 +128,7 @@ export function similarity(from: readonly Point[], to: readonly Point[]): Affine
   if (!(Math.hypot(a, b) > 1e-9)) {
     throw new CountenanceError(
       'ERR_INVALID_ARGUMENT',
-      'The points do not span a face: they lie in one place, or mirrored',
+      'The points do not span a face: they coincide or are mirrored',
     );
   }
   return [a, -b, t.x - a * f.x + b * f.y, b, a, t.y - b * f.x - a * f.y];

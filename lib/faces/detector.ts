@@ -5,14 +5,14 @@ import type { FaceBox, FivePoints } from './points.js';
 export interface DetectedFace {
   /** In pixels of the image. */
   readonly box: FaceBox;
-  /** The detector's confidence, 0..1, where it tells one. */
+  /** The detector's confidence, 0..1, if it gives one. */
   readonly score?: number;
-  /** With them the face is aligned (`alignFace`), without them cut out (`cropFace`). */
+  /** With points the face is aligned (`alignFace`), without them it is cropped (`cropFace`). */
   readonly points?: FivePoints | undefined;
 }
 
 /**
- * Anything that finds faces in an image: the one method that a predictor needs. Calls may overlap.
+ * Anything that finds faces in an image: the one method that a predictor needs. Calls may run concurrently.
  *
  * @example
  * const whole: FaceDetector = {
@@ -22,7 +22,7 @@ export interface DetectedFace {
 export interface FaceDetector {
   /**
    * @param image 8-bit RGB, rows from top to bottom
-   * @returns the faces in any order; an empty array where there is none
+   * @returns the faces in any order; an empty array if there is none
    */
   detect(
     image: RawImage,

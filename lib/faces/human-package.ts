@@ -9,13 +9,13 @@ import { humanDetector, type HumanLike } from './human.js';
 
 /** Options of {@link openHumanDetector}. */
 export interface HumanOptions {
-  /** Most faces of an image. Default 100. */
+  /** Maximum number of faces per image. Default 100. */
   readonly maxFaces?: number;
-  /** Least confidence that something is a face, 0..1. Default 0.2, as in Human. */
+  /** Minimum confidence of a face, 0..1. Default 0.2, as in Human. */
   readonly minConfidence?: number;
 }
 
-/** Models of a TensorFlow.js graph as `tf.io` takes them. */
+/** A TensorFlow.js graph model, as `tf.io` takes it. */
 interface ModelArtifacts {
   readonly modelTopology: unknown;
   readonly weightSpecs: readonly unknown[];
@@ -23,7 +23,7 @@ interface ModelArtifacts {
 }
 type LoadRouter = (url: unknown) => { load(): Promise<ModelArtifacts> } | null;
 
-/** What is used of an instance of Human beside detection. */
+/** The part of a Human instance that is used besides detection. */
 interface Human extends HumanLike {
   readonly tf: HumanLike['tf'] & { readonly io: { registerLoadRouter(router: LoadRouter): void } };
   readonly models: { loaded(): readonly string[] };
@@ -36,26 +36,26 @@ interface HumanModule {
 const name = '@vladmandic/human';
 const purpose = 'Finding faces';
 
-/** Human has no dependencies of its own: it takes the TensorFlow.js that stands beside it. */
+/** Human has no dependencies of its own: it uses the TensorFlow.js that is installed next to it. */
 const engine = [
   '@tensorflow/tfjs-core',
   '@tensorflow/tfjs-converter',
   '@tensorflow/tfjs-backend-wasm',
 ] as const;
 
-/** Human's names of the networks that are needed. */
+/** Human's names for the networks that are needed. */
 const networks = ['blazeface', 'facemesh'] as const;
 
-/** So that each instance reads the networks of its own package. */
+/** Part of each instance's URLs, so that it reads the networks of its own package. */
 let instances = 0;
 
 /**
- * Opens the optional package `@vladmandic/human` as a detector of any number of faces, with the networks
- * that come in it: BlazeFace and the face mesh, by which faces are aligned. It runs on WebAssembly, for
- * which `@tensorflow/tfjs-core`, `tfjs-converter` and `tfjs-backend-wasm` have to be installed, too;
- * nothing is fetched. For another backend open Human yourself: {@link humanDetector}.
+ * Opens the optional package `@vladmandic/human` as a detector of any number of faces, with the networks it
+ * contains: BlazeFace and the face mesh, which is used to align faces. It runs on WebAssembly, which also
+ * needs `@tensorflow/tfjs-core`, `tfjs-converter` and `tfjs-backend-wasm` installed; nothing is downloaded.
+ * For another backend open Human yourself: {@link humanDetector}.
  *
- * WebAssembly runs on the thread that calls it: where the event loop must stay free, detect in a worker.
+ * WebAssembly runs on the calling thread: if the event loop must stay free, detect in a worker.
  *
  * @throws CountenanceError ERR_PEER_MISSING, ERR_PEER_LOAD, ERR_FACE_DETECTOR, ERR_INVALID_ARGUMENT
  * @example
@@ -75,7 +75,7 @@ export async function openHumanDetector(options: HumanOptions = {}): Promise<Fac
     wasmPath: `${wasm}/`,
     modelBasePath: base,
     debug: false,
-    // Every image is a new one, not the next of a video.
+    // Every image is a new one, not the next frame of a video.
     cacheSensitivity: 0,
     ...{ filter: off, gesture: off, body: off, hand: off, object: off, segmentation: off },
     face: {
@@ -96,7 +96,7 @@ export async function openHumanDetector(options: HumanOptions = {}): Promise<Fac
   return humanDetector(human);
 }
 
-/** The folder of Human's builds, and of the WebAssembly files. */
+/** The folders of Human's builds and of the WebAssembly files. */
 function findPackage(): { folder: string; wasm: string } {
   let main: string;
   try {
@@ -116,7 +116,7 @@ function findPackage(): { folder: string; wasm: string } {
   return { folder: dirname(main), wasm: wasm! };
 }
 
-/** Human logs what goes wrong and goes on. */
+/** Human logs errors and continues; here they are thrown. */
 async function load(human: Human): Promise<void> {
   try {
     await human.load();
@@ -130,7 +130,7 @@ async function load(human: Human): Promise<void> {
   }
 }
 
-/** A network in TensorFlow.js' form: a JSON file that names files of weights beside it. */
+/** A network in TensorFlow.js format: a JSON file that names the weight files next to it. */
 async function readNetwork(file: string): Promise<ModelArtifacts> {
   const { weightsManifest, ...rest } = JSON.parse(await readFile(file, 'utf8')) as {
     readonly modelTopology: unknown;

@@ -4,7 +4,7 @@ import type { RawImage } from '../types.js';
 import type { DetectedFace, FaceDetector } from './detector.js';
 import type { FivePoints, Point } from './points.js';
 
-/** What is needed of an instance of `@vladmandic/human`; recognised by structure. */
+/** The part of an instance of `@vladmandic/human` that is used; recognised by structure. */
 export interface HumanLike {
   readonly tf: {
     tensor3d(
@@ -24,7 +24,7 @@ export interface HumanLike {
   }>;
 }
 
-/** Points of MediaPipe's face mesh; left and right as seen in the image. */
+/** Indices of points in MediaPipe's face mesh; left and right as seen in the image. */
 const mesh = {
   size: 468,
   leftEye: [33, 133],
@@ -35,11 +35,11 @@ const mesh = {
 } as const;
 
 /**
- * Finds faces with [`@vladmandic/human`](https://github.com/vladmandic/human), which you install,
- * configure and load: its detector, and its face mesh where that is enabled, so that faces are aligned
- * rather than only cut out. Calls are made one after another, as Human wants it. Unless told otherwise
- * Human looks for one face only, and takes what it found in an image for those that come soon after:
- * see the example. {@link openHumanDetector} does all this for you.
+ * Finds faces with [`@vladmandic/human`](https://github.com/vladmandic/human), which you install, configure
+ * and load: its detector, and its face mesh if enabled, so that faces are aligned rather than only cropped.
+ * Calls run one after another, as Human requires. By default Human looks for one face only and reuses the
+ * result of an image for those that follow soon after: see the example. {@link openHumanDetector} does all
+ * this for you.
  *
  * @throws CountenanceError ERR_INVALID_ARGUMENT; from `detect` ERR_FACE_DETECTOR
  * @example
@@ -88,7 +88,7 @@ async function detect(human: HumanLike, image: RawImage): Promise<DetectedFace[]
   }
 }
 
-/** Of a whole mesh only: the detector alone knows no corners of the mouth. */
+/** Needs the whole mesh: the detector alone gives no corners of the mouth. */
 function fivePoints(points: readonly (readonly number[])[]): FivePoints | undefined {
   if (points.length < mesh.size) return undefined;
   const mean = (indices: readonly number[]): Point => ({

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
 
-/** A place in an image: pixels from the left and upper edge; the first pixel's centre is at 0.5. */
+/** A point in an image, in pixels from the left and top edges; the first pixel's centre is at 0.5. */
 export interface Point {
   readonly x: number;
   readonly y: number;
@@ -13,7 +13,7 @@ export interface Point {
  */
 export type FivePoints = readonly [Point, Point, Point, Point, Point];
 
-/** A rectangle in an image, in pixels; it may reach beyond the image's edges. */
+/** A rectangle in an image, in pixels; it may extend beyond the image's edges. */
 export interface FaceBox {
   readonly left: number;
   readonly top: number;

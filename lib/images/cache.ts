@@ -1,22 +1,22 @@
-/** Items that share one allocation: few large blocks instead of many small ones. */
+/** Images per allocation: few large blocks instead of many small ones. */
 const itemsPerSlab = 256;
 
 /**
- * Decoded and resized images of one size by index, up to a limit of memory. It fills until the limit is
- * reached and then keeps what it has: training visits every image once an epoch in random order, where
- * evicting the least recently used would throw away exactly what comes next.
+ * Decoded and resized images of one size by index, up to a memory limit. It fills until the limit is
+ * reached and then keeps what it has: training visits every image once per epoch in random order, where
+ * evicting the least recently used image would discard exactly those that come next.
  */
 export class ImageCache {
   private readonly slots = new Map<number, number>();
   private readonly slabs: Uint8Array[] = [];
-  /** Most images it holds. */
+  /** Maximum number of images. */
   readonly capacity: number;
   private hitCount = 0;
   private missCount = 0;
 
   /**
    * @param itemBytes bytes of one image, `size * size * 3`
-   * @param limitBytes memory it may use; 0 caches nothing
+   * @param limitBytes memory limit; 0 caches nothing
    */
   constructor(
     readonly itemBytes: number,
@@ -25,17 +25,17 @@ export class ImageCache {
     this.capacity = Math.max(0, Math.floor(limitBytes / itemBytes));
   }
 
-  /** Images held. */
+  /** Number of cached images. */
   get size(): number {
     return this.slots.size;
   }
 
-  /** Look-ups that found their image, and those that did not. */
+  /** Lookups that found their image, and those that did not. */
   get statistics(): { readonly hits: number; readonly misses: number } {
     return { hits: this.hitCount, misses: this.missCount };
   }
 
-  /** The image of `index` (a view, not to be written to) or undefined. */
+  /** Image `index` (a view: do not write to it), or undefined. */
   get(index: number): Uint8Array | undefined {
     const slot = this.slots.get(index);
     if (slot === undefined) {
@@ -46,7 +46,7 @@ export class ImageCache {
     return this.view(slot);
   }
 
-  /** Keeps a copy of an image where there is room. */
+  /** Keeps a copy of an image if there is room. */
   put(index: number, image: Uint8Array): void {
     if (this.slots.has(index) || this.slots.size >= this.capacity) return;
     const slot = this.slots.size;

@@ -1,7 +1,7 @@
 import { CountenanceError } from '../errors.js';
 import type { RawImage } from '../types.js';
 
-/** A rectangle in pixels of an image; it may reach over its edges. */
+/** A rectangle in pixels of an image; it may extend beyond its edges. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -10,9 +10,9 @@ export interface Box {
 }
 
 /**
- * The part of an image inside `box`, cut at the image's edges. Fractions are rounded outwards.
+ * The part of an image inside `box`, clipped at the image's edges. Fractions are rounded outwards.
  *
- * @throws CountenanceError ERR_IMAGE_SIZE where the box holds no pixel of the image
+ * @throws CountenanceError ERR_IMAGE_SIZE if the box contains no pixel of the image
  */
 export function cropImage({ data, width, height }: RawImage, box: Box): RawImage {
   const left = Math.max(0, Math.floor(box.left));
@@ -23,7 +23,7 @@ export function cropImage({ data, width, height }: RawImage, box: Box): RawImage
     const { left: x, top: y, width: w, height: h } = box;
     throw new CountenanceError(
       'ERR_IMAGE_SIZE',
-      `the box at (${x}, ${y}) of ${w} x ${h} pixels lies outside the image of ${width} x ${height}`,
+      `the box at (${x}, ${y}) of ${w} x ${h} pixels is outside the image of ${width} x ${height}`,
     );
   }
   if (right - left === width && bottom - top === height) return { data, width, height };

@@ -11,11 +11,11 @@ import { readBlob, readDataUrl, readStream } from './read.js';
 /**
  * Decodes any {@link ImageInput} to 8-bit RGB, off the main thread.
  *
- * Encoded images follow Pillow, with which the published models were trained: colour profiles are
- * ignored, gray is repeated, alpha is dropped; the orientation a camera noted (EXIF) is applied. Of an
- * animation the first frame is taken.
+ * Encoded images are decoded as by Pillow, with which the published models were trained: colour profiles
+ * are ignored, gray is replicated to three channels, alpha is dropped. The EXIF orientation is applied. Of
+ * an animation, the first frame is used.
  *
- * @param options `name`: what messages call the image; a path names itself
+ * @param options `name`: the image's name in messages; a path is its own name
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_IMAGE_DECODE,
  *   ERR_IMAGE_SIZE, ERR_IMAGE_CHANNELS, ERR_NOT_FINITE, ERR_INVALID_ARGUMENT, ERR_ABORTED
  * @example
@@ -52,14 +52,14 @@ export async function decodeImage(
   );
 }
 
-/** What messages call an image: its path, or what it is. */
+/** The name of an image in messages: its path, or a description. */
 export function describeImage(input: ImageInput): string {
   if (typeof input === 'string') return input;
   if (input instanceof URL) return shortened(input.href);
   return describeValue(input);
 }
 
-/** A data: URL holds the whole image. */
+/** A data: URL contains the whole image, too long for a message. */
 function shortened(href: string): string {
   return href.length > 60 ? `${href.slice(0, 57)}...` : href;
 }
@@ -77,7 +77,7 @@ function urlPath(url: URL): string {
 
 async function decodeBytes(bytes: Uint8Array, name: string): Promise<RawImage> {
   if (bytes.length === 0) throw new CountenanceError('ERR_IMAGE_DECODE', `${name} is empty`);
-  // 'error' stops at truncated data too; a mere warning (stray bytes in a JPEG) is let pass, as Pillow does.
+  // 'error' also rejects truncated data; a mere warning (stray bytes in a JPEG) is ignored, as by Pillow.
   return runPipeline(
     sharp(bytes, {
       failOn: 'error',

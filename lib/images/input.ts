@@ -1,15 +1,15 @@
 import type { Sharp } from 'sharp';
 
-/** Pixels in memory: 8-bit or 0..255 float samples, interleaved, rows from top to bottom. */
+/** Pixels in memory: 8-bit or 0..255 float values, interleaved, rows from top to bottom. */
 export interface PixelData {
   readonly data: Uint8Array | Uint8ClampedArray | Float32Array;
   readonly width: number;
   readonly height: number;
-  /** 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; told by the data's length where omitted. */
+  /** 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; derived from the data's length if omitted. */
   readonly channels?: number;
 }
 
-/** What is needed of a TensorFlow.js tensor; recognised by structure, so no package is required. */
+/** The part of a TensorFlow.js tensor that is used; recognised by structure, so no package is required. */
 export interface TensorLike {
   /** [height, width, channels] or [1, height, width, channels]. */
   readonly shape: readonly number[];
@@ -18,7 +18,7 @@ export interface TensorLike {
   data(): Promise<ArrayLike<number>>;
 }
 
-/** What is needed of a Blob or File, such as an upload of a web form. */
+/** The part of a Blob or File (such as an upload from a web form) that is used. */
 export interface BlobLike {
   readonly size: number;
   arrayBuffer(): Promise<ArrayBuffer>;
@@ -28,14 +28,14 @@ export interface BlobLike {
 export type ByteStream = AsyncIterable<Uint8Array>;
 
 /**
- * Everything an image can be given as: a path, a `file:` or `data:` URL, an encoded file (JPEG, PNG,
- * WebP, GIF, TIFF, AVIF, SVG) as bytes, Blob or stream, a sharp instance, pixels in memory (also the
- * DOM's ImageData), or a TensorFlow.js tensor.
+ * Everything that is accepted as an image: a path, a `file:` or `data:` URL, an encoded file (JPEG, PNG,
+ * WebP, GIF, TIFF, AVIF, SVG) as bytes, Blob or stream, a sharp instance, pixels in memory (also the DOM's
+ * ImageData), or a TensorFlow.js tensor.
  */
 export type ImageInput =
   string | URL | Uint8Array | ArrayBuffer | BlobLike | ByteStream | Sharp | PixelData | TensorLike;
 
-/** True for a sharp pipeline, of whichever installed copy of sharp. */
+/** True for a sharp pipeline, from any installed copy of sharp. */
 export function isSharp(value: object): value is Sharp {
   const candidate = value as Partial<Sharp>;
   return (
@@ -45,7 +45,7 @@ export function isSharp(value: object): value is Sharp {
   );
 }
 
-/** True for a TensorFlow.js tensor, of whichever installed copy of it. */
+/** True for a TensorFlow.js tensor, from any installed copy of TensorFlow.js. */
 export function isTensorLike(value: object): value is TensorLike {
   const candidate = value as Partial<TensorLike>;
   return (
@@ -60,13 +60,13 @@ export function isPixelData(value: object): value is PixelData {
   return 'data' in value && 'width' in value && 'height' in value && ArrayBuffer.isView(value.data);
 }
 
-/** True for a Blob or File, of whichever implementation. */
+/** True for a Blob or File, of any implementation. */
 export function isBlob(value: object): value is BlobLike {
   const candidate = value as Partial<BlobLike>;
   return typeof candidate.size === 'number' && typeof candidate.arrayBuffer === 'function';
 }
 
-/** True for a stream. Ask after {@link isSharp}: a sharp instance is one too. */
+/** True for a stream. Check {@link isSharp} first: a sharp instance is a stream too. */
 export function isStream(value: object): value is ByteStream {
   return Symbol.asyncIterator in value;
 }

@@ -4,7 +4,7 @@ import { inSlices } from '../turns.js';
 import type { RawImage } from '../types.js';
 import type { PixelData, TensorLike } from './input.js';
 
-/** Most pixels an image may have (Pillow's bound against decompression bombs). */
+/** Maximum number of pixels of an image (Pillow's limit against decompression bombs). */
 export const pixelLimit = 178_956_970;
 
 /** Checks a width and height before anything is allocated from them. */
@@ -85,8 +85,8 @@ function checkChannels(channels: number, name: string): void {
 }
 
 /**
- * Numbers 0..255 as bytes, rounded to nearest. Values 0..1 are refused rather than taken for a black
- * image: that range is the usual mistake.
+ * Numbers 0..255 as bytes, rounded to nearest. Values that are all in 0..1 are rejected rather than read as
+ * a black image: that range is a common mistake.
  */
 export async function quantise(values: ArrayLike<number>, name: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(values.length);
@@ -121,7 +121,7 @@ function badValue(value: number, name: string): CountenanceError {
 }
 
 /**
- * Interleaved samples as RGB the way Pillow's `convert('RGB')` does it: gray is repeated, alpha is
+ * Converts interleaved values to RGB as Pillow's `convert('RGB')` does: gray is replicated, alpha is
  * dropped without blending.
  */
 export async function toRgb(

@@ -6,7 +6,7 @@ import type { BlobLike, ByteStream } from './input.js';
 /**
  * The bytes of a Blob.
  *
- * @param name what messages call the image, such as "Image 'images[0]'"
+ * @param name the image's name in messages, such as "Image 'images[0]'"
  * @throws CountenanceError ERR_READ
  */
 export async function readBlob(blob: BlobLike, name: string): Promise<Uint8Array> {
@@ -19,11 +19,11 @@ export async function readBlob(blob: BlobLike, name: string): Promise<Uint8Array
 }
 
 /**
- * All bytes of a stream. Whatever ends the reading early ends the stream too; an abort does not wait for
- * a stream that has stalled.
+ * All bytes of a stream. If reading ends early, the stream is closed; an abort does not wait for a stalled
+ * stream.
  *
- * @throws CountenanceError ERR_READ for an error of the stream or more than 1 GiB,
- *   ERR_INVALID_ARGUMENT for pieces that are no bytes, ERR_ABORTED
+ * @throws CountenanceError ERR_READ for an error of the stream or more than 1 GiB, ERR_INVALID_ARGUMENT for
+ *   pieces that are not bytes, ERR_ABORTED
  */
 export async function readStream(
   stream: ByteStream,
@@ -66,7 +66,7 @@ export async function readStream(
   }
 }
 
-/** Ends a stream that is not wanted any more; a Node stream at once, whatever it waits for. */
+/** Closes a stream that is no longer needed; a Node stream at once, even while it is waiting. */
 function abandon(stream: ByteStream, iterator: AsyncIterator<Uint8Array>): void {
   const { destroy } = stream as { destroy?: unknown };
   if (typeof destroy === 'function') destroy.call(stream);

@@ -2,16 +2,16 @@ import { CountenanceError } from '../errors.js';
 import { awaitNative, nativeAddon } from '../load-native.js';
 import type { RawImage } from '../types.js';
 
-/** Longest side the native resize takes. */
+/** Longest side that the native resize accepts. */
 const maximumSide = 32_768;
 
 /**
  * Resizes a decoded image to `size` x `size` with Pillow's antialiased bilinear filter, off the main
  * thread.
  *
- * @returns RGB of `size * size * 3` bytes; the image's own where it has that size already
- * @throws CountenanceError ERR_IMAGE_SIZE above 32,768 pixels a side; ERR_SHAPE_MISMATCH where the data
- *   is not as long as width and height say
+ * @returns RGB of `size * size * 3` bytes; the image's own data if it already has that size
+ * @throws CountenanceError ERR_IMAGE_SIZE above 32,768 pixels per side; ERR_SHAPE_MISMATCH if the length of
+ *   the data does not match width and height
  */
 export async function resizeImage(image: RawImage, size: number): Promise<Uint8Array> {
   const { data, width, height } = image;
@@ -28,7 +28,7 @@ export async function resizeImage(image: RawImage, size: number): Promise<Uint8A
 }
 
 /**
- * Refuses an image with a side that no resize takes, on the host or on a GPU.
+ * Rejects an image with a side that is too long to resize, on the host or on a GPU.
  *
  * @throws CountenanceError ERR_IMAGE_SIZE
  */

@@ -4,30 +4,30 @@ import { validateTextEmbeddings, type TextEmbeddings } from './embeddings.js';
 import { ClipTextEncoder, type TextEncoderOptions } from './encoder.js';
 import { defaultTemplate, renderPrompt } from './prompts.js';
 
-/** Class names, or class names with the words that stand for them in a prompt, of any language. */
+/** Class names, or class names with the words used for them in a prompt, in any language. */
 export type ClassWords = readonly string[] | Readonly<Record<string, string>>;
 
 /** Options of {@link embedText}. */
 export interface EmbedTextOptions extends TextEncoderOptions {
   /**
-   * Prompts with `{class}` in the place of the class, and `{a}` where English needs "a" or "an". Default:
+   * Prompts with `{class}` as the placeholder of the class, and `{a}` for the article "a" or "an". Default:
    * the paper's, "a photo of a person making {a} {class} facial expression.".
    *
    * The row of a class is the raw embedding of its prompt; with several templates it is the mean of its
-   * prompts' embeddings, each normalised to length 1 before. The mean is not normalised again: its
-   * length tells how much the prompts agree, and cosines do not depend on it.
+   * prompts' embeddings, each normalised to length 1 first. The mean is not normalised again: its length
+   * shows how much the prompts agree, and cosine similarities do not depend on it.
    */
   readonly templates?: readonly string[];
 }
 
 /**
- * Text embeddings of classes by a CLIP text model, as training and prediction take them.
+ * Text embeddings of classes from a CLIP text model, for training and prediction.
  *
- * @param encoder an open encoder, or what {@link ClipTextEncoder.load} opens
- * @param classes names in the order of the rows; with words of another language as
- *   `{ happiness: 'Freude', neutral: 'neutral' }`
- * @returns raw rows [K, D] with classes, prompts, logit scale (where known), model and date
- * @throws CountenanceError what {@link ClipTextEncoder.load} and `encode` throw; ERR_INVALID_ARGUMENT
+ * @param encoder an open encoder, or a model for {@link ClipTextEncoder.load}
+ * @param classes names in row order; with words in another language as `{ happiness: 'Freude', neutral:
+ *   'neutral' }`
+ * @returns raw rows [K, D] with classes, prompts, logit scale (if known), model and date
+ * @throws CountenanceError the errors of {@link ClipTextEncoder.load} and `encode`; ERR_INVALID_ARGUMENT
  * @example
  * const text = await embedText('Xenova/clip-vit-base-patch16', ['happiness', 'anger', 'neutral']);
  * await saveTextEmbeddings('clip-text.safetensors', text);
@@ -72,13 +72,13 @@ async function embed(
       `CLIP text model '${encoder.name}'` +
       (templates === 1
         ? ''
-        : `, mean of the normalised embeddings of ${templates} prompts a class`),
+        : `, mean of the normalised embeddings of ${templates} prompts per class`),
   };
   validateTextEmbeddings(embeddings, `the text encoder '${encoder.name}'`);
   return embeddings;
 }
 
-/** (K * templates, D) -> (K, D): means of rows of length 1. */
+/** (K * templates, D) -> (K, D): means of the normalised rows. */
 export function ensembleMeans(data: Float32Array, width: number, templates: number): Float32Array {
   checkInteger(templates, 'templates', 1);
   const means = new Float32Array(data.length / templates);
@@ -89,7 +89,10 @@ export function ensembleMeans(data: Float32Array, width: number, templates: numb
       const row = data.subarray(start + t * width, start + (t + 1) * width);
       const length = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
       if (length === 0) {
-        throw new CountenanceError('ERR_ZERO_NORM', 'The text encoder gave a prompt no embedding');
+        throw new CountenanceError(
+          'ERR_ZERO_NORM',
+          'The text encoder returned a zero embedding for a prompt',
+        );
       }
       row.forEach((value, i) => (sums[i]! += value / length));
     }

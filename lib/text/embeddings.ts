@@ -2,33 +2,33 @@ import { describeValue } from '../check.js';
 import { CountenanceError } from '../errors.js';
 
 /**
- * Frozen text embeddings, the classifier of the method: one raw (un-normalised) row of the text
- * encoder's projected output a class.
+ * Frozen text embeddings, the classifier of the method: one row per class, the text encoder's projected
+ * output, not normalised.
  */
 export interface TextEmbeddings {
   /** `[K, D]`: classes, dimension (512 for CLIP ViT-B/16). */
   readonly shape: readonly [number, number];
   /** K * D values, row by row. */
   readonly data: Float32Array;
-  /** Class names in row order, where the source tells them. */
+  /** Class names in row order, if the source has them. */
   readonly classes?: readonly string[];
-  /** exp(logit_scale) of the vision-language model (100 for CLIP), where the source tells it. */
+  /** exp(logit_scale) of the vision-language model (100 for CLIP), if the source has it. */
   readonly logitScale?: number;
-  /** The prompt each row was made from, or the prompts of which it is the mean. */
+  /** The prompt of each row, or the prompts that the row is the mean of. */
   readonly prompts?: readonly (string | readonly string[])[];
   /** The text encoder that made them: its directory or its name on the hub. */
   readonly model?: string;
   /** When they were made, ISO 8601. */
   readonly created?: string;
-  /** Where they come from, in words: a model's name, or that they hold no knowledge. */
+  /** A description of their origin: a model's name, or that they contain no knowledge of language. */
   readonly source: string;
 }
 
 /**
- * Checks embeddings: a [K, D] shape with K >= 2 that matches the data and the names, finite values, no
- * row without length. With `neutral`, that class must be among `classes`.
+ * Checks embeddings: a [K, D] shape with K >= 2 that matches the data and the names, finite values, no zero
+ * row. With `neutral`, that class must be among `classes`.
  *
- * @param name what messages call them, usually the file
+ * @param name their name in messages, usually the file
  * @returns the embeddings
  * @throws CountenanceError ERR_SHAPE_MISMATCH, ERR_TEXT_EMBEDDINGS, ERR_NOT_FINITE, ERR_ZERO_NORM
  */
@@ -105,8 +105,8 @@ export function validateTextEmbeddings(
 }
 
 /**
- * The rows for `classes`, in that order. Embeddings without class names must have one row a class and
- * are taken to be in the same order already.
+ * The rows for `classes`, in that order. Embeddings without class names must have one row per class and are
+ * assumed to be in that order already.
  *
  * @throws CountenanceError ERR_TEXT_EMBEDDINGS naming the classes without a row
  */

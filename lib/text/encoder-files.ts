@@ -3,25 +3,26 @@ import { CountenanceError, messageOf } from '../errors.js';
 import { kindOf, readTextFile } from '../files.js';
 import { findWeights, openWeights } from '../weights/open.js';
 
-/** How the weights of an encoder are stored, and how its ONNX file's name ends. */
+/** Precisions of an encoder's stored weights, with the suffix of the ONNX file's name. */
 export const encoderDtypes = { fp32: '', fp16: '_fp16', q8: '_quantized' } as const;
 /** One of {@link encoderDtypes}. */
 export type EncoderDtype = keyof typeof encoderDtypes;
 
 /** Where an encoder is. */
-export interface EncoderPlace {
+export interface EncoderLocation {
   /** The directory's absolute path, or the hub's `owner/name`. */
   readonly id: string;
   readonly local: boolean;
 }
 
 /**
- * Tells a directory from a name on the hub. A directory must hold every file that is needed.
+ * Locates an encoder: a directory, or a name on the hub. A directory must contain every file that is
+ * needed.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_TEXT_ENCODER which name the
  *   file and say where it comes from
  */
-export async function findEncoder(model: string, dtype: EncoderDtype): Promise<EncoderPlace> {
+export async function findEncoder(model: string, dtype: EncoderDtype): Promise<EncoderLocation> {
   const kind = await kindOf(model);
   if (kind === 'directory') {
     await checkFiles(model, dtype);
@@ -43,11 +44,11 @@ export async function findEncoder(model: string, dtype: EncoderDtype): Promise<E
 async function checkFiles(directory: string, dtype: EncoderDtype): Promise<void> {
   const onnx = `onnx/text_model${encoderDtypes[dtype]}.onnx`;
   const needed = {
-    'config.json': 'what the model is; it comes with every model of the hub',
-    'tokenizer.json': 'the tokenizer; it comes with every CLIP model of the hub',
-    'tokenizer_config.json': 'settings of the tokenizer; it comes with every model of the hub',
+    'config.json': 'the configuration; every model on the hub has it',
+    'tokenizer.json': 'the tokenizer; every CLIP model on the hub has it',
+    'tokenizer_config.json': 'settings of the tokenizer; every model on the hub has it',
     [onnx]:
-      "the text model in ONNX form with the output 'text_embeds'; repositories with an onnx folder, " +
+      "the text model in ONNX format with the output 'text_embeds'; repositories with an onnx folder, " +
       'such as Xenova/clip-vit-base-patch16, have it',
   };
   for (const [name, what] of Object.entries(needed)) {
@@ -62,7 +63,7 @@ async function checkFiles(directory: string, dtype: EncoderDtype): Promise<void>
   if (type === 'clip' || type === 'clip_text_model') return;
   throw new CountenanceError(
     'ERR_TEXT_ENCODER',
-    `Text encoder '${directory}' is no CLIP model: the model_type of its config.json is ` +
+    `Text encoder '${directory}' is not a CLIP model: the model_type of its config.json is ` +
       JSON.stringify(type),
   );
 }
@@ -72,20 +73,19 @@ async function modelType(file: string): Promise<unknown> {
   try {
     return (JSON.parse(text) as { model_type?: unknown } | null)?.model_type;
   } catch (error) {
-    throw new CountenanceError('ERR_TEXT_ENCODER', `'${file}' is no JSON: ${messageOf(error)}`, {
+    throw new CountenanceError('ERR_TEXT_ENCODER', `'${file}' is not JSON: ${messageOf(error)}`, {
       cause: error,
     });
   }
 }
 
 /**
- * exp(logit_scale) where a directory also has the model's weights: safetensors or PyTorch's, whole or in
- * shards. The ONNX text model itself does not hold it, and config.json only says what training began
- * with.
+ * exp(logit_scale), if a directory also has the model's weights: safetensors or PyTorch, whole or sharded.
+ * The ONNX text model does not contain it, and config.json only has the value at the start of training.
  *
- * @throws CountenanceError what {@link openWeights} throws
+ * @throws CountenanceError the errors of {@link openWeights}
  */
-export async function readLogitScale({ id, local }: EncoderPlace): Promise<number | undefined> {
+export async function readLogitScale({ id, local }: EncoderLocation): Promise<number | undefined> {
   const file = local ? await findWeights(id) : undefined;
   if (file === undefined) return undefined;
   await using weights = await openWeights(file);

@@ -6,17 +6,17 @@ import {
   findEncoder,
   readLogitScale,
   type EncoderDtype,
-  type EncoderPlace,
+  type EncoderLocation,
 } from './encoder-files.js';
 
-/** What is used of @huggingface/transformers. */
+/** The part of @huggingface/transformers that is used. */
 interface Transformers {
   readonly AutoTokenizer: { from_pretrained(id: string, options: object): Promise<Tokenizer> };
   readonly CLIPTextModelWithProjection: {
     from_pretrained(id: string, options: object): Promise<TextModel>;
   };
 }
-/** Token ids: a list a text, or what a text model takes. */
+/** Token ids: one list per text, or the input of a text model. */
 interface Encoding {
   readonly input_ids: unknown;
 }
@@ -35,25 +35,27 @@ export interface TextEncoderOptions {
   readonly dtype?: EncoderDtype;
   /** Branch, tag or commit on the hub. Default `main`. */
   readonly revision?: string;
-  /** Where files of the hub are kept. Default: where @huggingface/transformers does. */
+  /** Cache folder for files from the hub. Default: that of @huggingface/transformers. */
   readonly cacheDirectory?: string;
-  /** exp(logit_scale). Default: the model's, where its files tell it; given, they are not asked. */
+  /**
+   * exp(logit_scale). Default: the model's, if its files contain it; if given, they are not read for it.
+   */
   readonly logitScale?: number;
   /** Checked between the steps of loading. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Texts of one pass. */
+/** Texts per forward pass. */
 const batchSize = 64;
 
-/** Tokens of CLIP's longest text, where the model does not say. */
+/** Maximum tokens of a text for CLIP, if the model's config does not say. */
 const clipTokens = 77;
 
 /**
  * The text side of a CLIP model: texts to embeddings. Runs on the optional package
  * @huggingface/transformers.
  *
- * Holds memory outside JavaScript's: `await close()` it, or declare it with `await using`.
+ * Holds memory outside the JavaScript heap: `await close()` it, or declare it with `await using`.
  *
  * @example
  * await using encoder = await ClipTextEncoder.load('Xenova/clip-vit-base-patch16');
@@ -63,9 +65,9 @@ export class ClipTextEncoder {
   #closed = false;
 
   private constructor(
-    /** As it was given to {@link load}. */
+    /** As passed to {@link load}. */
     readonly name: string,
-    /** exp(logit_scale) where the model's weights stand beside its text model; CLIP's is 100. */
+    /** exp(logit_scale), if the model's weights are next to its text model; 100 for CLIP. */
     readonly logitScale: number | undefined,
     private readonly tokenizer: Tokenizer,
     private readonly model: TextModel,
@@ -107,11 +109,11 @@ export class ClipTextEncoder {
   }
 
   /**
-   * The embeddings of texts: what CLIP's text projection gives, not normalised.
+   * The embeddings of texts: the output of CLIP's text projection, not normalised.
    *
    * @returns shape [texts, D] and the values row by row
-   * @throws CountenanceError ERR_TEXT_ENCODER for a text longer than the model takes, or where the
-   *   model gives something else than embeddings; ERR_INVALID_ARGUMENT, ERR_ABORTED, ERR_CLOSED
+   * @throws CountenanceError ERR_TEXT_ENCODER for a text longer than the model accepts, or if the model's
+   *   output is not embeddings; ERR_INVALID_ARGUMENT, ERR_ABORTED, ERR_CLOSED
    */
   async encode(
     texts: readonly string[],
@@ -135,7 +137,7 @@ export class ClipTextEncoder {
     return { shape: [texts.length, width], data };
   }
 
-  /** Frees the memory; using the encoder later is ERR_CLOSED. May be called again. */
+  /** Frees the memory; using the encoder later throws ERR_CLOSED. May be called again. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -151,7 +153,7 @@ export class ClipTextEncoder {
     let output: Awaited<ReturnType<TextModel>>;
     try {
       this.checkLengths(texts);
-      // Causal attention: what pads a shorter text behind its end has no part in the embedding.
+      // Causal attention: the padding after the end of a shorter text does not affect its embedding.
       output = await this.model(this.tokenizer(texts, { padding: true, truncation: true }));
     } catch (error) {
       if (error instanceof CountenanceError) throw error;
@@ -165,14 +167,14 @@ export class ClipTextEncoder {
     if (dims.length !== 2 || dims[0] !== texts.length || !(data instanceof Float32Array)) {
       throw new CountenanceError(
         'ERR_TEXT_ENCODER',
-        `Text encoder '${this.name}' should give text_embeds of shape [${texts.length}, D] in float32 ` +
-          `but gave shape [${dims.join(', ')}] and ${describeValue(data)}`,
+        `Text encoder '${this.name}' should return text_embeds of shape [${texts.length}, D] in float32 ` +
+          `but returned shape [${dims.join(', ')}] and ${describeValue(data)}`,
       );
     }
     return data;
   }
 
-  /** Cut short silently, a text would lose its end. */
+  /** Rejects texts that are too long: the tokenizer would silently cut off their end. */
   private checkLengths(texts: readonly string[]): void {
     const { input_ids: ids } = this.tokenizer(texts, { return_tensor: false });
     const limit = maxTokens(this.model.config);
@@ -180,7 +182,7 @@ export class ClipTextEncoder {
       if (length <= limit) return;
       throw new CountenanceError(
         'ERR_TEXT_ENCODER',
-        `Text encoder '${this.name}' takes texts of up to ${limit} tokens, but ` +
+        `Text encoder '${this.name}' accepts texts of up to ${limit} tokens, but ` +
           `${describeValue(texts[i])} has ${length}`,
       );
     });
@@ -192,12 +194,12 @@ function loadTransformers(): Transformers {
   if (module.AutoTokenizer && module.CLIPTextModelWithProjection) return module as Transformers;
   throw new CountenanceError(
     'ERR_PEER_LOAD',
-    'Embedding text needs @huggingface/transformers 4 or later; the one installed has no ' +
+    'Embedding text needs @huggingface/transformers 4 or later; the installed one has no ' +
       'CLIPTextModelWithProjection',
   );
 }
 
-function loadError(model: string, { local }: EncoderPlace, error: unknown): CountenanceError {
+function loadError(model: string, { local }: EncoderLocation, error: unknown): CountenanceError {
   if (error instanceof CountenanceError) return error;
   const hint = local
     ? ''
@@ -210,7 +212,9 @@ function loadError(model: string, { local }: EncoderPlace, error: unknown): Coun
   );
 }
 
-/** The positions a CLIP config tells, in its text part or (of a text model alone) at its top. */
+/**
+ * The number of positions in a CLIP config: in its text part or, for a text model alone, at its top level.
+ */
 function maxTokens(config: object): number {
   const { text_config: text, max_position_embeddings: own } = config as {
     readonly text_config?: { readonly max_position_embeddings?: unknown };

@@ -6,15 +6,15 @@ import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
 import { writeFileAtomic } from '../weights/atomic.js';
 import { validateTextEmbeddings, type TextEmbeddings } from './embeddings.js';
 
-/** Name of the tensor in a text embeddings file this project writes. */
+/** Name of the tensor in the text embeddings files that are written here. */
 const tensorName = 'text_embeddings';
 
 /**
  * Reads text embeddings from a file, by its extension:
  *
  * - `.safetensors`: a tensor `text_embeddings` (or the only two-dimensional one) of [K, D]; the metadata
- *   fields `classes` and `prompts` (JSON lists), `logit_scale`, `model`, `created` and `source` are taken
- *   where present
+ *   fields `classes` and `prompts` (JSON lists), `logit_scale`, `model`, `created` and `source` are read if
+ *   present
  * - `.npy`: an array [K, D] of float16, float32 or float64; rows in the order of the model's classes
  * - `.json`: `{ "classes": [...], "embeddings": [[...], ...], "logitScale"?, "prompts"?, "source"? }`,
  *   or the rows by class `{ "happiness": [...], "neutral": [...] }`, or the bare rows `[[...], ...]`
@@ -86,7 +86,7 @@ async function fromSafetensors(file: string): Promise<TextEmbeddings> {
   if (!tensor) {
     throw new CountenanceError(
       'ERR_TEXT_EMBEDDINGS',
-      `'${file}' has no tensor '${tensorName}' and not exactly one matrix; its tensors are ` +
+      `'${file}' has neither a tensor '${tensorName}' nor exactly one matrix; its tensors are ` +
         [...tensors.keys()].join(', '),
     );
   }
@@ -121,9 +121,9 @@ async function fromJson(file: string): Promise<TextEmbeddings> {
     return { ...matrix(Object.values(fields), file), classes, source: file };
   }
   const { embeddings, classes, prompts, logitScale, source } = fields;
-  if (!Array.isArray(embeddings)) throw badJson(file, "'embeddings' is no list of rows");
+  if (!Array.isArray(embeddings)) throw badJson(file, "'embeddings' is not a list of rows");
   if (logitScale !== undefined && typeof logitScale !== 'number') {
-    throw badJson(file, "'logitScale' is no number");
+    throw badJson(file, "'logitScale' is not a number");
   }
   return {
     ...matrix(embeddings, file),
@@ -143,7 +143,7 @@ function matrix(
   const data = new Float32Array(rows.length * dimension);
   rows.forEach((row, i) => {
     if (!Array.isArray(row) || row.length !== dimension) {
-      throw badJson(file, `row ${i} is no list of ${dimension} numbers`);
+      throw badJson(file, `row ${i} is not a list of ${dimension} numbers`);
     }
     row.forEach((value: unknown, j) => {
       if (typeof value !== 'number') throw badJson(file, `row ${i} holds ${JSON.stringify(value)}`);
@@ -153,9 +153,9 @@ function matrix(
   return { shape: [rows.length, dimension], data };
 }
 
-/** A prompt a row, or a list of them. */
+/** One prompt per row, or a list of prompts. */
 function promptList(value: unknown, file: string): (string | string[])[] {
-  if (!Array.isArray(value)) throw badJson(file, "'prompts' is no list");
+  if (!Array.isArray(value)) throw badJson(file, "'prompts' is not a list");
   return value.map((item: unknown) =>
     typeof item === 'string' ? item : nameList(item, 'prompts', file),
   );
@@ -163,7 +163,7 @@ function promptList(value: unknown, file: string): (string | string[])[] {
 
 function nameList(value: unknown, field: string, file: string): string[] {
   if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) {
-    throw badJson(file, `'${field}' is no list of strings`);
+    throw badJson(file, `'${field}' is not a list of strings`);
   }
   return value as string[];
 }

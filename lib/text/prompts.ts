@@ -1,15 +1,15 @@
 import { invalidArgument } from '../check.js';
 
 /**
- * The prompt of the paper. `{class}` stands for the words of a class, `{a}` for "a" or, where the words
- * begin with a vowel, "an".
+ * The prompt of the paper. `{class}` stands for the words of a class, `{a}` for "a" or, before a vowel,
+ * "an".
  */
 export const defaultTemplate = 'a photo of a person making {a} {class} facial expression.';
 
 /**
- * A prompt: `template` with the words of a class put in.
+ * Fills the words of a class into a prompt template.
  *
- * @throws CountenanceError ERR_INVALID_ARGUMENT where the template has no place for them
+ * @throws CountenanceError ERR_INVALID_ARGUMENT if the template has no `{class}`
  * @example
  * renderPrompt('ein Foto eines Gesichts: {class}', 'Freude'); // 'ein Foto eines Gesichts: Freude'
  */

@@ -3,14 +3,14 @@ import { checkDistinct, checkInteger, invalidArgument } from '../check.js';
 import type { TextEmbeddings } from './embeddings.js';
 
 /**
- * Stand-in text embeddings for demos, tests and training without a language model: random orthonormal
- * rows, equal for equal arguments on every machine. They keep the classes apart but know nothing of
- * what the class names mean, and their `source` says so.
+ * Stand-in text embeddings for demos, tests and training without a language model: random orthonormal rows,
+ * equal for equal arguments on every machine. They separate the classes but know nothing about the meaning
+ * of the class names, and their `source` says so.
  *
- * Seeded normal numbers made orthonormal by the modified Gram-Schmidt process in double.
+ * Seeded normal random numbers, made orthonormal by the modified Gram-Schmidt process in double precision.
  *
  * @param classes at least two names; row order
- * @param dimension D, at least the number of classes (orthonormal rows need the room); 512 as CLIP's
+ * @param dimension D, at least the number of classes (as orthonormal rows require); 512 for CLIP
  * @param seed an integer
  * @throws CountenanceError ERR_INVALID_ARGUMENT
  * @example
@@ -41,8 +41,8 @@ export function syntheticTextEmbeddings(
     shape: [classes.length, dimension],
     data,
     classes: [...classes],
-    // Orthonormal rows are as far apart as can be: CLIP's 100, made for rows that are nearly parallel,
-    // saturates the softmax. 30 trains better.
+    // Orthonormal rows are as far apart as possible: CLIP's 100, meant for nearly parallel rows, saturates
+    // the softmax. 30 trains better.
     logitScale: 30,
     source:
       `synthetic (seed ${seed}): random orthonormal vectors that hold no knowledge of language; ` +

@@ -3,25 +3,25 @@ import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { writeError } from '../errors.js';
 
-/** What a file is written from: text, or bytes in one or several pieces. */
+/** The content of a file: text, or bytes in one or several pieces. */
 export type FileContent = string | Uint8Array | readonly Uint8Array[];
 
-/** A name part that tells who made it and that nobody else has: process id and random digits. */
+/** A unique part of a name that identifies its creator: process id and random digits. */
 export function uniqueSuffix(): string {
   return `${process.pid}-${randomBytes(6).toString('hex')}`;
 }
 
 /**
- * Writes a file whole or not at all: into a temporary name in the same directory, fsync, rename over
- * `path`, fsync of the directory. Whatever happens (SIGKILL, power cut, full disk), `path` holds
- * either its old or its new content. On failure the temporary file is removed.
+ * Writes a file atomically: into a temporary file in the same directory, fsync, rename to `path`, fsync of
+ * the directory. Whatever happens (SIGKILL, power cut, full disk), `path` has either its old or its new
+ * content. On failure the temporary file is removed.
  *
  * @throws CountenanceError ERR_WRITE naming `path` and the reason
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.tmp-${uniqueSuffix()}`);
   try {
-    // rename() would report a directory in the way as ENOTEMPTY or EISDIR only after the work.
+    // If `path` is a directory, rename() would fail (ENOTEMPTY or EISDIR) only after all the work.
     if ((await stat(path).catch(() => undefined))?.isDirectory()) {
       throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
     }
@@ -50,7 +50,7 @@ function pieces(content: FileContent): readonly Uint8Array[] {
   return content instanceof Uint8Array ? [content] : content;
 }
 
-/** Bytes of one write call: keeps a single call far below the 2 GiB limit of the system call. */
+/** Bytes per write call, far below the 2 GiB limit of the system call. */
 const writeSlice = 1 << 24;
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
@@ -62,8 +62,8 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 /**
- * Makes renames in a directory durable. Windows cannot open directories (and orders its renames by
- * itself), and some network file systems refuse to sync one: both are passed over.
+ * Makes renames in a directory durable. Windows cannot open directories (and orders its renames by itself),
+ * and some network file systems cannot sync one: both are ignored.
  */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;

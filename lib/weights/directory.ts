@@ -1,16 +1,16 @@
 /**
- * A set of files in one directory (a model, a checkpoint) that is replaced as one thing, although a
- * file system can only rename one name at a time. It is a redo log:
+ * A set of files in one directory (a model, a checkpoint) that is replaced atomically, although a file
+ * system can only rename one file at a time. It works like a redo log:
  *
  *   1. stage    all new files are written into DIR/.staging-<pid>-<random>/ and synced, with a manifest
- *   2. commit   one rename: DIR/.staging-... -> DIR/.committed      (the only step that decides)
- *   3. apply    each file is renamed from DIR/.committed/ into DIR; stale files of the set go
+ *   2. commit   one rename: DIR/.staging-... -> DIR/.committed      (the decisive step)
+ *   3. apply    each file is renamed from DIR/.committed/ into DIR; stale files of the set are removed
  *   4. clean    the manifest and then DIR/.committed are removed
  *
- * Killed before 2, the old set is untouched; killed after it, the new set is complete, partly in
- * DIR/.committed. `recoverDirectory` finishes steps 3 and 4 and is called before every read and every
- * save. Other files in DIR (a user may save into any directory) are never touched, and DIR itself is
- * never renamed, so plain readers find the usual flat layout.
+ * If killed before 2, the old set is untouched; if killed after it, the new set is complete, partly in
+ * DIR/.committed. `recoverDirectory` finishes steps 3 and 4 and is called before every read and every save.
+ * Other files in DIR (a user may save into any directory) are never touched, and DIR itself is never
+ * renamed, so plain readers find the usual flat layout.
  */
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -25,25 +25,25 @@ interface Manifest {
   readonly remove: readonly string[];
 }
 
-/** The moments between which a crash is simulated by the tests. */
+/** The steps between which the tests simulate a crash. */
 export type SaveStep =
   'staging' | 'staged' | 'synced' | 'committed' | 'applied' | 'removed' | 'clean';
 
 /** Options of {@link saveDirectory}. */
 export interface SaveDirectoryOptions {
-  /** Names of the set that must not be there afterwards (an old optimizer state beside new weights). */
+  /** Names of the set that must not exist afterwards (an old optimizer state next to new weights). */
   readonly remove?: readonly string[];
-  /** Called between steps, for tests: a promise that never settles is a crash at that moment. */
+  /** Called between steps, for tests: a promise that never settles acts as a crash at that point. */
   readonly onStep?: (step: SaveStep) => void | Promise<void>;
 }
 
-/** The last save of each directory in this process: saves into one directory run one by one. */
+/** The last save of each directory in this process: saves into the same directory run one after another. */
 const running = new Map<string, Promise<void>>();
 
 /**
- * Replaces a set of files in a directory as one thing: a later {@link recoverDirectory} (every load
- * calls it) finds either all old or all new files, even after SIGKILL or a power cut in the middle.
- * The directory is made where it is missing.
+ * Replaces a set of files in a directory atomically: a later {@link recoverDirectory} (every load calls it)
+ * finds either all old or all new files, even after SIGKILL or a power cut in the middle. The directory is
+ * created if it is missing.
  *
  * @throws CountenanceError ERR_WRITE naming the directory and the reason; the old set is then intact
  */
@@ -65,7 +65,7 @@ export async function saveDirectory(
   }
 }
 
-/** {@link saveDirectory} without the queue that keeps saves of one process apart. */
+/** {@link saveDirectory} without the queue that serializes the saves of this process. */
 export async function saveUnlocked(
   directory: string,
   files: ReadonlyMap<string, FileContent>,
@@ -96,7 +96,7 @@ export async function saveUnlocked(
   await applyCommitted(directory, onStep);
 }
 
-/** The deciding rename. A set that another process committed meanwhile is applied first. */
+/** The decisive rename. A set that another process has committed in the meantime is applied first. */
 async function commit(staging: string, directory: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -112,10 +112,10 @@ async function commit(staging: string, directory: string): Promise<void> {
 }
 
 /**
- * Finishes a save that was interrupted after its deciding step; does nothing in the usual case.
- * Every reader of a directory written by {@link saveDirectory} calls it first.
+ * Finishes a save that was interrupted after its decisive step; normally does nothing. Every reader of a
+ * directory written by {@link saveDirectory} calls it first.
  *
- * @throws CountenanceError ERR_WRITE where an interrupted save cannot be finished (read-only disk)
+ * @throws CountenanceError ERR_WRITE if an interrupted save cannot be finished (read-only disk)
  */
 export async function recoverDirectory(directory: string): Promise<void> {
   try {
@@ -148,7 +148,7 @@ async function applyCommitted(
       if (!manifest.files.includes(name)) await rm(join(directory, name), { force: true });
     }
     await onStep('removed');
-    // The manifest goes last, and only when the renames are on disk: until then it can be redone.
+    // The manifest is removed last, once the renames are on disk: until then they can be redone.
     await syncDirectory(directory);
     await rm(join(committed, manifestName), { force: true });
   }
@@ -185,8 +185,8 @@ async function ignoring(code: string, work: Promise<void>): Promise<void> {
 }
 
 /**
- * Removes what interrupted saves have left: those of processes that no longer run, and those with our
- * own id from before we started (in containers, every run has the same process id).
+ * Removes the staging folders of interrupted saves: those of processes that no longer run, and those with
+ * our own process id from before we started (in containers, every run has the same process id).
  */
 async function removeStaleStaging(directory: string): Promise<void> {
   const startedAt = Date.now() - process.uptime() * 1000;

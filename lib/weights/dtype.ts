@@ -2,7 +2,7 @@ import { endianness } from 'node:os';
 import { inSlices } from '../turns.js';
 import { smallFloatValues } from './small-floats.js';
 
-/** Bytes of one element of each type this project reads; everything becomes float32. */
+/** Bytes per element of each type that is read; all are converted to float32. */
 export const storedBytes = {
   F64: 8,
   F32: 4,
@@ -18,18 +18,18 @@ export const storedBytes = {
   BOOL: 1,
 } as const;
 
-/** Element types this project reads, under safetensors' names. */
+/** Element types that are read, under safetensors' names. */
 export type StoredType = keyof typeof storedBytes;
 
-/** True where `dtype` is a type this project reads. */
+/** True if `dtype` is a type that is read. */
 export function isStoredType(dtype: string): dtype is StoredType {
   return Object.hasOwn(storedBytes, dtype);
 }
 
 /**
- * The element type of a tensor, which must be one that this project reads.
+ * The element type of a tensor, which must be one that is read.
  *
- * @param fail makes the error of the file from a reason
+ * @param fail creates the file's error from a reason
  */
 export function storedType(
   dtype: string,
@@ -41,7 +41,7 @@ export function storedType(
   throw fail(`tensor '${name}' has dtype ${dtype}; supported are ${known}`);
 }
 
-/** Weight files are little-endian and so is every machine Node runs on but s390x. */
+/** Weight files are little-endian, as is every machine that Node runs on except s390x. */
 export const machineIsLittleEndian = endianness() === 'LE';
 
 /** Reverses the bytes of each element in place. */
@@ -51,7 +51,7 @@ export function swapBytes(bytes: Uint8Array, elementBytes: number): void {
   }
 }
 
-/** The bytes of float32 values as a weights file has them; the same memory where the machine agrees. */
+/** The little-endian bytes of float32 values; the same memory on a little-endian machine. */
 export function littleEndianBytes(data: Float32Array): Uint8Array {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (machineIsLittleEndian) return bytes;
@@ -60,7 +60,7 @@ export function littleEndianBytes(data: Float32Array): Uint8Array {
   return swapped;
 }
 
-/** Types whose numbers a typed array converts by itself. */
+/** Types whose numbers a typed array converts. */
 const typedArrays = {
   F64: Float64Array,
   I32: Int32Array,
@@ -71,8 +71,8 @@ const typedArrays = {
 } as const;
 
 /**
- * Converts little-endian elements to float32, in slices so that the event loop goes on. The bytes
- * belong to the result afterwards: F32 is not copied.
+ * Converts little-endian elements to float32, in slices so that the event loop keeps running. The result
+ * takes over `bytes`: F32 is not copied.
  *
  * @param bytes the elements; its `byteOffset` must be a multiple of the element size
  */

@@ -2,14 +2,14 @@ import type { FileHandle } from 'node:fs/promises';
 import { CountenanceError, readError, throwIfAborted } from '../errors.js';
 import { openRegularFile } from '../files.js';
 
-/** Bytes of one read call: an abort is noticed between two. */
+/** Bytes per read call: aborts are checked between calls. */
 const readSlice = 1 << 24;
 
-/** A regular file whose parts are read when they are needed. */
+/** A regular file whose parts are read on demand. */
 export class FileReader {
   private constructor(
     readonly path: string,
-    /** Bytes of the file when it was opened. */
+    /** Size of the file in bytes when it was opened. */
     readonly size: number,
     private readonly handle: FileHandle,
   ) {}
@@ -17,7 +17,7 @@ export class FileReader {
   /**
    * Opens a file without blocking, so that a named pipe cannot hang the caller.
    *
-   * @param what how messages call the thing, such as "Weights file"
+   * @param what how messages refer to the file, such as "Weights file"
    * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ
    */
   static async open(path: string, what: string): Promise<FileReader> {
@@ -26,8 +26,8 @@ export class FileReader {
   }
 
   /**
-   * Reads `length` bytes at `position` into a fresh buffer of exactly that size. Both must lie inside
-   * the file: the caller has checked them.
+   * Reads `length` bytes at `position` into a fresh buffer of exactly that size. Both must be inside the
+   * file: the caller has checked them.
    *
    * @throws CountenanceError ERR_READ, ERR_OUT_OF_MEMORY, ERR_ABORTED
    */
@@ -56,7 +56,7 @@ function allocate(length: number, path: string): Uint8Array {
   try {
     return new Uint8Array(length);
   } catch (error) {
-    const message = `A part of '${path}' needs ${length} bytes of memory, which could not be had`;
+    const message = `A part of '${path}' needs ${length} bytes of memory, which could not be allocated`;
     throw new CountenanceError('ERR_OUT_OF_MEMORY', message, { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Finds a key that stands twice in one object of a JSON text, which `JSON.parse` hides by keeping the
- * last. The text must already be known to be valid JSON.
+ * Finds a key that occurs twice in the same object of a JSON text, which `JSON.parse` hides by keeping the
+ * last one. The text must already be known to be valid JSON.
  *
  * @returns the first repeated key, or undefined
  */

@@ -5,7 +5,7 @@ import { toFloat32, type StoredType } from './dtype.js';
 
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // "\x93NUMPY"
 
-/** Longest header accepted; NumPy itself reads none above 10,000 characters without being told to. */
+/** Longest header accepted; NumPy itself rejects those above 10,000 characters by default. */
 const headerLimit = 1 << 16;
 
 const types: Readonly<Record<string, StoredType>> = {
@@ -16,8 +16,8 @@ const types: Readonly<Record<string, StoredType>> = {
 };
 
 /**
- * Reads a NumPy .npy file (versions 1 to 3) of little-endian floats in C order, as `numpy.save` writes
- * it. Pickled objects, Fortran order and other types are refused.
+ * Reads a NumPy .npy file (versions 1 to 3) of little-endian floats in C order, as `numpy.save` writes it.
+ * Pickled objects, Fortran order and other types are rejected.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_NPY
  * @example
@@ -38,7 +38,7 @@ export interface NpyHeader {
 }
 
 /**
- * Parses the header of an .npy file; `name` stands in messages.
+ * Parses the header of an .npy file; `name` is its name in messages.
  *
  * @throws CountenanceError ERR_NPY
  */
@@ -65,7 +65,7 @@ export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   const descr = /'descr'\s*:\s*'([^']*)'/.exec(header)?.[1];
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(header)?.[1];
   const shapeText = /'shape'\s*:\s*\(([\d,\s]*)\)/.exec(header)?.[1];
-  if (descr === undefined) throw fail('its header names no simple element type');
+  if (descr === undefined) throw fail('its header has no simple element type');
   if (order === undefined || shapeText === undefined) throw fail('its header is incomplete');
   const shape = shapeText
     .split(',')
@@ -74,7 +74,7 @@ export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   return { descr, fortranOrder: order === 'True', shape, dataStart };
 }
 
-/** Parses the bytes of an .npy file; `name` stands in messages. */
+/** Parses the bytes of an .npy file; `name` is its name in messages. */
 export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorData> {
   const { descr, fortranOrder, shape, dataStart } = parseNpyHeader(bytes, name);
   const type = Object.hasOwn(types, descr) ? types[descr] : undefined;
@@ -100,5 +100,5 @@ export async function parseNpy(bytes: Uint8Array, name: string): Promise<TensorD
 
 /** An ERR_NPY that names the file. */
 export function badNpy(name: string, reason: string): CountenanceError {
-  return new CountenanceError('ERR_NPY', `'${name}' is no usable .npy file: ${reason}`);
+  return new CountenanceError('ERR_NPY', `'${name}' is not a usable .npy file: ${reason}`);
 }

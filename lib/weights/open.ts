@@ -8,7 +8,7 @@ import { openSafetensors } from './safetensors.js';
 import { openShards } from './shards.js';
 import type { WeightsFile } from './weights-file.js';
 
-/** What a directory is searched for, in this order: ours and Hugging Face's names. */
+/** File names that a directory is searched for, in this order: ours, and Hugging Face's. */
 const directoryFiles = [
   'model.safetensors',
   'model.safetensors.index.json',
@@ -17,11 +17,11 @@ const directoryFiles = [
 ] as const;
 
 /**
- * Opens a file of weights, whatever its form; the content decides, not the name. Only names, shapes and
- * types are read; each tensor's values stay in the file until its `read()`.
+ * Opens a weights file of any format; the content decides, not the name. Only names, shapes and types are
+ * read; each tensor's values stay in the file until its `read()`.
  *
- * @param path safetensors; the `model.safetensors.index.json` of shards; a file of `torch.save` (.pth,
- *   .pt, .pth.tar, .bin, new or old form); or a directory that holds one of them under its usual name
+ * @param path safetensors; the `model.safetensors.index.json` of shards; a file of `torch.save` (.pth, .pt,
+ *   .pth.tar, .bin, new or legacy format); or a directory that contains one of them under its usual name
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_UNSUPPORTED,
  *   ERR_SAFETENSORS, ERR_PYTORCH, or ERR_UNSAFE_PICKLE for a pickle that asks for more than data
  * @example
@@ -42,12 +42,12 @@ export async function openWeights(path: string): Promise<WeightsFile> {
   }
 }
 
-/** One shard, which is no index again. */
+/** One shard, which must not be an index itself. */
 async function openPart(file: string): Promise<WeightsFile> {
   return (await detectForm(file)) === 'pytorch' ? openPyTorch(file) : openSafetensors(file);
 }
 
-/** The file of weights of a directory, under its usual name, or undefined. */
+/** The weights file in a directory, under its usual name, or undefined. */
 export async function findWeights(directory: string): Promise<string | undefined> {
   for (const name of directoryFiles) {
     const file = join(directory, name);
@@ -62,11 +62,11 @@ async function findInDirectory(directory: string): Promise<string> {
   if (file !== undefined) return file;
   throw new CountenanceError(
     'ERR_FILE_NOT_FOUND',
-    `Directory '${directory}' holds none of ${directoryFiles.join(', ')}`,
+    `Directory '${directory}' contains none of ${directoryFiles.join(', ')}`,
   );
 }
 
-/** Names that PyTorch's files usually have: what decides where the content does not. */
+/** Usual extensions of PyTorch files, which decide if the content does not. */
 const pytorchExtensions = ['.pth', '.pt', '.bin', '.ckpt', '.pkl', '.tar'];
 
 /** By the first bytes: a ZIP file or a pickle, a JSON text, safetensors. */

@@ -1,11 +1,11 @@
-/** Changes of shape that keep what a weight does, as far as that is possible. */
+/** A change of shape that preserves what a weight does, as far as possible. */
 export interface Reshape {
   /** For reports: `bicubic`. */
   readonly how: string;
   readonly apply: (values: Float32Array) => Float32Array;
 }
 
-/** How a tensor of shape `from` becomes one of shape `to`, or undefined where nothing is known to fit. */
+/** How a tensor of shape `from` becomes one of shape `to`, or undefined if there is no known way. */
 export function findReshape(
   name: string,
   from: readonly number[],
@@ -17,9 +17,9 @@ export function findReshape(
 }
 
 /**
- * Relative position biases ((2w - 1)^2, heads) of another window w: each head's table is an image of
- * displacements, resized with PyTorch's bicubic filter, as Microsoft's code does when it fine-tunes with
- * another window (https://github.com/microsoft/Swin-Transformer).
+ * Relative position biases ((2w - 1)^2, heads) of another window size w: each head's table is an image of
+ * displacements, resized with PyTorch's bicubic filter, as in Microsoft's code for fine-tuning with another
+ * window size (https://github.com/microsoft/Swin-Transformer).
  */
 function biasTable(from: readonly number[], to: readonly number[]): Reshape | undefined {
   const [rows = 0, heads = 0] = from;
@@ -40,9 +40,9 @@ interface Taps {
 }
 
 /**
- * PyTorch's `interpolate(mode='bicubic', align_corners=False)` on (source^2, channels), rows apart from
- * columns: output i looks at (i + 0.5) source / target - 0.5, cubic convolution with a = -0.75 (Keys,
- * IEEE TASSP 29, 1981), neighbours outside are the edge's.
+ * PyTorch's `interpolate(mode='bicubic', align_corners=False)` on (source^2, channels), separably for rows
+ * and columns: output i is at (i + 0.5) source / target - 0.5, cubic convolution with a = -0.75 (Keys, IEEE
+ * TASSP 29, 1981), neighbours outside are clamped to the edge.
  */
 function resizeBicubic(
   values: Float32Array,
@@ -85,14 +85,14 @@ function cubicTaps(i: number, source: number, target: number): Taps {
 }
 
 /**
- * A patch embedding (outputs, colours, p, p) for patches of another side q, where one divides the other.
- * It answers to a patch as the old one did to the same patch resized to its side:
+ * A patch embedding (outputs, colours, p, p) for patches of another side q, if one divides the other. Its
+ * output for a patch is that of the old one for the same patch resized to the old side:
  *
  *   q = p / k:  w'[i, j] = sum over 0 <= a, b < k of w[k i + a, k j + b]
  *   q = p k:    w'[i, j] = w[floor(i / k), floor(j / k)] / k^2
  *
- * This is the pseudo-inverse resize of FlexiViT (arXiv 2212.08013, section 3.4) for nearest enlargement
- * and area reduction. The bias stays.
+ * This is the pseudo-inverse resize of FlexiViT (arXiv 2212.08013, section 3.4) for nearest-neighbour
+ * enlargement and area reduction. The bias is unchanged.
  */
 function patchEmbedding(from: readonly number[], to: readonly number[]): Reshape | undefined {
   const [outputs = 0, colours = 0, source = 0, sourceWidth = 0] = from;
@@ -123,9 +123,9 @@ function resizePatches(
     const from = kernel * source * source;
     for (let y = 0; y < fine; y++) {
       for (let x = 0; x < fine; x++) {
-        const place = (side: number): number =>
+        const offset = (side: number): number =>
           Math.floor((y * side) / fine) * side + Math.floor((x * side) / fine);
-        result[to + place(target)]! += values[from + place(source)]! * share;
+        result[to + offset(target)]! += values[from + offset(source)]! * share;
       }
     }
   }

@@ -11,7 +11,7 @@ export interface HeaderEntry {
   readonly end: number;
 }
 
-/** Bytes of one element of every type of the format; sub-byte types are not read here. */
+/** Bytes per element of every type of the format; sub-byte types are not supported. */
 const elementBytes: Readonly<Record<string, number>> = {
   BOOL: 1,
   U8: 1,
@@ -37,7 +37,7 @@ const elementBytes: Readonly<Record<string, number>> = {
  *
  * @param bytes the JSON text
  * @param dataLength bytes that follow the header in the file
- * @param fail makes the error for a reason
+ * @param fail creates the error for a reason
  * @returns the tensors sorted by offset, covering [0, dataLength) exactly, and the metadata
  */
 export function parseHeader(
@@ -52,9 +52,9 @@ export function parseHeader(
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     header = JSON.parse(text);
   } catch (error) {
-    throw fail(`its header is no JSON text (${error instanceof Error ? error.message : ''})`);
+    throw fail(`its header is not JSON text (${error instanceof Error ? error.message : ''})`);
   }
-  if (!isObject(header)) throw fail('its header is no JSON object');
+  if (!isObject(header)) throw fail('its header is not a JSON object');
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) throw fail(`its header has the key '${duplicate}' twice`);
 
@@ -84,9 +84,9 @@ function parseMetadata(
   value: unknown,
   fail: (reason: string) => CountenanceError,
 ): Record<string, string> {
-  if (!isObject(value)) throw fail('__metadata__ is no object');
+  if (!isObject(value)) throw fail('__metadata__ is not an object');
   for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== 'string') throw fail(`__metadata__ field '${key}' is no string`);
+    if (typeof text !== 'string') throw fail(`__metadata__ field '${key}' is not a string`);
   }
   return value as Record<string, string>;
 }
@@ -96,7 +96,7 @@ function parseEntry(
   value: unknown,
   fail: (reason: string) => CountenanceError,
 ): HeaderEntry {
-  if (!isObject(value)) throw fail(`tensor '${name}' is described by no object`);
+  if (!isObject(value)) throw fail(`tensor '${name}' is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   for (const key of Object.keys(value)) {
     if (key !== 'dtype' && key !== 'shape' && key !== 'data_offsets') {
@@ -122,7 +122,7 @@ function parseEntry(
   return { name, dtype, shape, begin, end };
 }
 
-/** Bytes of a tensor; Infinity where the product leaves the exact integers, which no offset equals. */
+/** Size of a tensor in bytes; Infinity, which no offset equals, if the product is not an exact integer. */
 function byteLength(shape: readonly number[], elementSize: number): number {
   if (shape.includes(0)) return 0;
   let bytes = elementSize;

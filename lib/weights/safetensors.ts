@@ -23,8 +23,8 @@ export interface SafetensorsFile {
 const headerLimit = 100_000_000;
 
 /**
- * Opens a safetensors file strictly by the format's specification: every size is checked before it is
- * used, the tensors must cover the file without gap or overlap, and no key may stand twice.
+ * Opens a safetensors file strictly by the format's specification: every size is checked before it is used,
+ * the tensors must cover the file without gap or overlap, and no key may occur twice.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, or ERR_SAFETENSORS which
  *   names the file and the reason
@@ -45,8 +45,8 @@ export async function openSafetensors(file: string): Promise<WeightsFile> {
 }
 
 /**
- * Reads a safetensors file whole. Floats of 64, 32, 16
- * and 8 bits, integers up to I64 and BOOL are read, all as float32.
+ * Reads a whole safetensors file. Floats of 64, 32, 16 and 8 bits, integers up to I64 and BOOL are read,
+ * all as float32.
  *
  * @param options.names reads only these tensors (others are checked, but not loaded)
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, or ERR_SAFETENSORS which
@@ -73,7 +73,7 @@ export async function readSafetensors(
 
 function failure(file: string): Fail {
   return (reason) =>
-    new CountenanceError('ERR_SAFETENSORS', `'${file}' is no valid safetensors file: ${reason}`);
+    new CountenanceError('ERR_SAFETENSORS', `'${file}' is not a valid safetensors file: ${reason}`);
 }
 
 async function readHeader(
@@ -148,7 +148,7 @@ export function encodeSafetensors(
 }
 
 /**
- * Writes float32 tensors to a safetensors file, whole or not at all.
+ * Writes float32 tensors to a safetensors file atomically.
  *
  * @throws CountenanceError ERR_WRITE naming the file and the reason
  * @example

@@ -5,33 +5,37 @@ import { FileReader } from './file-reader.js';
 import { findDuplicateKey } from './json-keys.js';
 import { weightsFile, type Fail, type WeightsFile, type WeightTensor } from './weights-file.js';
 
-/** Largest index that is read: 16 MiB, some 200,000 tensors. */
+/** Largest index that is read: 16 MiB, about 200,000 tensors. */
 const indexLimit = 1 << 24;
 
-/** Most shards: each one keeps a file open. */
+/** Maximum number of shards: each one keeps a file open. */
 const shardLimit = 256;
 
 /**
- * Opens weights that are spread over files beside an index: `{ "weight_map": { NAME: FILE } }`, as
+ * Opens weights that are split into several files next to an index: `{ "weight_map": { NAME: FILE } }`, as
  * Hugging Face writes `model.safetensors.index.json` and `pytorch_model.bin.index.json`.
  *
  * @param openShard opens one of the files
- * @throws CountenanceError ERR_SAFETENSORS which names the index and the reason, and those of the shards
+ * @throws CountenanceError ERR_SAFETENSORS which names the index and the reason, and the errors of the
+ *   shards
  */
 export async function openShards(
   index: string,
   openShard: (file: string) => Promise<WeightsFile>,
 ): Promise<WeightsFile> {
   const fail: Fail = (reason) =>
-    new CountenanceError('ERR_SAFETENSORS', `'${index}' is no usable index of shards: ${reason}`);
-  const places = parseIndex(await readText(index, fail), fail);
+    new CountenanceError(
+      'ERR_SAFETENSORS',
+      `'${index}' is not a usable index of shards: ${reason}`,
+    );
+  const fileOf = parseIndex(await readText(index, fail), fail);
   const shards = new Map<string, WeightsFile>();
   try {
-    for (const file of new Set(places.values())) {
+    for (const file of new Set(fileOf.values())) {
       shards.set(file, await openShard(join(dirname(index), file)));
     }
     const tensors = new Map<string, WeightTensor>();
-    for (const [name, file] of places) {
+    for (const [name, file] of fileOf) {
       const tensor = shards.get(file)!.tensors.get(name);
       if (!tensor) throw fail(`tensor '${name}' is not in '${file}'`);
       tensors.set(name, tensor);
@@ -54,13 +58,13 @@ async function readText(index: string, fail: Fail): Promise<string> {
   }
 }
 
-/** File by tensor. */
+/** File name by tensor name. */
 function parseIndex(text: string, fail: Fail): Map<string, string> {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw fail(`it is no JSON text (${messageOf(error)})`);
+    throw fail(`it is not JSON text (${messageOf(error)})`);
   }
   const map: unknown = (json as { weight_map?: unknown } | null)?.weight_map;
   if (!isObject(map)) {
@@ -68,19 +72,19 @@ function parseIndex(text: string, fail: Fail): Map<string, string> {
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) throw fail(`it has the key '${duplicate}' twice`);
-  const places = new Map<string, string>();
+  const fileOf = new Map<string, string>();
   for (const [name, file] of Object.entries(map)) {
     if (typeof file !== 'string' || !isPlainName(file)) {
-      throw fail(`tensor '${name}' is in no plain file beside it (${JSON.stringify(file)})`);
+      throw fail(`tensor '${name}' is not in a plain file next to it (${JSON.stringify(file)})`);
     }
-    places.set(name, file);
+    fileOf.set(name, file);
   }
-  const count = new Set(places.values()).size;
+  const count = new Set(fileOf.values()).size;
   if (count > shardLimit) throw fail(`it names ${count} files, more than ${shardLimit}`);
-  return places;
+  return fileOf;
 }
 
-/** A name without folders: nothing beside the index is reached. */
+/** A name without folders: only files next to the index are opened. */
 function isPlainName(file: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   return file !== '' && file !== '.' && file !== '..' && !/[/\\:\x00-\x1f]/.test(file);

@@ -1,4 +1,4 @@
-/** Float types of 8 and 16 bits that are decoded by a table of all their values. */
+/** Float types of 8 and 16 bits that are decoded with a table of all their values. */
 export type SmallFloat = 'F16' | 'F8_E4M3' | 'F8_E5M2';
 
 interface Layout {
@@ -32,7 +32,7 @@ export function decodeSmallFloat(value: number, type: SmallFloat): number {
 
 const tables = new Map<SmallFloat, Float32Array>();
 
-/** float32 values of all numbers of a type, by their bits. */
+/** float32 values of all numbers of a type, indexed by their bits. */
 export function smallFloatValues(type: SmallFloat): Float32Array {
   let table = tables.get(type);
   if (!table) {

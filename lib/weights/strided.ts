@@ -3,7 +3,7 @@ import { elementCount } from '../types.js';
 
 /**
  * The values of a strided view in row-major order: element (i, j, ..) is `values[i strides[0] + j
- * strides[1] + ..]`. Values that already lie so are returned as they are.
+ * strides[1] + ..]`. Values that are already in this order are returned as they are.
  */
 export async function toRowMajor(
   values: Float32Array,
@@ -27,7 +27,7 @@ export async function toRowMajor(
   return result;
 }
 
-/** Counts the outer indices up by one, like an odometer; returns where that row starts. */
+/** Advances the outer indices by one, like an odometer; returns where that row starts. */
 function nextRow(
   index: number[],
   row: number,

@@ -5,10 +5,10 @@ import { writeFileAtomic } from './atomic.js';
 import { encodePyTorch } from './pytorch/write.js';
 import { encodeSafetensors } from './safetensors.js';
 
-/** Forms in which weights are written. */
+/** Formats in which weights are written. */
 export const weightFormats = ['safetensors', 'pytorch'] as const;
 
-/** A form in which weights are written. */
+/** A format in which weights are written. */
 export type WeightFileFormat = (typeof weightFormats)[number];
 
 const formatOfExtension: Readonly<Record<string, WeightFileFormat>> = {
@@ -20,12 +20,12 @@ const formatOfExtension: Readonly<Record<string, WeightFileFormat>> = {
 };
 
 /**
- * Writes float32 tensors by name, whole or not at all: a safetensors file, or one that
- * `torch.load(file, weights_only=True)` reads as a state dict.
+ * Writes float32 tensors by name, atomically: a safetensors file, or one that `torch.load(file,
+ * weights_only=True)` reads as a state dict.
  *
  * @param format default: by the file's extension (`.safetensors`; `.pth`, `.pt`, `.bin`, `.pth.tar`)
  * @throws CountenanceError ERR_WRITE naming the file and the reason, ERR_SHAPE_MISMATCH,
- *   ERR_INVALID_ARGUMENT where the extension tells no format
+ *   ERR_INVALID_ARGUMENT if the extension is of no known format
  * @example
  * await writeWeights('encoder.pth', new Map([['conv1.weight', { shape: [64, 3, 7, 7], data }]]));
  */
@@ -47,6 +47,6 @@ export function formatOf(file: string): WeightFileFormat {
   if (Object.hasOwn(formatOfExtension, extension)) return formatOfExtension[extension]!;
   throw new CountenanceError(
     'ERR_INVALID_ARGUMENT',
-    `The name '${file}' tells no format: end it with .onnx, .safetensors or .pth, or give a format`,
+    `The name '${file}' has no known extension: end it with .onnx, .safetensors or .pth, or give a format`,
   );
 }

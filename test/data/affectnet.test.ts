@@ -217,8 +217,11 @@ describe('AffectNet', () => {
     assert.equal(await read(npyText('10')), 10);
     const refuses = (bytes: Uint8Array, part: string): Promise<unknown> =>
       rejectsWith(read(bytes), 'ERR_NPY', 'one.npy', part);
-    await refuses(npyText('x'), 'no whole number');
-    await refuses(npyScalar('<f4', new Uint8Array(Float32Array.of(0.5).buffer)), 'whole number');
+    await refuses(npyText('x'), 'not hold an integer');
+    await refuses(
+      npyScalar('<f4', new Uint8Array(Float32Array.of(0.5).buffer)),
+      'not hold an integer',
+    );
     await refuses(npyScalar('>i2', Uint8Array.of(0, 5)), '>i2');
     await refuses(npyScalar('|O', Uint8Array.of(5)), '|O');
     await refuses(npyScalar('<i4', Uint8Array.of(5)), '4 bytes, but 1');

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { countClasses } from '../../lib/data/dataset.js';
 import { rafdbClasses } from '../../lib/data/classes.js';
-import { drawFace } from '../../lib/data/drawn/face.js';
+import { drawFace } from '../../lib/data/synthetic/face.js';
 import { openDataset } from '../../lib/data/registry.js';
 import { rejectsWith } from './data-support.js';
 
-describe('drawn faces', () => {
+describe('synthetic faces', () => {
   it('have the seven classes of the paper, equally many of each', async () => {
     const dataset = await openDataset('synthetic:280#test');
     assert.deepEqual(dataset.classes, [...rafdbClasses]);

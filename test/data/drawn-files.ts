@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import sharp from 'sharp';
 import { rafdbClasses } from '../../lib/data/classes.js';
-import { renderFace } from '../../lib/data/drawn/face.js';
+import { renderFace } from '../../lib/data/synthetic/face.js';
 import type { RawImage } from '../../lib/types.js';
 
 /** A drawn face; contempt, which is not drawn, borrows the face of disgust. */

@@ -123,11 +123,11 @@ describe('hostile weights files', function () {
     it('that call what is only a name, or what is no name', async () => {
       const storage = pickle.global('torch', 'FloatStorage');
       await isUnsafe(makePyTorch(pickle.of(storage, ')R')), 'torch.FloatStorage');
-      await isUnsafe(makePyTorch(pickle.of(pickle.text('x'), ')R')), 'no constructor');
+      await isUnsafe(makePyTorch(pickle.of(pickle.text('x'), ')R')), 'not a constructor');
       const rebuild = pickle.global('torch._tensor', '_rebuild_from_type_v2');
       const inner = [pickle.global('collections', 'OrderedDict'), 'N)Nt'];
       await isUnsafe(makePyTorch(pickle.of(rebuild, '(', ...inner, 'R')), 'rebuilt');
-      await isUnsafe(makePyTorch(pickle.of('(', pickle.text('module'), 'tQ')), 'no storage');
+      await isUnsafe(makePyTorch(pickle.of('(', pickle.text('module'), 'tQ')), 'not a storage');
     });
 
     it('with names that would break a message', async () => {
@@ -164,7 +164,7 @@ describe('hostile weights files', function () {
         );
       }
       await refuses(makePyTorch(pickle.of('h\x05')), 'remembered value 5');
-      await refuses(makePyTorch(pickle.of('N]NNs')), 'no dictionary');
+      await refuses(makePyTorch(pickle.of('N]NNs')), 'not a dictionary');
       await refuses(makePyTorch(pickle.of('N}b')), 'state');
       await refuses(makePyTorch(pickle.of('I12x\n')), '12x');
       await refuses(makePyTorch(pickle.of(`I${'9'.repeat(2000)}\n`)), 'line of more than');
@@ -286,7 +286,10 @@ describe('hostile weights files', function () {
         'a\0b',
         '',
       ]) {
-        await refuses(makeZip([data, storage, { name, content: new Uint8Array(1) }]), 'named');
+        await refuses(
+          makeZip([data, storage, { name, content: new Uint8Array(1) }]),
+          'name that is not allowed',
+        );
       }
     });
 
@@ -365,7 +368,11 @@ describe('hostile weights files', function () {
 
     it('that leave their folder', async () => {
       for (const name of ['../x', '/etc/passwd', 'a/b', 'a\\b', '..', '', 'C:x', 'a\0b', 7]) {
-        await refusesIndex(JSON.stringify({ weight_map: { a: name } }), "'a'", 'no plain file');
+        await refusesIndex(
+          JSON.stringify({ weight_map: { a: name } }),
+          "'a'",
+          'not in a plain file',
+        );
       }
     });
 

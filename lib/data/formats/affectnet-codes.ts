@@ -6,7 +6,9 @@ import { affectnetClasses } from '../classes.js';
 const lastCode = 10;
 const contempt = affectnetClasses.indexOf('contempt');
 
-/** AffectNet's expression codes 0..10 as labels; counts the images that have none of the classes. */
+/**
+ * Converts AffectNet's expression codes 0..10 to labels; counts the images that have none of the classes.
+ */
 export class AffectnetCodes {
   readonly classes: readonly string[];
   private contemptCount = 0;
@@ -17,9 +19,9 @@ export class AffectnetCodes {
   }
 
   /**
-   * The label of a code, or undefined where the image is left out.
+   * The label of a code, or undefined if the image is left out.
    *
-   * @param where what the message of a wrong code names
+   * @param where the location to name in the error of a wrong code
    * @throws CountenanceError ERR_LABEL_RANGE
    */
   label(code: number, where: string): number | undefined {

@@ -6,7 +6,7 @@ import { readCsv, type CsvRow } from '../csv-reader.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import type { DataSpec } from '../spec.js';
 import type { AffectnetCodes } from './affectnet-codes.js';
-import { badFile, refuseImage, type OpenOptions } from './format.js';
+import { badFile, rejectImage, type OpenOptions } from './format.js';
 
 /** Columns of AffectNet's lists; validation.csv comes without the header line. */
 const columnNames = [
@@ -24,13 +24,13 @@ const columnNames = [
 /** Where a list and its images are. */
 export interface ListedFiles {
   readonly list: string;
-  /** Folder that the list's paths start from. */
+  /** Folder that the list's paths are relative to. */
   readonly images: string;
   /** Crop images to their face boxes. */
   readonly crop: boolean;
 }
 
-/** AffectNet by its lists `training.csv` and `validation.csv`. */
+/** AffectNet with its lists `training.csv` and `validation.csv`. */
 export async function openListed(
   spec: DataSpec,
   files: ListedFiles,
@@ -51,7 +51,10 @@ class ListReader {
   private readonly names: string[] = [];
   private readonly labels: number[] = [];
   private readonly boxes: (Box | undefined)[] = [];
-  /** Names in each folder of images seen so far: one look at a folder, not one at each image. */
+  /**
+   * File names of each image folder seen so far: each folder is listed once instead of checking every
+   * image.
+   */
   private readonly folders = new Map<string, ReadonlySet<string>>();
 
   constructor(
@@ -78,7 +81,7 @@ class ListReader {
       const label = this.codes.label(code === '' ? NaN : Number(code), where);
       if (label === undefined) return;
       if (path === '' || path.startsWith('/') || path.split('/').includes('..')) {
-        throw badFile(list, `line ${line}: '${path}' is no path below '${images}'`);
+        throw badFile(list, `line ${line}: '${path}' is not a path below '${images}'`);
       }
       if (!(await this.exists(path))) {
         const missing = `Image '${images}${sep}${path}' of '${list}', line ${line}, does not exist`;
@@ -89,7 +92,7 @@ class ListReader {
       this.boxes.push(this.files.crop ? this.box(fields) : undefined);
     } catch (error) {
       if (!(error instanceof CountenanceError)) throw error;
-      refuseImage(this.options, error);
+      rejectImage(this.options, error);
     }
   }
 
@@ -100,7 +103,7 @@ class ListReader {
     const files = names.map((name) => `${images}${sep}${name}`);
     const whole = boxes.filter((box) => !box).length;
     const notes = [...codes.notes];
-    if (crop && whole > 0) notes.push(`${whole} images have no face box and are taken whole`);
+    if (crop && whole > 0) notes.push(`${whole} images have no face box and are not cropped`);
     const dataset = fileDataset({ name: spec.text, classes: codes.classes, files, labels, notes });
     if (!crop) return dataset;
     return {
@@ -133,7 +136,7 @@ class ListReader {
     return fields[this.columns![name]!]?.trim() ?? '';
   }
 
-  /** The face box, or undefined where the list has none (`NULL` or an empty one). */
+  /** The face box, or undefined if the list has none (`NULL` or an empty box). */
   private box(fields: readonly string[]): Box | undefined {
     const [left, top, width, height] = (
       ['face_x', 'face_y', 'face_width', 'face_height'] as const
@@ -146,7 +149,7 @@ class ListReader {
     const folder = posix.dirname(path);
     let names = this.folders.get(folder);
     if (!names) {
-      // A folder that is not there holds nothing: each of its images is reported as missing.
+      // A missing folder counts as empty: each of its images is reported as missing.
       const found = await readdir(`${this.files.images}${sep}${folder}`).catch(() => []);
       names = new Set(found);
       this.folders.set(folder, names);

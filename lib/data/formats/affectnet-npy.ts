@@ -3,12 +3,12 @@ import { CountenanceError, throwIfAborted } from '../../errors.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 import type { AffectnetCodes } from './affectnet-codes.js';
-import { isImageName, namesIn, refuseImage, type OpenOptions } from './format.js';
+import { isImageName, namesIn, rejectImage, type OpenOptions } from './format.js';
 import { readNpyInteger } from './npy-integer.js';
 
 const suffix = '_exp.npy';
 
-/** Label files read at a time: there is one an image, 290,000 in all. */
+/** Label files read at a time: there is one per image, 290,000 in all. */
 const readsAtOnce = 32;
 
 /** AffectNet as `SET/images/ID.jpg` with `SET/annotations/ID_exp.npy`. */
@@ -28,7 +28,7 @@ export async function openAnnotated(
     .filter((name) => name.endsWith(suffix))
     .map((name) => name.slice(0, -suffix.length))
     .sort(byNumber);
-  if (labelled.length === 0) throw badSpec(spec.text, `'${annotations}' holds no *${suffix}`);
+  if (labelled.length === 0) throw badSpec(spec.text, `'${annotations}' contains no *${suffix}`);
 
   const outcomes = await readLabels(annotations, labelled, codes, options.signal);
   const files: string[] = [];
@@ -38,10 +38,10 @@ export async function openAnnotated(
     const image = imageOf.get(id);
     imageOf.delete(id);
     if (outcome instanceof CountenanceError) {
-      refuseImage(options, outcome);
+      rejectImage(options, outcome);
     } else if (image === undefined) {
       const missing = `Image '${images}${sep}${id}.jpg' of '${annotations}${sep}${id}${suffix}'`;
-      refuseImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', `${missing} does not exist`));
+      rejectImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', `${missing} does not exist`));
     } else if (outcome !== undefined) {
       files.push(`${images}${sep}${image}`);
       labels.push(outcome);
@@ -50,13 +50,13 @@ export async function openAnnotated(
   for (const [id, image] of imageOf) {
     const label = `${annotations}${sep}${id}${suffix}`;
     const problem = `Label file '${label}' of '${images}${sep}${image}' does not exist`;
-    refuseImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', problem));
+    rejectImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', problem));
   }
   const { classes, notes } = codes;
   return fileDataset({ name: spec.text, classes, files, labels, notes });
 }
 
-/** The label of each id, undefined where it has none of the classes, or what is wrong with its file. */
+/** For each id its label, undefined if it has none of the classes, or the error of its file. */
 async function readLabels(
   annotations: string,
   ids: readonly string[],
@@ -82,7 +82,7 @@ async function readLabels(
   return outcomes;
 }
 
-/** `9` before `10`; equal on every machine. */
+/** `9` before `10`; the same on every machine. */
 function byNumber(a: string, b: string): number {
   return a.length - b.length || (a < b ? -1 : Number(a > b));
 }

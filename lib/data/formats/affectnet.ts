@@ -53,7 +53,7 @@ async function openAffectnet(
 
   const set = join(spec.path, sets[split]);
   if ((await kindOf(join(set, 'annotations'))) === 'directory') {
-    if (crop === 'box') throw badSpec(spec.text, `'${set}' holds no face boxes to crop to`);
+    if (crop === 'box') throw badSpec(spec.text, `'${set}' has no face boxes to crop to`);
     return openAnnotated(spec, set, codes, options);
   }
   const list = await findList(spec.path, lists[split]);
@@ -68,7 +68,7 @@ async function openAffectnet(
   );
 }
 
-/** The two archives may be unpacked into DIR or each into a folder of its name. */
+/** The two archives may be unpacked into DIR or each into a folder named after it. */
 async function findList(root: string, name: string): Promise<string | undefined> {
   const folder = 'Manually_Annotated_file_lists';
   for (const parts of [[], [folder], ['Manually_Annotated', folder], ['Manually_Annotated']]) {

@@ -5,17 +5,17 @@ import { checkDirectory, kindOf, readTextFile } from '../../files.js';
 import { ckplusClasses } from '../classes.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
-import { isImageName, namesIn, refuseImage, type DataFormat, type OpenOptions } from './format.js';
+import { isImageName, namesIn, rejectImage, type DataFormat, type OpenOptions } from './format.js';
 
 const foldCount = 10;
 const defaultFrames = 3;
 
 /**
- * CK+ (P. Lucey et al., CVPR Workshops 2010): `cohn-kanade-images/S005/001/*.png`, sequences from a
- * neutral face to the peak of an expression, and `Emotion/S005/001/*_emotion.txt` with the code of some
- * of them. The last three frames of a labelled sequence (`frames=N`) have its expression, the first one
- * is neutral. `#fold3-train` and `#fold3-test` are a fold of the usual ten: subjects in the order of
- * their numbers, each tenth of them in one fold, so that no person is on both sides.
+ * CK+ (P. Lucey et al., CVPR Workshops 2010): `cohn-kanade-images/S005/001/*.png`, sequences from a neutral
+ * face to the peak of an expression, and `Emotion/S005/001/*_emotion.txt` with the codes of some of them.
+ * The last three frames (`frames=N`) of a labelled sequence have its expression; the first frame is
+ * neutral. `#fold3-train` and `#fold3-test` are one of the usual ten folds: in the order of their numbers,
+ * every tenth subject is in the same fold, so that no person is on both sides.
  */
 export const ckplusFormat: DataFormat = {
   name: 'ckplus',
@@ -28,7 +28,7 @@ export const ckplusFormat: DataFormat = {
 
 interface Sequence {
   readonly subject: string;
-  /** Images in the order of time. */
+  /** Images in temporal order. */
   readonly files: readonly string[];
   readonly label: number;
 }
@@ -78,7 +78,7 @@ function parseFrames(spec: DataSpec): number {
   const text = spec.options['frames'] ?? String(defaultFrames);
   const frames = Number(text);
   if (/^\d{1,3}$/.test(text) && frames > 0) return frames;
-  throw badSpec(spec.text, `'${text}' is no number of frames from 1 to 999`);
+  throw badSpec(spec.text, `'${text}' is not a number of frames from 1 to 999`);
 }
 
 interface Roots {
@@ -98,10 +98,10 @@ async function findRoots(spec: DataSpec): Promise<Roots> {
   const images = await first([name], ['extended-cohn-kanade-images', name]);
   const emotions = await first(['Emotion'], ['Emotion_labels', 'Emotion'], ['Emotion_labels']);
   if (images !== undefined && emotions !== undefined) return { images, emotions };
-  throw badSpec(spec.text, `'${spec.path}' holds no ${name} and Emotion folders`);
+  throw badSpec(spec.text, `'${spec.path}' has no ${name} and Emotion folders`);
 }
 
-/** All labelled sequences, subject by subject, and how many have no label. */
+/** All labelled sequences, subject by subject, and the number of unlabelled ones. */
 async function readSequences(
   { images, emotions }: Roots,
   options: OpenOptions,
@@ -123,14 +123,14 @@ async function readSequences(
         sequences.push({ subject, files, label });
       } catch (error) {
         if (!(error instanceof CountenanceError)) throw error;
-        refuseImage(options, error);
+        rejectImage(options, error);
       }
     }
   }
   return { sequences, unlabelled };
 }
 
-/** Folders in the order of their names. */
+/** Folders, sorted by name. */
 async function folders(path: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of (await namesIn(path)).sort()) {
@@ -146,16 +146,16 @@ async function readLabel(file: string): Promise<number> {
   if (isIndex(code, ckplusClasses.length)) return code;
   throw new CountenanceError(
     'ERR_LABEL_RANGE',
-    `'${file}': emotion '${text.slice(0, 40)}' is no code of 0..${ckplusClasses.length - 1}`,
+    `'${file}': emotion '${text.slice(0, 40)}' is not a code in 0..${ckplusClasses.length - 1}`,
   );
 }
 
-/** Images of a sequence in the order of time: their names end in the frame's number. */
+/** Images of a sequence in temporal order: their names end in the frame number. */
 async function framesOf(folder: string): Promise<string[]> {
   const names = (await namesIn(folder)).filter(isImageName).sort();
   if (names.length >= 2) return names.map((name) => join(folder, name));
   throw new CountenanceError(
     'ERR_FILE_NOT_FOUND',
-    `Sequence '${folder}' holds ${names.length} images; expected a neutral first and later ones`,
+    `Sequence '${folder}' holds ${names.length} images; expected a neutral first image and later ones`,
   );
 }

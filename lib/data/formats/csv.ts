@@ -8,18 +8,18 @@ import { badFile, canonicalSplit, type DataFormat } from './format.js';
 
 /**
  * A CSV file with a header: `path,label[,split]`, or `path[,split]` and one column of probabilities (or
- * votes) a class. Paths are relative to the file.
+ * votes) per class. Paths are relative to the file.
  */
 export const csvFormat: DataFormat = {
   name: 'csv',
-  summary: 'a CSV file with columns path,label[,split], or path and one column a class',
+  summary: 'a CSV file with columns path,label[,split], or path and one column per class',
   example: 'csv:faces.csv#train',
   options: [],
   splits: csvSplits,
   open: openCsv,
 };
 
-/** The different values of the column `split`, in the order of the file. */
+/** The different values of the column `split`, in file order. */
 async function csvSplits(spec: DataSpec): Promise<readonly string[]> {
   let column: number | undefined;
   const splits = new Set<string>();
@@ -65,7 +65,7 @@ function createTable(spec: DataSpec, header: CsvRow): LabelTable | SoftTable {
     .map((name, column) => ({ name: name.trim(), column }))
     .filter(({ column }) => column !== path && column !== split);
   if (classes.length < 2) {
-    throw badFile(spec.path, "it has neither a column 'label' nor one column a class");
+    throw badFile(spec.path, "it has neither a column 'label' nor one column per class");
   }
   return new SoftTable(spec, columns, classes);
 }
@@ -108,7 +108,7 @@ abstract class Table {
   }
 }
 
-/** Class names in a column; the classes are all names of the file, whatever the split, sorted. */
+/** Class names in a column; the classes are all names in the file, from all splits, sorted. */
 class LabelTable extends Table {
   private readonly names: string[] = [];
   private readonly known = new Set<string>();
@@ -140,7 +140,7 @@ class LabelTable extends Table {
   }
 }
 
-/** Probabilities or votes; each row is scaled to sum 1. */
+/** Probabilities or votes; each row is scaled to sum to 1. */
 class SoftTable extends Table {
   private readonly targets: number[] = [];
   private readonly labels: number[] = [];

@@ -3,7 +3,7 @@ import { readError, throwIfAborted } from '../../errors.js';
 import { checkIsFile } from '../../files.js';
 import { badFile } from './format.js';
 
-/** Images of FER2013 are gray and of one size. */
+/** Images of FER2013 are gray and all of this size. */
 export const fer2013Side = 48;
 const pixelCount = fer2013Side * fer2013Side;
 
@@ -15,7 +15,7 @@ const comma = 0x2c;
 const zero = 0x30;
 const nine = 0x39;
 
-/** One image of fer2013.csv, not yet turned into numbers. */
+/** One image of fer2013.csv, with its pixels not parsed yet. */
 export interface Fer2013Row {
   /** 0 for the first line after the header. */
   readonly row: number;
@@ -28,8 +28,9 @@ export interface Fer2013Row {
 }
 
 /**
- * Reads FER2013's `fer2013.csv`: a header such as `emotion,pixels,Usage`, then one image a line as
- * 2304 numbers apart by spaces. The file (300 MB) comes in small pieces, a list of rows for each.
+ * Reads FER2013's `fer2013.csv`: a header such as `emotion,pixels,Usage`, then one image per line as 2304
+ * numbers separated by spaces. The file (300 MB) is read in small chunks; the rows of each are yielded as a
+ * list.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_DATASET_FORMAT, ERR_ABORTED
  */
@@ -39,7 +40,7 @@ export async function* readFer2013Rows(
 ): AsyncGenerator<Fer2013Row[]> {
   await checkIsFile(file, 'Data set file');
   const reader = new RowReader(file);
-  // 64 KiB are about 17 images and well below a millisecond of parsing.
+  // 64 KiB is about 17 images and well below a millisecond of parsing.
   const stream = createReadStream(file, { highWaterMark: 1 << 16 });
   let rest: Buffer = Buffer.alloc(0);
   try {
@@ -72,7 +73,7 @@ interface Columns {
 }
 
 class RowReader {
-  /** Of the line to be read next. */
+  /** Number of the line to be read next. */
   line = 1;
   private row = 0;
   private columns: Columns | undefined;
@@ -123,7 +124,7 @@ function split(bytes: Buffer): Buffer[] {
 }
 
 /**
- * Turns a column of pixels into gray values; anything that is no digit (a quote) parts numbers.
+ * Parses a column of pixels to gray values; any other character than a digit (a quote) separates numbers.
  *
  * @param gray 48 x 48 values to write
  * @throws CountenanceError ERR_DATASET_FORMAT naming file and line

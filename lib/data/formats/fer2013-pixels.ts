@@ -11,7 +11,7 @@ export interface Fer2013Pixels {
 }
 
 /**
- * Reads chosen images of FER2013's `fer2013.csv`.
+ * Reads selected images of FER2013's `fer2013.csv`.
  *
  * @param rows rows to keep (0 is the first line after the header), ascending
  * @throws CountenanceError ERR_DATASET_FORMAT naming file and line
@@ -36,7 +36,7 @@ export async function readFer2013Pixels(
   return grayImages(gray);
 }
 
-/** Gray images that stand one after another. */
+/** Gray images that are stored one after another. */
 export function grayImages(gray: Uint8Array): Fer2013Pixels {
   return { load: (index) => toRgb(imageAt(gray, index), fer2013Side, fer2013Side, 1) };
 }

@@ -11,7 +11,7 @@ import {
   type Fer2013Row,
 } from './fer2013-file.js';
 import { grayImages } from './fer2013-pixels.js';
-import { refuseImage, requireSplit, type DataFormat, type OpenOptions } from './format.js';
+import { rejectImage, requireSplit, type DataFormat, type OpenOptions } from './format.js';
 
 const splits = ['train', 'valid', 'test'] as const;
 const usages = { train: 'Training', valid: 'PublicTest', test: 'PrivateTest' } as const;
@@ -49,7 +49,7 @@ async function openFer2013(spec: DataSpec, options: OpenOptions): Promise<Datase
         images.push(gray);
       } catch (error) {
         if (!(error instanceof CountenanceError)) throw error;
-        refuseImage(options, error);
+        rejectImage(options, error);
       }
     }
   }

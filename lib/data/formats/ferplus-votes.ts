@@ -22,18 +22,18 @@ export const targetKindOf: Readonly<Record<FerplusMode, TargetKind>> = {
 
 const classCount = 8;
 
-/** Most classes a distribution may hold; an image with more is too ambiguous. */
+/** Most classes a distribution may have; an image with more is too ambiguous. */
 const classLimit = 3;
 
 /**
- * The target of an image, or undefined where it has none and is dropped.
+ * The target of an image, or undefined if it has none and is dropped.
  *
  * All modes first drop single votes as outliers. Then
  * - `majority`: the class with more than half of the remaining votes; none, unknown or NF: dropped
- * - `probability`, `crossentropy`: classes are taken in the order of their votes (equal ones together)
- *   until they hold three quarters of the remaining votes or are three; unknown or NF ends it and is
- *   not taken after a class. Dropped where more than three were taken, where they hold no more than
- *   half of the votes, or where unknown or NF leads.
+ * - `probability`, `crossentropy`: classes are taken by descending votes (ties together) until they have
+ *   three quarters of the remaining votes or there are three; unknown or NF ends this and is not taken
+ *   after a class. The image is dropped if more than three were taken, if they have no more than half of
+ *   the votes, or if unknown or NF leads.
  *
  * @param votes ten counts; not changed
  * @returns eight probabilities
@@ -79,7 +79,7 @@ function takeLeading(votes: readonly number[], total: number): number[] | undefi
   return sum <= total / 2 || count > classLimit ? undefined : taken;
 }
 
-/** True where unknown or NF has more votes than every class: the first of equals wins. */
+/** Whether unknown or NF has more votes than every class: of equal counts the first wins. */
 function isLedByNoClass(votes: readonly number[]): boolean {
   return votes.indexOf(Math.max(...votes)) >= classCount;
 }

@@ -18,7 +18,7 @@ const splits = ['train', 'valid', 'test'] as const;
 
 /**
  * FER+ in one of three layouts below DIR:
- * - FER2013Train, FER2013Valid, FER2013Test, each with `label.csv` beside its images
+ * - FER2013Train, FER2013Valid, FER2013Test, each with `label.csv` next to its images
  * - the same folders of images, and `fer2013new.csv` in DIR
  * - `fer2013new.csv` and `fer2013.csv` (the pixels as text) in DIR
  */
@@ -68,7 +68,7 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
   );
 }
 
-/** Gathers the images that have a target, and counts the others. */
+/** Collects the images that have a target and counts the others. */
 class VoteCollector {
   readonly names: string[] = [];
   /** Line of each image in the label file, and its row among the data rows (0 for the first). */
@@ -93,7 +93,7 @@ class VoteCollector {
     if (this.mode !== 'majority') this.targets.push(...target);
   }
 
-  /** What every layout gives {@link fileDataset}. */
+  /** The fields of {@link fileDataset} that do not depend on the layout. */
   fields(): Omit<Parameters<typeof fileDataset>[0], 'name' | 'files'> {
     const without = this.mode === 'majority' ? 'a majority label' : 'a clear label distribution';
     return {
@@ -195,7 +195,7 @@ async function imagesDataset(
     if (!onProblem) throw problem;
     onProblem(problem);
   }
-  // Plain text: join() of 30,000 names would hold up the event loop.
+  // A template string: 30,000 calls of join() would block the event loop.
   const files = collector.names.map((name) => `${folder}${sep}${name}`);
   const dataset = fileDataset({ name: spec.text, files, ...collector.fields() });
   if (missing.length === 0) return dataset;

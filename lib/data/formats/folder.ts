@@ -7,17 +7,17 @@ import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 import { canonicalSplit, isImageName, type DataFormat, type OpenOptions } from './format.js';
 
-/** Folder names a split may have. */
+/** Folder names that a split may have. */
 const splitFolders: ReadonlyMap<string, readonly string[]> = new Map([
   ['train', ['train', 'training']],
   ['valid', ['valid', 'val', 'validation']],
   ['test', ['test', 'testing']],
 ]);
 
-/** One folder a class: `DIR/happiness/*.jpg`, or with splits `DIR/train/happiness/*.jpg`. */
+/** One folder per class: `DIR/happiness/*.jpg`, or with splits `DIR/train/happiness/*.jpg`. */
 export const folderFormat: DataFormat = {
   name: 'folder',
-  summary: 'one folder a class (optionally inside train, valid and test folders)',
+  summary: 'one folder per class (optionally inside train, valid and test folders)',
   example: 'folder:faces#train',
   options: [],
   splits: async (spec) => {
@@ -35,12 +35,12 @@ async function openFolder(spec: DataSpec, options: OpenOptions): Promise<Dataset
   if (classes.length === 0) {
     throw new CountenanceError(
       'ERR_DATASET_EMPTY',
-      `Data set '${spec.text}': '${root}' holds no folder of a class`,
+      `Data set '${spec.text}': '${root}' contains no class folders`,
     );
   }
   if (spec.split === undefined && classes.every(isSplitFolder)) {
     const choices = classes.map((name) => `${spec.format}:${spec.path}#${name}`).join(', ');
-    throw badSpec(spec.text, `it holds splits; choose ${choices}`);
+    throw badSpec(spec.text, `it contains splits; choose ${choices}`);
   }
   const files: string[] = [];
   const labels: number[] = [];

@@ -3,17 +3,17 @@ import { CountenanceError, readError } from '../../errors.js';
 import type { Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 
-/** What opening a data set may be told beside its specification. */
+/** Options for opening a data set, besides its specification. */
 export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
   /**
-   * Gets what is wrong with single images (a missing file, a label out of range), which are then left
-   * out. Without it the first such problem is thrown.
+   * Called with each problem of a single image (a missing file, a label out of range); the image is then
+   * left out. Without it, the first such problem is thrown.
    */
   readonly onProblem?: ((problem: CountenanceError) => void) | undefined;
 }
 
-/** One data set format; add it to the list in registry.ts and it is known everywhere. */
+/** A data set format; once added to the list in registry.ts it is known everywhere. */
 export interface DataFormat {
   /** The word before the colon of a specification. */
   readonly name: string;
@@ -22,7 +22,7 @@ export interface DataFormat {
   readonly example: string;
   /** Names of the `option=value` pairs it understands. */
   readonly options: readonly string[];
-  /** The splits it has where a specification names none; none where it then is one whole set. */
+  /** The splits to open if a specification names none; empty if the data set is then opened whole. */
   splits(spec: DataSpec): readonly string[] | Promise<readonly string[]>;
   open(spec: DataSpec, options: OpenOptions): Promise<Dataset>;
 }
@@ -54,7 +54,7 @@ export function requireSplit<T extends string>(spec: DataSpec, splits: readonly 
   return found;
 }
 
-/** Longest reason: it may quote a line of a file. */
+/** Longest reason in a message: it may quote a line of a file. */
 const reasonLimit = 300;
 
 /** An ERR_DATASET_FORMAT that names a file. */
@@ -63,13 +63,13 @@ export function badFile(file: string, reason: string): CountenanceError {
   return new CountenanceError('ERR_DATASET_FORMAT', `'${file}': ${short}`);
 }
 
-/** Throws what is wrong with one image, or hands it to whoever collects problems: then skip the image. */
-export function refuseImage({ onProblem }: OpenOptions, problem: CountenanceError): void {
+/** Throws the problem of an image, or passes it to `onProblem`; the caller then skips the image. */
+export function rejectImage({ onProblem }: OpenOptions, problem: CountenanceError): void {
   if (!onProblem) throw problem;
   onProblem(problem);
 }
 
-/** The names in a directory, in no order. */
+/** The names in a directory, in no particular order. */
 export async function namesIn(path: string): Promise<string[]> {
   try {
     return await readdir(path);
@@ -78,7 +78,7 @@ export async function namesIn(path: string): Promise<string[]> {
   }
 }
 
-/** File extensions taken for images when a folder is listed. */
+/** File extensions that count as images when a folder is listed. */
 const imageExtensions = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
 
 /** True for names that look like images and are not hidden. */

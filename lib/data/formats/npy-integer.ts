@@ -2,8 +2,8 @@ import { readRegularFile } from '../../files.js';
 import { badNpy, parseNpyHeader } from '../../weights/npy.js';
 
 /**
- * Reads an .npy file of one whole number, which NumPy users write as a number of any type or, from
- * `np.save(file, str(label))`, as text.
+ * Reads an .npy file with a single integer, stored as a number of any type or, by `np.save(file,
+ * str(label))`, as text.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_NPY
  */
@@ -11,18 +11,18 @@ export async function readNpyInteger(file: string): Promise<number> {
   const bytes = await readRegularFile(file, 'Label file');
   const { descr, shape, dataStart } = parseNpyHeader(bytes, file);
   const count = shape.reduce((product, size) => product * size, 1);
-  if (count !== 1) throw badNpy(file, `it holds ${count} values where one label is expected`);
+  if (count !== 1) throw badNpy(file, `it holds ${count} values; expected one label`);
   const [, order, kind, digits] = /^([<>|=])([UiufS])(\d{1,3})$/.exec(descr) ?? [];
   const size = Number(digits) * (kind === 'U' ? 4 : 1); // U counts UCS-4 characters
   if (order === undefined || kind === undefined || order === '>') {
-    throw badNpy(file, `its element type ${descr} is no little-endian number or text`);
+    throw badNpy(file, `its element type ${descr} is not a little-endian number or text`);
   }
   const data = bytes.subarray(dataStart);
   if (data.length !== size) {
     throw badNpy(file, `${descr} needs ${size} bytes, but ${data.length} follow`);
   }
   const value = decode(kind, data);
-  if (!Number.isSafeInteger(value)) throw badNpy(file, 'it holds no whole number');
+  if (!Number.isSafeInteger(value)) throw badNpy(file, 'it does not hold an integer');
   return value!;
 }
 

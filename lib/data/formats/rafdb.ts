@@ -7,7 +7,7 @@ import { badSpec, type DataSpec } from '../spec.js';
 import {
   badFile,
   namesIn,
-  refuseImage,
+  rejectImage,
   requireSplit,
   type DataFormat,
   type OpenOptions,
@@ -15,7 +15,7 @@ import {
 
 const splits = ['train', 'test'] as const;
 
-/** The misspelling is the data set's own. */
+/** The misspelling is from the data set. */
 const labelFile = 'list_patition_label.txt';
 
 /**
@@ -51,13 +51,13 @@ async function openRafdb(spec: DataSpec, options: OpenOptions): Promise<Dataset>
     const file = `${name!}_aligned.jpg`;
     if (!present.has(file)) {
       const problem = `Image '${join(images, file)}' of '${list}', line ${i + 1}, does not exist`;
-      refuseImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', problem));
+      rejectImage(options, new CountenanceError('ERR_FILE_NOT_FOUND', problem));
       continue;
     }
     const value = Number(label);
     if (value < 1 || value > rafdbClasses.length) {
       const problem = `'${list}', line ${i + 1}: label ${value} is not in 1..7`;
-      refuseImage(options, new CountenanceError('ERR_LABEL_RANGE', problem));
+      rejectImage(options, new CountenanceError('ERR_LABEL_RANGE', problem));
       continue;
     }
     files.push(join(images, file));
@@ -66,7 +66,7 @@ async function openRafdb(spec: DataSpec, options: OpenOptions): Promise<Dataset>
   return fileDataset({ name: spec.text, classes: rafdbClasses, files, labels });
 }
 
-/** The directory given may be RAF-DB's `basic` or the one above it. */
+/** The given directory may be RAF-DB's `basic` or the one above it. */
 async function findLayout(spec: DataSpec): Promise<{ root: string; labels: string }> {
   for (const root of [spec.path, join(spec.path, 'basic')]) {
     if ((await kindOf(join(root, 'Image', 'aligned'))) !== 'directory') continue;
@@ -76,6 +76,6 @@ async function findLayout(spec: DataSpec): Promise<{ root: string; labels: strin
   }
   throw badSpec(
     spec.text,
-    `'${spec.path}' holds no Image/aligned folder with ${labelFile} (or EmoLabel/${labelFile}) beside it`,
+    `'${spec.path}' has no Image/aligned folder next to ${labelFile} (or EmoLabel/${labelFile})`,
   );
 }

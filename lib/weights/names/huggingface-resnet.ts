@@ -1,8 +1,8 @@
 import type { NameMap } from './name-map.js';
 
 /**
- * Hugging Face's ResNet (microsoft/resnet-18, microsoft/resnet-50): stages from 0, shortcut apart. A layer
- * is two convolutions, or the three of a bottleneck.
+ * Hugging Face's ResNet (microsoft/resnet-18, microsoft/resnet-50): stages are counted from 0, the shortcut is
+ * separate. A layer has two convolutions, or three in a bottleneck.
  */
 export const huggingFaceResnet: readonly NameMap[] = [
   {

@@ -6,8 +6,8 @@ const table = `${here}.attn.relative_position_bias_table`;
 const third = (index: number): Part => ({ index, of: 3 });
 
 /**
- * Hugging Face's Swin. Query, key and value are three tensors there and rows of one here. Each pair of
- * names is that of the files on the hub and that of transformers 5 in memory.
+ * Hugging Face's Swin. Query, key and value are three tensors there, and rows of one tensor here. Names
+ * come in pairs: that in the files on the hub, and that of transformers 5 in memory.
  */
 export const huggingFaceSwin: readonly NameMap[] = [
   {

@@ -20,7 +20,7 @@ export interface ShapeMismatch {
 export interface Assignment extends NamedShape {
   /** Names in the file, joined along the first dimension. */
   readonly from: readonly string[];
-  /** What has to be done to its shape. */
+  /** The change of shape that it needs. */
   readonly reshape: Reshape | undefined;
 }
 
@@ -28,25 +28,25 @@ export interface Assignment extends NamedShape {
 export interface Match {
   /** Title of the family of names. */
   readonly source: string;
-  /** What stands before the names in the file. */
+  /** The prefix of the names in the file. */
   readonly prefix: string;
   readonly assignments: readonly Assignment[];
   readonly missing: readonly string[];
   readonly mismatched: readonly ShapeMismatch[];
-  /** Names of the file that should mean something and do not. */
+  /** Names in the file that should match a tensor of the model but do not. */
   readonly unexpected: readonly string[];
-  /** Names of the file that are of no use here: classifiers, buffers, what is not under the prefix. */
+  /** Names in the file that are not needed: classifiers, buffers, names without the prefix. */
   readonly ignored: readonly string[];
 }
 
-/** Most tensors of a file, and most places in it where a family is looked for. */
+/** Maximum number of tensors in a file, and of prefixes under which a family is searched for. */
 const limits = { tensors: 1 << 16, prefixes: 16 } as const;
 
 /**
  * Finds the family and the prefix under which most tensors of the model are in a file.
  *
  * @param shapes shapes by name in the file
- * @returns the best match, and the families that the file looks like, fitting or not
+ * @returns the best match, and the families that the file looks like, whether they fit or not
  */
 export async function matchNames(
   shapes: ReadonlyMap<string, readonly number[]>,
@@ -113,7 +113,7 @@ function matchFamily(
   return { source: map.title, prefix, assignments, missing, mismatched, unexpected, ignored };
 }
 
-/** Shape of pieces joined along the first dimension; that of the first where they cannot be. */
+/** Shape of pieces joined along the first dimension; that of the first if they cannot be joined. */
 function joinedShape(shapes: readonly (readonly number[])[]): readonly number[] {
   const [first, ...others] = shapes as [readonly number[], ...(readonly number[])[]];
   const inner = first.slice(1).join();

@@ -1,25 +1,25 @@
 /**
- * How one family of files names the tensors of an encoder. A new source is a file with such a table, and
- * a line in `sources.ts`.
+ * How one family of files names the tensors of an encoder. To add a source, write a file with such a table
+ * and add a line to `sources.ts`.
  */
 export interface NameMap {
-  /** What reports call it. */
+  /** Its name in reports. */
   readonly title: string;
   /**
-   * A name that every file of this family holds. Where a file has it, what stands before it is the
-   * prefix of all its names (`state_dict.module.`). Empty: its names have no prefix and no anchor.
+   * A name that every file of this family contains. What precedes it in a file is the prefix of all names
+   * (`state_dict.module.`). Empty: the names have no prefix and no anchor.
    */
   readonly anchor: string;
-  /** Put before the names that the rules give: `encoder.`. */
+  /** Prepended to the names that the rules give: `encoder.`. */
   readonly target: string;
-  /** Tried from the top; the first that matches the whole name counts. */
+  /** Tried in order; the first that matches the whole name is used. */
   readonly rules: readonly Rule[];
 }
 
 /**
- * From a name there to the name here. `#` stands for a number, `*` for any rest; the same come again on
- * the right, in order. `null`: of no use here (a classifier, a buffer). The part says which piece, along
- * the first dimension, of a tensor that is one here and several there.
+ * Maps a name in the file to the model's name. `#` stands for a number, `*` for any rest; both are repeated
+ * on the right, in order. `null`: not needed (a classifier, a buffer). If the model's tensor is split in
+ * the file, `part` says which piece this is, along the first dimension.
  */
 export type Rule = readonly [from: string, to: string | null, part?: Part];
 
@@ -38,13 +38,13 @@ export interface Destination {
 
 const whole: Part = { index: 0, of: 1 };
 
-/** Of a tensor that is taken where the model has one of its name and shape, and else is of no use. */
+/** For a tensor that is loaded if the model has one with its name and shape, and ignored otherwise. */
 export const optional: Part = { ...whole, optional: true };
 
-/** A name map ready for use: where a name goes, `null` for nowhere, undefined where no rule knows it. */
+/** A compiled name map: where a name goes, `null` if it is not needed, undefined if no rule matches. */
 export type Translate = (name: string) => Destination | null | undefined;
 
-/** Buffers that PyTorch's modules keep, and that are computed here: the same in every family. */
+/** Buffers of PyTorch's modules that are computed here: the same in every family. */
 const buffers: readonly Rule[] = [
   ['num_batches_tracked', null],
   ['*.num_batches_tracked', null],
@@ -75,7 +75,7 @@ function toPattern(from: string): RegExp {
   return new RegExp(`^${escaped.replaceAll('#', '(\\d+)').replaceAll('*', '(.+)')}$`);
 }
 
-/** Prefixes under which a file may hold a family: what stands before its anchor. */
+/** Prefixes under which a file may contain a family: what precedes its anchor. */
 export function prefixesOf(map: NameMap, names: Iterable<string>, most: number): string[] {
   if (map.anchor === '') return [''];
   const prefixes: string[] = [];

@@ -13,7 +13,7 @@ const whole: NameMap = {
 /** The names of this package's files, which are those of the authors' whole-model checkpoint. */
 export const own: readonly NameMap[] = [whole, { ...whole, anchor: 'MLP.fc1.weight' }];
 
-/** An encoder's names as they are here, or some of them: what is left where no family fits better. */
+/** The encoder's own names, or some of them: the fallback if no family fits better. */
 export const bare: NameMap = {
   title: 'the names of the encoder itself',
   anchor: '',

@@ -6,7 +6,7 @@ import { resnet } from './resnet.js';
 import { swin } from './swin.js';
 import { torchvisionSwin } from './torchvision-swin.js';
 
-/** Every family of names that is known; where two fit equally well, the first is taken. */
+/** All known families of names; if two fit equally well, the first is used. */
 export const sources: readonly NameMap[] = [
   ...own,
   ...resnet,

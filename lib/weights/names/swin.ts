@@ -9,8 +9,8 @@ const common: readonly Rule[] = [
 ];
 
 /**
- * Microsoft's Swin Transformer, whose names are ours. SwinFace (`state_dict_backbone`) and timm before
- * 0.9 share them; timm since then counts the downsampling to the stage that follows it.
+ * Microsoft's Swin Transformer, whose names are ours. SwinFace (`state_dict_backbone`) and timm before 0.9
+ * share them; later versions of timm put the downsampling into the stage after it.
  */
 export const swin: readonly NameMap[] = [
   {

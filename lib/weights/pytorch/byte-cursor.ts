@@ -3,10 +3,10 @@ import { PickleProblem } from './values.js';
 /** Longest decimal number or name of a text opcode. */
 const longestLine = 1024;
 
-/** Largest integer that is read: 1024 bytes, far above anything a checkpoint counts. */
+/** Largest integer that is read: 1024 bytes, far larger than anything in a checkpoint. */
 const longestInteger = 1024;
 
-/** Reads little pieces of a pickle one after another; each is checked against what is left. */
+/** Reads small pieces of a pickle in order; each is checked against what is left. */
 export class ByteCursor {
   private readonly view: DataView;
 
@@ -42,12 +42,12 @@ export class ByteCursor {
     return this.view.getUint32(this.advance(4), true);
   }
 
-  /** A length of 8 bytes; one that no memory holds runs into the end of the pickle like any other. */
+  /** A length of 8 bytes; one that is too large runs past the end of the pickle like any other. */
   uint64(): number {
     return Number(this.view.getBigUint64(this.advance(8), true));
   }
 
-  /** Pickle keeps floats big-endian. */
+  /** Pickle stores floats as big-endian. */
   float64(): number {
     return this.view.getFloat64(this.advance(8), false);
   }
@@ -66,7 +66,7 @@ export class ByteCursor {
     return this.#asBuffer(this.take(length)).toString('latin1');
   }
 
-  /** A line of a text opcode, without its end. */
+  /** A line of a text opcode, without its line break. */
   line(): string {
     const end = this.bytes.subarray(0, this.position + longestLine).indexOf(0x0a, this.position);
     if (end >= 0) return this.latin1(end + 1 - this.position).slice(0, -1);
@@ -94,7 +94,7 @@ export class ByteCursor {
 /** The pickle ended too early: more bytes of the file might complete it. */
 export class Truncated extends PickleProblem {}
 
-/** A number where it is exact, else the bigint. */
+/** A number if that is exact, otherwise the bigint. */
 export function toInteger(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;

@@ -2,18 +2,18 @@ import { NumpyArray } from './numpy.js';
 import { StoredView } from './tensors.js';
 import { PickleProblem, quote, Tuple } from './values.js';
 
-/** What a checkpoint holds, by the path to it. */
+/** The content of a checkpoint, by its path. */
 export interface Collected {
   readonly tensors: Map<string, StoredView | NumpyArray>;
-  /** Texts, numbers and truth values, as text. */
+  /** Strings, numbers and booleans, as text. */
   readonly metadata: Record<string, string>;
 }
 
 const limits = { depth: 64, tensors: 1 << 16, nameLength: 1024, metadata: 1000 } as const;
 
 /**
- * Gathers the tensors of nested dictionaries, lists and tuples, under their keys joined with dots. A
- * container that is met again (shared, or a cycle) is passed over: its tensors have their names already.
+ * Collects the tensors of nested dictionaries, lists and tuples, under their keys joined with dots. A
+ * container that occurs again (shared or cyclic) is skipped: its tensors already have names.
  */
 export function collect(root: unknown): Collected {
   const tensors: Collected['tensors'] = new Map();

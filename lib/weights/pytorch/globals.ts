@@ -1,6 +1,6 @@
 /**
- * The allow-list: every Python name a file may mention, with what is built in its place. Names that are
- * not here are refused when they are read, before anything could be done with them.
+ * The allow-list: every Python name that a file may mention, with what is built in its place. Names that
+ * are not listed are rejected as soon as they are read, before anything is done with them.
  *
  * To add one, add a line; what it builds must be plain data.
  */
@@ -16,7 +16,7 @@ import {
   type Charge,
 } from './values.js';
 
-/** Bytes that an entry of a new dictionary is counted as. */
+/** Bytes charged for an entry of a new dictionary. */
 const bytesOfEntry = 64;
 
 /** The types that markers of the allow-list stand for. */
@@ -27,7 +27,7 @@ export function markedType(value: unknown): TorchType | undefined {
   return value instanceof Global ? typeOfMarker.get(value) : undefined;
 }
 
-/** From a dictionary, which it then shares, or from pairs, as Python 2 wrote an OrderedDict. */
+/** Built from a dictionary, which it shares, or from pairs, as Python 2 wrote an OrderedDict. */
 const dictionary: Build = ([items = []], charge) => {
   if (items instanceof Map) return items;
   const pairs = toList(items);
@@ -35,7 +35,7 @@ const dictionary: Build = ([items = []], charge) => {
   return new Map(pairs.map((pair) => toList(pair) as [unknown, unknown]));
 };
 
-/** A list or set, which shares the items it was made of: nothing is copied that a pickle could repeat. */
+/** A list or set that shares the items it is built from: a pickle cannot make it copy them repeatedly. */
 const collection: Build = ([items = []]) => toList(items);
 
 const table: Readonly<Record<string, Readonly<Record<string, Build | undefined>>>> = {
@@ -105,7 +105,7 @@ const aliases: Readonly<Record<string, string>> = {
 
 const globals = makeGlobals();
 
-/** The global of the allow-list; every other name is refused. */
+/** The global from the allow-list; every other name is rejected. */
 export function findGlobal(module: string, name: string): Global {
   const found = globals.get(`${aliasOf(module)} ${name}`);
   if (!found) throw new PickleProblem(`${module}.${name}`, 'unsafe');
@@ -138,14 +138,14 @@ function makeGlobals(): ReadonlyMap<string, Global> {
 function toList(value: unknown): readonly unknown[] {
   if (value instanceof Tuple) return value.items;
   if (Array.isArray(value)) return value;
-  throw new PickleProblem('its pickle makes a collection of something that is none');
+  throw new PickleProblem('its pickle makes a collection of something that is not one');
 }
 
 /** Protocol 2 has no bytes: Python 3 writes them as text that is encoded when it is read. */
 function encodeText([text = '', encoding]: readonly unknown[], charge: Charge): Uint8Array {
   if (text instanceof Uint8Array) return text;
   if (typeof text !== 'string' || (text !== '' && encoding !== 'latin1')) {
-    throw new PickleProblem('its pickle encodes a text to something other than latin1');
+    throw new PickleProblem('its pickle encodes a string as something other than latin1');
   }
   charge(text.length);
   return Buffer.from(text, 'latin1');
@@ -160,7 +160,7 @@ function pathParts(parts: readonly unknown[]): Tuple {
 function rebuildFromType([rebuild, , args]: readonly unknown[], charge: Charge): unknown {
   if (!(rebuild instanceof Global) || !rebuild.name.startsWith('torch._utils.') || !rebuild.build) {
     throw new PickleProblem(
-      'a tensor is rebuilt by something that is no function for it',
+      'a tensor is rebuilt by something other than a rebuild function',
       'unsafe',
     );
   }

@@ -3,10 +3,10 @@ import type { PickleMachine } from './machine.js';
 import { opcodes as op } from './opcodes.js';
 import { Attributes, PickleProblem, quote, Tuple } from './values.js';
 
-/** What an opcode does to the machine, with what follows it in the pickle. */
+/** What an opcode does to the machine; the cursor is at its arguments. */
 type Instruction = (machine: PickleMachine, cursor: ByteCursor) => void;
 
-/** Every opcode that is run, but STOP. */
+/** Every supported opcode except STOP. */
 export const instructions: ReadonlyMap<number, Instruction> = new Map<number, Instruction>([
   [op.PROTO, (_, cursor) => checkProtocol(cursor.byte())],
   [op.FRAME, (_, cursor) => void cursor.uint64()],
@@ -98,17 +98,17 @@ function pushGlobal(machine: PickleMachine, module: unknown, name: unknown): voi
 function constructByKeywords(machine: PickleMachine): void {
   const [callee, args, keywords] = machine.popMany(3);
   if (!(keywords instanceof Map) || keywords.size > 0) {
-    throw new PickleProblem('its pickle constructs an object by keywords');
+    throw new PickleProblem('its pickle constructs an object with keyword arguments');
   }
   machine.construct(callee, args);
 }
 
-/** A value that takes a state of its own in BUILD. */
+/** A value that accepts a state in BUILD. */
 interface Stateful {
   setState(state: unknown): void;
 }
 
-/** Attributes of dictionaries (`_metadata` of a state dict) are of no use here and are dropped. */
+/** Attributes of dictionaries (`_metadata` of a state dict) are not needed and are dropped. */
 function build(machine: PickleMachine): void {
   const state = machine.pop();
   const value = machine.top();
@@ -118,7 +118,7 @@ function build(machine: PickleMachine): void {
   } else if (typeof value === 'object' && value !== null && 'setState' in value) {
     (value as Stateful).setState(state);
   } else if (!(value instanceof Map)) {
-    throw new PickleProblem('its pickle sets the state of something that has none');
+    throw new PickleProblem('its pickle sets the state of something that has no state');
   }
 }
 

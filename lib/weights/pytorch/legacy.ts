@@ -6,23 +6,23 @@ import { StorageTable, type PyTorchContent, type ReadStorage } from './storages.
 import { pickleLimit, unpickle } from './unpickler.js';
 import { quote } from './values.js';
 
-/** What the first pickle of an old file holds, and the version in the second. */
+/** The content of the first pickle of a legacy file, and the version in the second. */
 const magic = 0x1950a86a20f9469cfc6cn;
 const protocolVersion = 1001;
 
-/** Bytes looked at first; a longer pickle is read again with eight times as many. */
+/** Bytes read at first; if the pickles are longer, they are read again with eight times as many. */
 const firstWindow = 1 << 20;
 
 /**
- * The form before PyTorch 1.6, a stream: pickles of a magic number, a protocol version, a description of
- * the machine, the object and the storages' keys; then for each key, in that order, the number of
- * elements (8 bytes) and the elements.
+ * The format before PyTorch 1.6, a stream: pickles of a magic number, a protocol version, a description of
+ * the machine, the object and the storages' keys; then for each key, in that order, the number of elements
+ * (8 bytes) and the elements.
  */
 export async function readLegacy(reader: FileReader, fail: Fail): Promise<PyTorchContent> {
   const { root, keys, table, end } = await readPickles(reader, fail);
-  const places = await locateStorages(reader, keys, table, end, fail);
+  const offsets = await locateStorages(reader, keys, table, end, fail);
   const readStorage: ReadStorage = ({ key }, begin, until, signal) =>
-    reader.read(places.get(key)! + begin, until - begin, signal);
+    reader.read(offsets.get(key)! + begin, until - begin, signal);
   return { root, readStorage };
 }
 
@@ -34,7 +34,7 @@ interface Pickles {
   readonly end: number;
 }
 
-/** The pickles' length stands nowhere: more of the file is read until they are whole. */
+/** The file does not say how long the pickles are: more of it is read until they are complete. */
 async function readPickles(reader: FileReader, fail: Fail): Promise<Pickles> {
   const most = Math.min(reader.size, pickleLimit);
   for (let window = Math.min(firstWindow, most); ; window = Math.min(8 * window, most)) {
@@ -49,7 +49,7 @@ async function readPickles(reader: FileReader, fail: Fail): Promise<Pickles> {
 async function parsePickles(bytes: Uint8Array, path: string, fail: Fail): Promise<Pickles> {
   const run = (start: number, table = new StorageTable()) => unpickle(bytes, start, table);
   const first = await run(0);
-  if (first.value !== magic) throw fail('it is a pickle, but not one of torch.save');
+  if (first.value !== magic) throw fail('it is a pickle, but not one from torch.save');
   const version = await run(first.end);
   if (version.value !== protocolVersion) {
     throw fail(`its protocol version is ${String(version.value).slice(0, 40)}`);
@@ -67,7 +67,7 @@ async function parsePickles(bytes: Uint8Array, path: string, fail: Fail): Promis
   return { root: object.value, keys: keys.value, table, end: keys.end };
 }
 
-/** Where each storage's elements start; every one lies inside the file. */
+/** The offset of each storage's elements; all are checked to be inside the file. */
 async function locateStorages(
   reader: FileReader,
   keys: unknown,
@@ -76,13 +76,13 @@ async function locateStorages(
   fail: Fail,
 ): Promise<ReadonlyMap<string, number>> {
   if (!Array.isArray(keys)) throw fail('its storages have no keys');
-  const places = new Map<string, number>();
+  const offsets = new Map<string, number>();
   let position = end;
   for (const item of keys as unknown[]) {
     const key = typeof item === 'string' || typeof item === 'number' ? String(item) : '';
     const byteLength = byteLengths.get(key);
-    if (byteLength === undefined || places.has(key)) {
-      throw fail(`its storage ${quote(key)} belongs to no tensor, or comes twice`);
+    if (byteLength === undefined || offsets.has(key)) {
+      throw fail(`its storage ${quote(key)} belongs to no tensor, or occurs twice`);
     }
     if (position + 8 + byteLength > reader.size) {
       throw fail(`its storage ${quote(key)} is truncated`);
@@ -92,11 +92,11 @@ async function locateStorages(
     if (count * elementBytes.get(key)! !== byteLength) {
       throw fail(`its storage ${quote(key)} has ${count} elements, not what its tensors say`);
     }
-    places.set(key, position + 8);
+    offsets.set(key, position + 8);
     position += 8 + byteLength;
   }
   for (const key of byteLengths.keys()) {
-    if (!places.has(key)) throw fail(`its storage ${quote(key)} is missing`);
+    if (!offsets.has(key)) throw fail(`its storage ${quote(key)} is missing`);
   }
-  return places;
+  return offsets;
 }

@@ -1,8 +1,8 @@
 import { Global, PickleProblem, Tuple } from './values.js';
 
-/** Bounds of one pickle. They are some thousand times what a state dict needs. */
+/** Limits of one pickle, about a thousand times what a state dict needs. */
 const limits = {
-  /** Lists, dictionaries, tuples, texts and bytes made. */
+  /** Lists, dictionaries, tuples, strings and bytes created. */
   objects: 1 << 20,
   /** Bytes copied by what the pickle calls. */
   copies: 1 << 27,
@@ -12,7 +12,7 @@ const limits = {
   marks: 1000,
 } as const;
 
-/** What the outside gives a pickle. */
+/** What a pickle can get from outside. */
 export interface PickleHost {
   /** The global of an allow-list; throws an unsafe {@link PickleProblem} for every other name. */
   readonly findGlobal: (module: string, name: string) => Global;
@@ -20,7 +20,7 @@ export interface PickleHost {
   readonly loadPersistent: (id: unknown) => unknown;
 }
 
-/** The stack and the memory of a pickle: what its opcodes work on. */
+/** The stack and the memo of a pickle: what its opcodes work on. */
 export class PickleMachine {
   private stack: unknown[] = [];
   private readonly marks: unknown[][] = [];
@@ -34,7 +34,7 @@ export class PickleMachine {
     this.stack.push(value);
   }
 
-  /** Pushes a value that takes memory of its own. */
+  /** Pushes a newly allocated value. */
   make(value: unknown): void {
     this.objects += 1;
     if (this.objects > limits.objects) exceeded('objects', limits.objects);
@@ -43,7 +43,7 @@ export class PickleMachine {
 
   top(): unknown {
     if (this.stack.length === 0)
-      throw new PickleProblem('its pickle uses a value that is not there');
+      throw new PickleProblem('its pickle uses a value that does not exist');
     return this.stack[this.stack.length - 1];
   }
 
@@ -55,7 +55,7 @@ export class PickleMachine {
 
   popMany(count: number): unknown[] {
     if (this.stack.length < count)
-      throw new PickleProblem('its pickle uses values that are not there');
+      throw new PickleProblem('its pickle uses values that do not exist');
     return this.stack.splice(-count, count);
   }
 
@@ -81,7 +81,7 @@ export class PickleMachine {
     return items;
   }
 
-  /** Keeps the top value for later; without an index, under the next free one. */
+  /** Stores the top value in the memo; without an index, under the next free one. */
   remember(index = this.memo.size): void {
     this.memo.set(index, this.top());
     if (this.memo.size > limits.memo) exceeded('remembered values', limits.memo);
@@ -96,21 +96,21 @@ export class PickleMachine {
   append(items: readonly unknown[]): void {
     const list = this.top();
     if (!Array.isArray(list))
-      throw new PickleProblem('its pickle appends to something that is no list');
+      throw new PickleProblem('its pickle appends to something that is not a list');
     for (const item of items) list.push(item);
   }
 
   setItems(items: readonly unknown[]): void {
     const map = this.top();
     if (!(map instanceof Map) || items.length % 2 !== 0) {
-      throw new PickleProblem('its pickle sets items of something that is no dictionary');
+      throw new PickleProblem('its pickle sets items of something that is not a dictionary');
     }
     for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
   }
 
   construct(callee: unknown, args: unknown): void {
     if (!(callee instanceof Global) || !(args instanceof Tuple)) {
-      throw new PickleProblem('its pickle calls something that is no constructor', 'unsafe');
+      throw new PickleProblem('its pickle calls something that is not a constructor', 'unsafe');
     }
     if (!callee.build) throw new PickleProblem(`a call of ${callee.name}`, 'unsafe');
     this.make(callee.build(args.items, this.charge));
@@ -122,7 +122,7 @@ export class PickleMachine {
   };
 }
 
-/** Throws what a pickle beyond a bound is. */
+/** Throws the error of a pickle that exceeds a limit. */
 export function exceeded(what: string, limit: number): never {
   throw new PickleProblem(`its pickle has more than ${limit} ${what}`);
 }

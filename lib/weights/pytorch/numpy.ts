@@ -3,7 +3,7 @@ import { storedBytes, type StoredType } from '../dtype.js';
 import { decodeSmallFloat } from '../small-floats.js';
 import { PickleProblem, quote, toSizes, Tuple } from './values.js';
 
-/** A type of numbers: its name here, and how a scalar of it is read. */
+/** A numeric type: its name here, and how a scalar of it is read. */
 interface NumericType {
   readonly dtype: StoredType;
   readonly read: (view: DataView) => number | boolean;
@@ -32,7 +32,7 @@ export class NumpyType {
     this.bigEndian = state instanceof Tuple && state.items[1] === '>';
   }
 
-  /** The numeric type, or undefined for texts, records, objects and big-endian numbers. */
+  /** The numeric type, or undefined for strings, records, objects and big-endian numbers. */
   get numeric(): NumericType | undefined {
     const name = this.name.replace(/^[<|=]/, '');
     return this.bigEndian || !Object.hasOwn(numericTypes, name) ? undefined : numericTypes[name];
@@ -44,7 +44,7 @@ export class NumpyArray {
   shape: readonly number[] = [];
   type: NumpyType | undefined;
   fortranOrder = false;
-  /** The elements; as text where Python 2 wrote them. */
+  /** The elements; as text if Python 2 wrote them. */
   private content: Uint8Array | string = '';
 
   /** State (version, shape, dtype, is Fortran, bytes). */
@@ -58,7 +58,7 @@ export class NumpyArray {
     this.shape = shape;
     this.type = type;
     this.fortranOrder = fortranOrder;
-    if (!type.numeric) return this; // texts and objects: of no use here, and never decoded
+    if (!type.numeric) return this; // strings and objects: not needed, and never decoded
     if (!isBytes(content)) throw new PickleProblem('a NumPy array has no bytes');
     const needed = elementCount(shape) * storedBytes[type.numeric.dtype];
     if (content.length !== needed) {
@@ -70,12 +70,12 @@ export class NumpyArray {
     return this;
   }
 
-  /** A copy of the elements as they lie in memory; Fortran order has the first index run fastest. */
+  /** A copy of the elements in memory order; in Fortran order the first index runs fastest. */
   bytes(): Uint8Array {
     return copyBytes(this.content);
   }
 
-  /** Elements between neighbours of each dimension. */
+  /** Stride of each dimension, in elements. */
   get strides(): number[] {
     const { shape, fortranOrder } = this;
     const before = (i: number): readonly number[] =>
@@ -94,12 +94,12 @@ export function numpyScalar(type: unknown, content: unknown): unknown {
   return numeric.read(new DataView(copyBytes(content).buffer));
 }
 
-/** Bytes as Python 3 keeps them, or as the text that Python 2 kept them in. */
+/** Bytes as Python 3 stores them, or as text, as Python 2 stored them. */
 function isBytes(content: unknown): content is Uint8Array | string {
   return content instanceof Uint8Array || typeof content === 'string';
 }
 
 function copyBytes(content: Uint8Array | string): Uint8Array<ArrayBuffer> {
   const bytes = typeof content === 'string' ? Buffer.from(content, 'latin1') : content;
-  return new Uint8Array(bytes); // in memory of its own, so that elements are aligned
+  return new Uint8Array(bytes); // a new buffer, so that elements are aligned
 }

@@ -1,7 +1,7 @@
 /**
- * The pickle opcodes that are read, by Python's names (Lib/pickletools.py, protocols 1 to 5). Left out
- * on purpose: INST, OBJ and EXT (other ways to name a class), PERSID, STRING and UNICODE (protocol 0, in
- * which no tensor can be written), NEXT_BUFFER and READONLY_BUFFER (memory outside the stream).
+ * The supported pickle opcodes, under Python's names (Lib/pickletools.py, protocols 1 to 5). Left out on
+ * purpose: INST, OBJ and EXT (other ways to name a class), PERSID, STRING and UNICODE (protocol 0, in which
+ * no tensor can be written), NEXT_BUFFER and READONLY_BUFFER (memory outside the stream).
  */
 export const opcodes = {
   MARK: 0x28, // (

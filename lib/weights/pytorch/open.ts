@@ -8,8 +8,8 @@ import { PickleProblem, quote } from './values.js';
 import { readZip } from './zip-checkpoint.js';
 
 /**
- * Opens a file of `torch.save`: the ZIP form (PyTorch 1.6 and later) or the older stream of pickles. The
- * pickle is read by a machine that knows an allow-list of names and runs nothing; see `unpickler.ts`.
+ * Opens a file of `torch.save`: the ZIP format (PyTorch 1.6 and later) or the legacy stream of pickles. The
+ * pickle is read by a machine that knows only an allow-list of names and runs no code; see `unpickler.ts`.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_UNSUPPORTED;
  *   ERR_UNSAFE_PICKLE which names what the file asks for; ERR_PYTORCH which names the reason
@@ -17,7 +17,7 @@ import { readZip } from './zip-checkpoint.js';
 export async function openPyTorch(file: string): Promise<WeightsFile> {
   const reader = await FileReader.open(file, 'Weights file');
   const fail: Fail = (reason) =>
-    new CountenanceError('ERR_PYTORCH', `'${file}' is no usable PyTorch file: ${reason}`);
+    new CountenanceError('ERR_PYTORCH', `'${file}' is not a usable PyTorch file: ${reason}`);
   try {
     const isZip = await startsWithZip(reader);
     const content = await (isZip ? readZip(reader, fail) : readLegacy(reader, fail));
@@ -42,7 +42,7 @@ async function startsWithZip(reader: FileReader): Promise<boolean> {
 function unsafe(file: string, { message }: PickleProblem): CountenanceError {
   return new CountenanceError(
     'ERR_UNSAFE_PICKLE',
-    `'${file}' asks for ${quote(message)}, which no state dict needs; nothing of it was run. ` +
-      'Where you trust it, save its state_dict() alone in Python',
+    `'${file}' asks for ${quote(message)}, which no state dict needs; nothing in it was run. ` +
+      'If you trust it, save its state_dict() alone in Python',
   );
 }

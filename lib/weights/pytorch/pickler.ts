@@ -3,7 +3,7 @@ import { opcodes as op } from './opcodes.js';
 
 /**
  * A pickle (protocol 2, PyTorch's) of an OrderedDict of float32 tensors; the storage of tensor i has the
- * key `i`. It mentions nothing that `torch.load(weights_only=True)` does not know.
+ * key `i`. It only uses names that `torch.load(weights_only=True)` allows.
  */
 export function pickleStateDict(tensors: ReadonlyMap<string, TensorData>): Uint8Array {
   const out = new Pickle();
@@ -43,7 +43,7 @@ function rowMajorStrides(shape: readonly number[]): number[] {
   return strides;
 }
 
-/** Opcodes one after another. */
+/** A stream of opcodes. */
 class Pickle {
   private readonly pieces: Uint8Array[] = [];
 
@@ -64,7 +64,7 @@ class Pickle {
     this.pieces.push(start, content);
   }
 
-  /** A whole number of at least 0. */
+  /** An integer of at least 0. */
   integer(value: number): void {
     if (value < 0x100) this.code(op.BININT1, value);
     else {

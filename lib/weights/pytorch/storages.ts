@@ -7,7 +7,7 @@ import { NumpyArray } from './numpy.js';
 import type { Storage, StoredView } from './tensors.js';
 import { PickleProblem, quote, toCount, Tuple } from './values.js';
 
-/** Reads bytes [begin, end) of a storage into memory of their own. */
+/** Reads bytes [begin, end) of a storage into a new buffer. */
 export type ReadStorage = (
   storage: Storage,
   begin: number,
@@ -15,7 +15,7 @@ export type ReadStorage = (
   signal: AbortSignal | undefined,
 ) => Promise<Uint8Array>;
 
-/** What a form of PyTorch file holds: the pickled object, and where its storages are. */
+/** The content of a PyTorch file: the pickled object, and how its storages are read. */
 export interface PyTorchContent {
   readonly root: unknown;
   readonly readStorage: ReadStorage;
@@ -23,9 +23,9 @@ export interface PyTorchContent {
 
 /** The storages that a pickle names. */
 export class StorageTable implements PickleHost {
-  /** Bytes by key: one storage may be named many times, always alike. */
+  /** Size in bytes by key; a storage may be named many times, always with the same size. */
   readonly byteLengths = new Map<string, number>();
-  /** Bytes of an element by key. */
+  /** Element size in bytes by key. */
   readonly elementBytes = new Map<string, number>();
 
   readonly findGlobal = findGlobal;
@@ -35,7 +35,7 @@ export class StorageTable implements PickleHost {
     const [kind, typeMarker, key, , count, view] = id instanceof Tuple ? id.items : [];
     const type = markedType(typeMarker);
     if (kind !== 'storage' || !type || (typeof key !== 'string' && typeof key !== 'number')) {
-      throw new PickleProblem('it refers to something that is no storage', 'unsafe');
+      throw new PickleProblem('it refers to something that is not a storage', 'unsafe');
     }
     const name = String(key);
     const byteLength = toCount(count, 'storage size') * type.bytes;
@@ -49,7 +49,7 @@ export class StorageTable implements PickleHost {
   };
 }
 
-/** Old files: (key, offset, elements) of a view of the storage. */
+/** Legacy files: (key, offset, elements) of a view of the storage. */
 function viewRange(
   view: unknown,
   byteLength: number,
@@ -63,7 +63,7 @@ function viewRange(
   return { byteLength: viewed, byteOffset };
 }
 
-/** A tensor of a PyTorch file that reads its values from the file. */
+/** A tensor of a PyTorch file that reads its values on demand. */
 export function lazyTensor(
   name: string,
   tensor: StoredView | NumpyArray,

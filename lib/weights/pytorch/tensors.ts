@@ -3,15 +3,18 @@ import { PickleProblem, toCount, toSizes } from './values.js';
 
 /** An element type of PyTorch. */
 export interface TorchType {
-  /** Its name here: safetensors' where there is one. */
+  /** Its name here: that of safetensors if there is one. */
   readonly dtype: string;
-  /** Bytes of an element. */
+  /** Element size in bytes. */
   readonly bytes: number;
 }
 
 const type = (dtype: string, bytes: number): TorchType => ({ dtype, bytes });
 
-/** Types by PyTorch's names (`torch.float32`); those that are only named here are refused when read. */
+/**
+ * Types by PyTorch's names (`torch.float32`); those that only have a name here are rejected when they are
+ * read.
+ */
 export const torchTypes: Readonly<Record<string, TorchType>> = {
   float64: type('F64', 8),
   double: type('F64', 8),
@@ -65,13 +68,13 @@ export const untyped = type('bytes', 1);
 export interface Storage {
   readonly key: string;
   readonly type: TorchType;
-  /** Bytes of the whole storage. */
+  /** Size of the whole storage in bytes. */
   readonly byteLength: number;
-  /** Old files: bytes that a view of another storage leaves out at its start. */
+  /** Legacy files: offset in bytes of a view into another storage. */
   readonly byteOffset: number;
 }
 
-/** Most elements of a tensor that repeats its memory (stride 0). */
+/** Maximum number of elements of a tensor that repeats its memory (stride 0). */
 const largestExpansion = 1 << 24;
 
 /** A view of a storage: element (i, j, ..) is at offset + i strides[0] + j strides[1] + .. */
@@ -87,7 +90,7 @@ export class StoredView {
     readonly strides: readonly number[],
   ) {
     if (shape.length !== strides.length) {
-      throw new PickleProblem('a tensor has other numbers of sizes and strides');
+      throw new PickleProblem('a tensor has different numbers of sizes and strides');
     }
     const count = elementCount(shape);
     this.span =
@@ -114,7 +117,7 @@ export function viewOf(
   strides: unknown,
 ): StoredView {
   if (!isStorage(storage))
-    throw new PickleProblem('a tensor is a view of something that is no storage');
+    throw new PickleProblem('a tensor is a view of something that is not a storage');
   return new StoredView(
     storage,
     type ?? storage.type,

@@ -5,19 +5,19 @@ import { exceeded, PickleMachine, type PickleHost } from './machine.js';
 import { opcodes as op } from './opcodes.js';
 import { PickleProblem } from './values.js';
 
-/** Largest pickle that is read, 64 MiB: a state dict takes some 150 bytes a tensor. */
+/** Largest pickle that is read, 64 MiB: a state dict takes about 150 bytes per tensor. */
 export const pickleLimit = 1 << 26;
 
-/** Opcodes run in one pickle; some thousand times what a state dict needs. */
+/** Maximum number of opcodes in one pickle; about a thousand times what a state dict needs. */
 const stepLimit = 1 << 24;
 
 /** Opcodes between two turns of the event loop: about 2 ms. */
 const stepsPerTurn = 1 << 14;
 
 /**
- * Reads the pickle at `start` of `bytes` to its STOP, and says where it ends. Only inert values are
- * built: no Python name is ever looked up outside the host's allow-list, and what a listed name builds
- * is data of ours. Nothing of the file is executed.
+ * Reads the pickle at `start` of `bytes` up to its STOP, and returns where it ends. Only inert values are
+ * built: no Python name is ever looked up outside the host's allow-list, and what a listed name builds is
+ * plain data. Nothing in the file is executed.
  *
  * Reference: Lib/pickletools.py of CPython, which documents each opcode.
  */
@@ -38,8 +38,8 @@ export async function unpickle(
   }
 }
 
-function unknown(code: number, place: number): never {
+function unknown(code: number, offset: number): never {
   throw new PickleProblem(
-    `its pickle has the opcode 0x${code.toString(16)} at byte ${place}, which no PyTorch file needs`,
+    `its pickle has the opcode 0x${code.toString(16)} at byte ${offset}, which no PyTorch file needs`,
   );
 }

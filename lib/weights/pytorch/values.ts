@@ -11,7 +11,7 @@ export class Tuple {
 /** A dictionary that stands for an object's attributes (argparse.Namespace). */
 export class Attributes extends Map<unknown, unknown> {}
 
-/** Counts bytes that are copied: a pickle may ask for the same copy again and again. */
+/** Counts bytes that are copied: a pickle may ask for the same copy many times. */
 export type Charge = (bytes: number) => void;
 
 /** Builds a value from the arguments of a call. */
@@ -27,7 +27,7 @@ export class Global {
   ) {}
 }
 
-/** Why a pickle's content is refused; becomes an error that names the file. */
+/** Why a pickle's content is rejected; becomes an error that names the file. */
 export class PickleProblem extends Error {
   constructor(
     reason: string,
@@ -37,10 +37,10 @@ export class PickleProblem extends Error {
   }
 }
 
-/** Most dimensions of a tensor. */
+/** Maximum number of dimensions of a tensor. */
 const mostDimensions = 16;
 
-/** An array of whole numbers of at least 0, from a tuple, list or torch.Size. */
+/** An array of integers of at least 0, from a tuple, list or torch.Size. */
 export function toSizes(value: unknown, what: string): number[] {
   const items: unknown = value instanceof Tuple ? value.items : value;
   const valid =
@@ -51,13 +51,13 @@ export function toSizes(value: unknown, what: string): number[] {
   return [...(items as number[])];
 }
 
-/** A whole number of at least 0. */
+/** An integer of at least 0. */
 export function toCount(value: unknown, what: string): number {
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   throw new PickleProblem(`it has no valid ${what}`);
 }
 
-/** A text from a file inside a message: printable, on one line, not too long. */
+/** A string from a file, as part of a message: printable, on one line, not too long. */
 export function quote(text: string): string {
   const short = text.length > 120 ? `${text.slice(0, 117)}...` : text;
   return `'${short.replace(/[^\x20-\x7e\xa1-\uffff]/g, '?')}'`;

@@ -7,8 +7,8 @@ import { quote } from './values.js';
 import { ZipArchive } from './zip.js';
 
 /**
- * The ZIP form: `NAME/data.pkl` is the object, `NAME/data/KEY` are the storages, `NAME/byteorder` says
- * how their elements lie (older writers leave it out: little).
+ * The ZIP format: `NAME/data.pkl` is the object, `NAME/data/KEY` are the storages, `NAME/byteorder` is the
+ * byte order of their elements (older writers leave it out: little).
  */
 export async function readZip(reader: FileReader, fail: Fail): Promise<PyTorchContent> {
   const zip = await ZipArchive.open(reader, fail);
@@ -37,10 +37,10 @@ export async function readZip(reader: FileReader, fail: Fail): Promise<PyTorchCo
   return { root: value, readStorage };
 }
 
-/** The one top folder that holds a data.pkl. */
+/** The only top-level folder that contains a data.pkl. */
 function rootFolder(zip: ZipArchive, path: string, fail: Fail): string {
   const roots = [...zip.entries.keys()].flatMap((name) => /^([^/]+)\/data\.pkl$/.exec(name) ?? []);
-  if (roots.length !== 2) throw fail('it is a ZIP file without one data.pkl');
+  if (roots.length !== 2) throw fail('it is a ZIP file without exactly one data.pkl');
   const root = roots[1]!;
   if (zip.entries.has(`${root}/constants.pkl`)) {
     throw new CountenanceError(
@@ -59,6 +59,6 @@ async function checkByteOrder(zip: ZipArchive, root: string, path: string): Prom
   if (order.trim() === 'little') return;
   throw new CountenanceError(
     'ERR_UNSUPPORTED',
-    `'${path}' was written on a machine of byte order ${quote(order)}; only little is read`,
+    `'${path}' was written on a machine of byte order ${quote(order)}; only little-endian is supported`,
   );
 }

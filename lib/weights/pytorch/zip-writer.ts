@@ -11,14 +11,16 @@ export interface ZipContent {
 /** PyTorch starts every entry's content at a multiple of this, so that it can be mapped into memory. */
 const alignment = 64;
 
-/** Without ZIP64, sizes and places have 32 bits and counts 16; all bits set point to a ZIP64 record. */
+/**
+ * Without ZIP64, sizes and offsets have 32 bits and counts have 16; all bits set refer to a ZIP64 record.
+ */
 const sizeLimit = 0xffffffff;
 const countLimit = 0xffff;
 const localHeaderBytes = 30;
 const centralHeaderBytes = 46;
 const endBytes = 22;
 
-/** The pad of an entry: an extra field called "FB", as PyTorch writes it. */
+/** The padding of an entry: an extra field named "FB", as PyTorch writes it. */
 const padding = { id: 0x4246, headerBytes: 4 } as const;
 
 /** Date of every entry, 1980-01-01: equal weights give equal files. */
@@ -27,7 +29,8 @@ const date = 0x21;
 /**
  * A ZIP file of stored entries, as pieces; the contents are not copied.
  *
- * @throws CountenanceError ERR_UNSUPPORTED, before any work, where it could need ZIP64: 4 GiB or 65,535 entries
+ * @throws CountenanceError ERR_UNSUPPORTED, before any work, if it could need ZIP64: 4 GiB or 65,535
+ *   entries
  */
 export async function encodeZip(contents: readonly ZipContent[]): Promise<Uint8Array[]> {
   if (contents.length >= countLimit || mostBytes(contents) >= sizeLimit) throw tooLarge();
@@ -61,7 +64,7 @@ export async function encodeZip(contents: readonly ZipContent[]): Promise<Uint8A
   return [...pieces, ...directory, end];
 }
 
-/** Bytes of the archive if every entry had the largest pad. */
+/** Size of the archive in bytes if every entry had the largest padding. */
 function mostBytes(contents: readonly ZipContent[]): number {
   const perEntry = localHeaderBytes + padding.headerBytes + alignment + centralHeaderBytes;
   return contents.reduce(
@@ -104,6 +107,6 @@ async function checksum(bytes: Uint8Array): Promise<number> {
 function tooLarge(): CountenanceError {
   return new CountenanceError(
     'ERR_UNSUPPORTED',
-    'A PyTorch file of 4 GiB or more, or with more than 65,000 tensors, is not written: use safetensors',
+    'A PyTorch file of 4 GiB or more, or with more than 65,000 tensors, cannot be written: use safetensors',
   );
 }

@@ -8,16 +8,16 @@ import { quote } from './values.js';
 
 /**
  * The part of the ZIP format (PKWARE APPNOTE 6.3) that PyTorch's files use: entries stored or deflated,
- * sizes of 64 bits, no encryption, one disk. Only the central directory is trusted, after its checks:
- * every entry inside the file, none over another, no name twice, no name that leaves a folder.
+ * 64-bit sizes, no encryption, one disk. Only the central directory is trusted, after its checks: every
+ * entry is inside the file, none overlaps another, no name occurs twice, no name leaves its folder.
  */
 export interface ZipEntry {
   readonly name: string;
-  /** Bytes of the content. */
+  /** Size of the content in bytes. */
   readonly size: number;
   readonly compressedSize: number;
   readonly isDeflated: boolean;
-  /** 0 where the writer computed none. */
+  /** 0 if the writer computed none. */
   readonly crc: number;
   readonly headerOffset: number;
   /** Where the next entry or the central directory starts. */
@@ -36,23 +36,23 @@ const localHeaderBytes = 30;
 const centralHeaderBytes = 46;
 const endBytes = 22;
 
-/** Largest central directory: 16 MiB, some 200,000 entries. */
+/** Largest central directory: 16 MiB, about 200,000 entries. */
 const directoryLimit = 1 << 24;
 
 /** Entries parsed between two turns of the event loop. */
 const entriesPerTurn = 2048;
 
-/** Largest content of a deflated entry, which has to be in memory whole: 256 MiB. */
+/** Largest content of a deflated entry, which must be in memory as a whole: 256 MiB. */
 const inflateLimit = 1 << 28;
 
-/** DEFLATE's highest ratio (https://zlib.net/zlib_tech.html): more is no honest size. */
+/** DEFLATE's highest ratio (https://zlib.net/zlib_tech.html): a larger size is false. */
 const highestRatio = 1032;
 
 const inflate = promisify(inflateRaw);
 
-/** A ZIP file whose entries are read when they are needed. */
+/** A ZIP file whose entries are read on demand. */
 export class ZipArchive {
-  /** Entries whose checksum was right. */
+  /** Entries whose checksum was verified. */
   private readonly verified = new Set<string>();
 
   private constructor(
@@ -73,8 +73,8 @@ export class ZipArchive {
   }
 
   /**
-   * Reads bytes [begin, end) of an entry into memory of their own; the checksum of the whole entry is
-   * compared once.
+   * Reads bytes [begin, end) of an entry into a new buffer; the checksum of the whole entry is verified
+   * once.
    */
   async read(
     entry: ZipEntry,
@@ -96,7 +96,10 @@ export class ZipArchive {
     return this.file.read(start + begin, end - begin, signal);
   }
 
-  /** Where the content starts: the local header has a name and an extra field of its own length. */
+  /**
+   * Where the content starts: the lengths of name and extra field in the local header may differ from those
+   * in the directory.
+   */
   private async contentStart(entry: ZipEntry): Promise<number> {
     const bytes = await this.file.read(entry.headerOffset, localHeaderBytes);
     const view = new DataView(bytes.buffer);
@@ -140,7 +143,7 @@ export class ZipArchive {
     return content;
   }
 
-  /** Compares the checksum, unless it was before or the writer left it out. */
+  /** Verifies the checksum, unless that was done before or the writer left it out. */
   private async verify(
     entry: ZipEntry,
     read: (from: number, to: number) => Uint8Array | Promise<Uint8Array>,
@@ -158,10 +161,10 @@ export class ZipArchive {
   }
 }
 
-/** Bytes read at once only to be checked. */
+/** Bytes read at once only to verify the checksum. */
 const checkedAtOnce = 1 << 24;
 
-/** Bytes of which the checksum is computed between two turns of the event loop: about 1 ms. */
+/** Bytes that are checksummed between two turns of the event loop: about 1 ms. */
 const crcSlice = 1 << 20;
 
 interface Directory {
@@ -173,7 +176,7 @@ interface Directory {
   readonly position: number;
 }
 
-/** The last record of the file, behind which a comment of up to 64 KiB may stand. */
+/** The last record of the file, which may be followed by a comment of up to 64 KiB. */
 async function findEnd(file: FileReader, fail: Fail): Promise<Directory> {
   const length = Math.min(file.size, endBytes + 0xffff);
   const bytes = await file.read(file.size - length, length);
@@ -185,7 +188,7 @@ async function findEnd(file: FileReader, fail: Fail): Promise<Directory> {
     const [disk, directoryDisk] = [view.getUint16(i + 4, true), view.getUint16(i + 6, true)];
     const large = await findZip64End(file, position, fail);
     if (large) return large;
-    if (disk !== 0 || directoryDisk !== 0) throw fail('it is one part of a divided ZIP file');
+    if (disk !== 0 || directoryDisk !== 0) throw fail('it is one part of a split ZIP file');
     return {
       count: view.getUint16(i + 10, true),
       size: view.getUint32(i + 12, true),
@@ -196,7 +199,7 @@ async function findEnd(file: FileReader, fail: Fail): Promise<Directory> {
   throw fail('the end of its ZIP directory is missing (truncated?)');
 }
 
-/** The record with sizes of 64 bits, where the file has one. */
+/** The record with 64-bit sizes, if the file has one. */
 async function findZip64End(
   file: FileReader,
   endPosition: number,
@@ -208,7 +211,7 @@ async function findZip64End(
   if (locatorView.getUint32(0, true) !== zip64.locator) return undefined;
   const position = Number(locatorView.getBigUint64(8, true));
   if (position > endPosition - zip64.locatorBytes - zip64.endBytes) {
-    throw fail('its ZIP64 directory lies outside the file');
+    throw fail('its ZIP64 directory is outside the file');
   }
   const bytes = await file.read(position, zip64.endBytes);
   const view = new DataView(bytes.buffer);
@@ -263,7 +266,7 @@ function parseEntry(
   const next = extraEnd + view.getUint16(at + 32, true);
   if (next > bytes.length) throw fail('its ZIP directory is truncated');
   const name = decodeName(bytes.subarray(at + centralHeaderBytes, nameEnd));
-  if (!isPlainPath(name)) throw fail(`its entry ${quote(name)} is named as no entry may be`);
+  if (!isPlainPath(name)) throw fail(`its entry ${quote(name)} has a name that is not allowed`);
   if (view.getUint16(at + 8, true) & 1) throw fail(`its entry ${quote(name)} is encrypted`);
   const method = view.getUint16(at + 10, true);
   if (method !== 0 && method !== 8) {
@@ -280,7 +283,10 @@ function parseEntry(
   return { entry: { name, size, compressedSize, isDeflated, crc, headerOffset }, next };
 }
 
-/** Size, compressed size and header offset; those of 32 ones stand in the ZIP64 extra field, in order. */
+/**
+ * Size, compressed size and header offset; those with all 32 bits set are in the ZIP64 extra field instead,
+ * in this order.
+ */
 function readSizes(
   view: DataView,
   at: number,
@@ -318,7 +324,9 @@ function decodeName(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
-/** A relative path with no way out of its folder. Nothing is unpacked to disk: this is a second wall. */
+/**
+ * A relative path that stays in its folder. Nothing is unpacked to disk: this is a second line of defence.
+ */
 function isPlainPath(name: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are what it looks for
   const isPrintable = name !== '' && !/[\\\x00-\x1f\x7f]/.test(name);

@@ -1,12 +1,12 @@
 import type { Expression } from './expression.js';
 import { css, shade, type Person } from './person.js';
 
-/** A number as SVG writes it, two digits after the point. */
+/** A number in SVG syntax, with two decimals. */
 export function n(value: number): string {
   return value.toFixed(2);
 }
 
-/** Both eyes with lids and gaze; `yaw` moves the gaze sideways. */
+/** Both eyes with lids and gaze; `gazeX` moves the gaze sideways. */
 export function eyes(person: Person, expression: Expression, gazeX: number): string {
   return [-1, 1].map((side) => eye(person, expression, side, gazeX)).join('');
 }
@@ -52,7 +52,7 @@ export function brows(person: Person, e: Expression): string {
     .join('');
 }
 
-/** Nose, with the lines of disgust, the furrow between the brows and the folds beside the mouth. */
+/** Nose, with the lines of disgust, the furrow between the brows and the folds next to the mouth. */
 export function nose(person: Person, e: Expression): string {
   const { noseLength: length, noseWidth: width } = person;
   const top = -4;
@@ -163,7 +163,7 @@ export function cheeks(person: Person, e: Expression): string {
     .join('');
 }
 
-/** Spectacles; they hide a part of the brows and eyes whatever the expression. */
+/** Spectacles; they hide part of the brows and eyes whatever the expression. */
 export function glasses(person: Person): string {
   if (person.glasses === 'none') return '';
   const d = person.eyeDistance;

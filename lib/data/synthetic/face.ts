@@ -3,17 +3,17 @@ import { rafdbClasses } from '../classes.js';
 import { Random, randomDomain } from '../../philox.js';
 import { toRgb } from '../../images/pixels.js';
 import type { RawImage } from '../../types.js';
-import { drawExpression, type ExpressionName } from './expression.js';
+import { sampleExpression, type ExpressionName } from './expression.js';
 import { brows, cheeks, eyes, glasses, mouth, n, nose } from './features.js';
 import { behindFace, face, hairFront } from './head.js';
-import { css, drawPerson, mix, type Colour } from './person.js';
+import { css, samplePerson, mix, type Colour } from './person.js';
 
-/** Sides of the drawn images in pixels, from smallest to largest. */
+/** Smallest and largest side of the images, in pixels. */
 const smallest = 72;
 const largest = 120;
 
 /** A face as SVG text, with the side of its image and the noise to add. */
-export interface DrawnFace {
+export interface FaceSvg {
   readonly svg: string;
   readonly side: number;
   /** Standard deviation of the noise, 0..255 scale. */
@@ -23,17 +23,17 @@ export interface DrawnFace {
 
 /**
  * Draws face `index` of a split: always the same for the same arguments, and independent of every other
- * face. Only the muscles follow the expression; person, pose, light and background do not know of it.
+ * face. Only the muscles depend on the expression; person, pose, light and background do not.
  */
 export function drawFace(
   expression: ExpressionName,
   seed: number,
   split: number,
   index: number,
-): DrawnFace {
-  const random = new Random(seed, randomDomain.drawnFace, split, index);
-  const person = drawPerson(random);
-  const muscles = drawExpression(expression, random);
+): FaceSvg {
+  const random = new Random(seed, randomDomain.syntheticFace, split, index);
+  const person = samplePerson(random);
+  const muscles = sampleExpression(expression, random);
   const side = smallest + random.below(largest - smallest + 1);
 
   // Pose: the image is 100 units wide; yaw and pitch move the features over the face.
@@ -67,7 +67,7 @@ export function drawFace(
   return { svg, side, noise: random.between(0, 8), gray: random.chance(0.12) };
 }
 
-/** A colour of a wall or a thing in front of it: any hue, not glaring. */
+/** A colour of a wall or an object in front of it: any hue, muted. */
 function randomColour(random: Random): Colour {
   const colour: Colour = [random.below(256), random.below(256), random.below(256)];
   return mix(colour, [150, 150, 150], 0.4);
@@ -94,7 +94,7 @@ function background(random: Random): string {
   );
 }
 
-/** Light from one side: a gradient from bright to dark over everything, of any direction. */
+/** Light from one side: a gradient from bright to dark over the whole image, in any direction. */
 function light(random: Random): string {
   const direction = random.between(0, 2 * Math.PI);
   const dx = 0.5 * Math.cos(direction);
@@ -110,7 +110,7 @@ function light(random: Random): string {
   );
 }
 
-/** Draws face `index` of a split and turns it into pixels, off the main thread but for the noise. */
+/** Renders face `index` of a split to pixels, off the main thread except for the noise. */
 export async function renderFace(
   label: number,
   seed: number,
@@ -123,7 +123,7 @@ export async function renderFace(
     .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true });
-  addNoise(data, drawn.noise, new Random(seed, randomDomain.drawnNoise, split, index));
+  addNoise(data, drawn.noise, new Random(seed, randomDomain.syntheticNoise, split, index));
   return toRgb(data, info.width, info.height, info.channels);
 }
 
@@ -132,7 +132,7 @@ export async function renderFace(
  * values from each 32 random bits.
  */
 function addNoise(data: Uint8Array, sigma: number, random: Random): void {
-  // Each byte has variance (256^2 - 1) / 12; two of them have a deviation of 104.5.
+  // Each byte has variance (256^2 - 1) / 12; the sum of two has a standard deviation of 104.5.
   const factor = sigma / 104.5;
   const clamped = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length);
   for (let i = 0; i < clamped.length; i += 2) {

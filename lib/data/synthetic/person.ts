@@ -3,7 +3,7 @@ import type { Random } from '../../philox.js';
 /** An RGB colour, 0..255. */
 export type Colour = readonly [number, number, number];
 
-/** What a drawn person looks like, apart from the expression. */
+/** What a synthetic person looks like, apart from the expression. */
 export interface Person {
   readonly skin: Colour;
   readonly hair: Colour;
@@ -62,8 +62,8 @@ const irises: readonly Colour[] = [
   [104, 120, 128],
 ];
 
-/** Draws a person; nothing here depends on the expression. */
-export function drawPerson(random: Random): Person {
+/** Samples a person; nothing here depends on the expression. */
+export function samplePerson(random: Random): Person {
   const skin = jitter(random.pick(skins), 8, random);
   const beard = random.chance(0.25)
     ? random.pick(['stubble', 'moustache', 'full'] as const)
@@ -107,7 +107,7 @@ function jitter(colour: Colour, amount: number, random: Random): Colour {
   ];
 }
 
-/** `share` of b in a. */
+/** A blend of two colours: (1 - share) a + share b. */
 export function mix(a: Colour, b: Colour, share: number): Colour {
   return [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]), a[2] + share * (b[2] - a[2])];
 }
@@ -117,7 +117,7 @@ export function shade(colour: Colour, share: number): Colour {
   return share >= 0 ? mix(colour, [0, 0, 0], share) : mix(colour, [255, 255, 255], -share);
 }
 
-/** The colour as SVG writes it. */
+/** The colour in SVG syntax. */
 export function css(colour: Colour): string {
   return `rgb(${colour.map((value) => Math.round(value)).join(',')})`;
 }

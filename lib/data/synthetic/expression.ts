@@ -4,7 +4,7 @@ import type { rafdbClasses } from '../classes.js';
 export type ExpressionName = (typeof rafdbClasses)[number];
 
 /**
- * What the muscles of a drawn face do. Lengths are in face units (the face is about 60 wide, 76 high),
+ * What the muscles of a synthetic face do. Lengths are in face units (the face is about 60 wide, 76 high),
  * y grows downwards; 0 is the face at rest unless said otherwise.
  */
 export interface Expression {
@@ -252,10 +252,10 @@ const scatter: Partial<Record<keyof Expression, number>> = {
 };
 
 /**
- * Draws an expression: one of its variants at an intensity of 0.85 to 1.2 between rest and the full
+ * Samples an expression: one of its variants at an intensity of 0.85 to 1.2 between rest and the full
  * expression, plus the scatter between people.
  */
-export function drawExpression(name: ExpressionName, random: Random): Expression {
+export function sampleExpression(name: ExpressionName, random: Random): Expression {
   const full = { ...rest, ...random.pick(variants[name]) };
   const intensity = random.between(0.85, 1.2);
   const mixed = { ...rest };
@@ -266,7 +266,7 @@ export function drawExpression(name: ExpressionName, random: Random): Expression
   return mixed;
 }
 
-/** Standard normal, cut at two deviations. */
+/** Standard normal, clipped at two standard deviations. */
 function clippedNormal(random: Random): number {
   return Math.max(-2, Math.min(2, random.normal()));
 }
