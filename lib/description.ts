@@ -16,6 +16,17 @@ export const description = {
       optimizer: 'sgd',
     },
     {
+      name: 'resnet34',
+      label: 'ResNet-34',
+      leastInput: 32,
+      mostInput: 1024,
+      patchSizes: [],
+      grid: 1,
+      hasDropPath: false,
+      head: null,
+      optimizer: 'sgd',
+    },
+    {
       name: 'swin-t',
       label: 'Swin-T',
       leastInput: 112,
@@ -112,7 +123,7 @@ export const description = {
 } as const;
 
 /** The image encoders. */
-export type Backbone = 'resnet18' | 'swin-t';
+export type Backbone = 'resnet18' | 'resnet34' | 'swin-t';
 
 /** The optimizers. */
 export type OptimizerName = 'sgd' | 'adamw' | 'lion';

@@ -63,7 +63,7 @@ class ResNet(nn.Module):
         return torch.flatten(self.avgpool(x), 1)
 
 
-RESNETS = {"resnet18": (BasicBlock, (2, 2, 2, 2))}
+RESNETS = {"resnet18": (BasicBlock, (2, 2, 2, 2)), "resnet34": (BasicBlock, (3, 4, 6, 3))}
 
 
 def resnet(name):

@@ -55,4 +55,15 @@ const Encoder& resnet18() {
   return encoder;
 }
 
+const Encoder& resnet34() {
+  static const Encoder encoder{
+      .name = "resnet34",
+      .label = "ResNet-34",
+      .optimizer = "sgd",
+      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
+        return build(graph, images, name, {3, 4, 6, 3});
+      }};
+  return encoder;
+}
+
 }  // namespace countenance

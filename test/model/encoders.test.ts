@@ -18,6 +18,7 @@ import { temporaryDirectory } from '../data/data-support.js';
 /** Parameters of torchvision's network without its classifier. */
 const published: Record<Backbone, number> = {
   resnet18: 11_176_512,
+  resnet34: 21_284_672,
   'swin-t': 27_519_354,
 };
 

@@ -3,7 +3,7 @@
  * and the order of everything are right. Each needs a Python with its library, and skips without one.
  */
 import assert from 'node:assert/strict';
-import { writeWeights, type StateDict, type TensorData } from '../../lib/index.js';
+import { writeWeights, type Backbone, type StateDict, type TensorData } from '../../lib/index.js';
 import { Random } from '../../lib/philox.js';
 import { makeModel } from '../api-support.js';
 import { temporaryDirectory } from '../data/data-support.js';
@@ -12,7 +12,7 @@ import { findPython, runPython } from './support.js';
 interface Network {
   readonly name: string;
   readonly modules: readonly string[];
-  readonly backbone: 'resnet18' | 'swin-t';
+  readonly backbone: Backbone;
   readonly inputSize: number;
   /** Python: makes `network`, a function `features(images)`, and saves into the folder `out`. */
   readonly script: string;
@@ -36,6 +36,21 @@ torch.save({'epoch': 7, 'arch': 'resnet18', 'state_dict': state}, out + '/w.pth.
 network.fc = torch.nn.Identity()
 features = network`,
     file: 'w.pth.tar',
+    source: /torchvision/,
+  },
+  {
+    name: "torchvision's resnet34",
+    modules: ['torch', 'torchvision'],
+    backbone: 'resnet34',
+    inputSize: 64,
+    script: `
+import torchvision
+network = torchvision.models.resnet34()
+shake(network)
+torch.save(network.state_dict(), out + '/w.pth')
+network.fc = torch.nn.Identity()
+features = network`,
+    file: 'w.pth',
     source: /torchvision/,
   },
   {
