@@ -27,6 +27,17 @@ export const description = {
       optimizer: 'sgd',
     },
     {
+      name: 'resnet50',
+      label: 'ResNet-50',
+      leastInput: 32,
+      mostInput: 1024,
+      patchSizes: [],
+      grid: 1,
+      hasDropPath: false,
+      head: 'fc.',
+      optimizer: 'sgd',
+    },
+    {
       name: 'swin-t',
       label: 'Swin-T',
       leastInput: 112,
@@ -123,7 +134,7 @@ export const description = {
 } as const;
 
 /** The image encoders. */
-export type Backbone = 'resnet18' | 'resnet34' | 'swin-t';
+export type Backbone = 'resnet18' | 'resnet34' | 'resnet50' | 'swin-t';
 
 /** The optimizers. */
 export type OptimizerName = 'sgd' | 'adamw' | 'lion';

@@ -24,6 +24,7 @@ struct Encoder {
 
 const Encoder& resnet18();
 const Encoder& resnet34();
+const Encoder& resnet50();
 const Encoder& swin_t();
 
 std::span<const Encoder* const> encoders();

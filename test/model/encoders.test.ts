@@ -19,6 +19,7 @@ import { temporaryDirectory } from '../data/data-support.js';
 const published: Record<Backbone, number> = {
   resnet18: 11_176_512,
   resnet34: 21_284_672,
+  resnet50: 23_508_032,
   'swin-t': 27_519_354,
 };
 

@@ -318,7 +318,12 @@ describe('names of weights', function () {
   });
 
   describe('of deeper networks', () => {
-    const cases = [['resnet34', 'torchvision resnet34']] as const;
+    const cases = [
+      ['resnet34', 'torchvision resnet34'],
+      ['resnet50', 'torchvision resnet50'],
+      ['resnet50', 'timm resnet50'],
+      ['resnet50', 'transformers resnet-50'],
+    ] as const;
     for (const [backbone, library] of cases) {
       it(`${library} fills ${backbone} but for its head`, async () => {
         const found = await match(shapesOf(library), backbone);

@@ -54,6 +54,20 @@ features = network`,
     source: /torchvision/,
   },
   {
+    name: "torchvision's resnet50 of 512 classes",
+    modules: ['torch', 'torchvision'],
+    backbone: 'resnet50',
+    inputSize: 64,
+    script: `
+import torchvision
+network = torchvision.models.resnet50(num_classes=512)
+shake(network)
+torch.save(network.state_dict(), out + '/w.pth')
+features = network`,
+    file: 'w.pth',
+    source: /torchvision/,
+  },
+  {
     name: "torchvision's swin_t in the old form of file",
     modules: ['torch', 'torchvision'],
     backbone: 'swin-t',

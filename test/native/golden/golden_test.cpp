@@ -20,10 +20,12 @@ TEST(golden_resnet18_48_pairwise_on_every_instruction_set) {
 TEST(golden_resnet18_112_pairwise) { check_run("resnet18-112-pairwise", detect_isa()); }
 TEST(golden_resnet18_112_diagonal) { check_run("resnet18-112-diagonal", detect_isa()); }
 TEST(golden_resnet34_48_pairwise) { check_run("resnet34-48-pairwise", detect_isa()); }
+TEST(golden_resnet50_48_diagonal) { check_run("resnet50-48-diagonal", detect_isa()); }
+TEST(golden_resnet50_49_pairwise) { check_run("resnet50-49-pairwise", detect_isa()); }
 TEST(golden_swint_112_pairwise) { check_run("swint-112-pairwise", detect_isa()); }
 TEST(golden_swint_112_diagonal) { check_run("swint-112-diagonal", detect_isa()); }
 
-TEST(golden_runs_are_all_checked) { CHECK(golden_names().size() == 6); }
+TEST(golden_runs_are_all_checked) { CHECK(golden_names().size() == 8); }
 
 }  // namespace
 }  // namespace countenance::test
