@@ -48,6 +48,17 @@ export const description = {
       head: 'feature.',
       optimizer: 'adamw',
     },
+    {
+      name: 'swin-s',
+      label: 'Swin-S',
+      leastInput: 112,
+      mostInput: 1024,
+      patchSizes: [2, 4],
+      grid: 56,
+      hasDropPath: true,
+      head: 'feature.',
+      optimizer: 'adamw',
+    },
   ],
   optimizers: [
     {
@@ -134,7 +145,7 @@ export const description = {
 } as const;
 
 /** The image encoders. */
-export type Backbone = 'resnet18' | 'resnet34' | 'resnet50' | 'swin-t';
+export type Backbone = 'resnet18' | 'resnet34' | 'resnet50' | 'swin-t' | 'swin-s';
 
 /** The optimizers. */
 export type OptimizerName = 'sgd' | 'adamw' | 'lion';

@@ -308,7 +308,7 @@ class Swin(nn.Module):
         return self.feature(self.norm(x).mean(1))
 
 
-SWINS = {"swin-t": (2, 2, 6, 2)}
+SWINS = {"swin-t": (2, 2, 6, 2), "swin-s": (2, 2, 18, 2)}
 BACKBONES = (*RESNETS, *SWINS)
 
 

@@ -21,6 +21,7 @@ const published: Record<Backbone, number> = {
   resnet34: 21_284_672,
   resnet50: 23_508_032,
   'swin-t': 27_519_354,
+  'swin-s': 48_837_258,
 };
 
 /** Patches, where an encoder has them, are those of the published network. */

@@ -323,6 +323,8 @@ describe('names of weights', function () {
       ['resnet50', 'torchvision resnet50'],
       ['resnet50', 'timm resnet50'],
       ['resnet50', 'transformers resnet-50'],
+      ['swin-s', 'torchvision swin_s'],
+      ['swin-s', 'timm swin_small'],
     ] as const;
     for (const [backbone, library] of cases) {
       it(`${library} fills ${backbone} but for its head`, async () => {

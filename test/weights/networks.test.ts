@@ -83,6 +83,21 @@ features = network`,
     source: /torchvision/,
   },
   {
+    name: "torchvision's swin_s",
+    modules: ['torch', 'torchvision'],
+    backbone: 'swin-s',
+    inputSize: 224,
+    script: `
+import torchvision
+network = torchvision.models.swin_s()
+shake(network)
+torch.save(network.state_dict(), out + '/w.pth')
+network.head = torch.nn.Identity()
+features = network`,
+    file: 'w.pth',
+    source: /torchvision/,
+  },
+  {
     name: "timm's Swin-T in half precision",
     modules: ['torch', 'timm'],
     backbone: 'swin-t',

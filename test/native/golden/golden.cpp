@@ -77,10 +77,10 @@ Golden load_golden(const std::string& path) {
 }
 
 const std::vector<std::string>& golden_names() {
-  static const std::vector<std::string> names = {"resnet18-48-pairwise",  "resnet18-112-pairwise",
-                                                 "resnet18-112-diagonal", "resnet34-48-pairwise",
-                                                 "resnet50-48-diagonal",  "resnet50-49-pairwise",
-                                                 "swint-112-pairwise",    "swint-112-diagonal"};
+  static const std::vector<std::string> names = {
+      "resnet18-48-pairwise", "resnet18-112-pairwise", "resnet18-112-diagonal",
+      "resnet34-48-pairwise", "resnet50-48-diagonal",  "resnet50-49-pairwise",
+      "swint-112-pairwise",   "swint-112-diagonal",    "swins-112-pairwise"};
   return names;
 }
 

@@ -63,7 +63,7 @@ TEST(golden_seeded_values) {
 
 TEST(golden_files_load) {
   const std::map<std::string, size_t> gradients = {
-      {"resnet18", 64}, {"resnet34", 112}, {"resnet50", 165}, {"swint", 181}};
+      {"resnet18", 64}, {"resnet34", 112}, {"resnet50", 165}, {"swint", 181}, {"swins", 337}};
   for (const std::string& name : golden_names()) {
     const Golden golden = load_golden(test_path("golden/" + name + ".json"));
     const std::string said = text(golden.model, "-", golden.size, "-", golden.contrast);
