@@ -20,8 +20,41 @@ export const description = {
       optimizer: 'sgd',
     },
     {
+      name: 'resnet34',
+      label: 'ResNet-34',
+      leastInput: 32,
+      mostInput: 1024,
+      patchSizes: [],
+      grid: 1,
+      hasDropPath: false,
+      head: null,
+      optimizer: 'sgd',
+    },
+    {
+      name: 'resnet50',
+      label: 'ResNet-50',
+      leastInput: 32,
+      mostInput: 1024,
+      patchSizes: [],
+      grid: 1,
+      hasDropPath: false,
+      head: 'fc.',
+      optimizer: 'sgd',
+    },
+    {
       name: 'swin-t',
       label: 'Swin-T',
+      leastInput: 112,
+      mostInput: 1024,
+      patchSizes: [2, 4],
+      grid: 56,
+      hasDropPath: true,
+      head: 'feature.',
+      optimizer: 'adamw',
+    },
+    {
+      name: 'swin-s',
+      label: 'Swin-S',
       leastInput: 112,
       mostInput: 1024,
       patchSizes: [2, 4],
@@ -119,7 +152,7 @@ export const description = {
 export type DeviceName = 'cpu' | 'cuda';
 
 /** The image encoders. */
-export type Backbone = 'resnet18' | 'swin-t';
+export type Backbone = 'resnet18' | 'resnet34' | 'resnet50' | 'swin-t' | 'swin-s';
 
 /** The optimizers. */
 export type OptimizerName = 'sgd' | 'adamw' | 'lion';

@@ -45,6 +45,8 @@ def seeded_tensor(seed, key, shape):
         u = 1 + 0.25 * (u + 1)
     elif "relative_position_bias_table" in key:
         u = 0.5 * u
+    elif key.endswith("bn3.weight"):
+        u = 0.25 + 0.05 * u
     elif len(shape) == 1:
         u = 1 + 0.2 * u if key.endswith("weight") else 0.1 * u
     else:

@@ -17,6 +17,8 @@ WIDTH = 512  # D: width of the representations and of the text embeddings
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut; torchvision's names."""
 
+    expansion = 1
+
     def __init__(self, inputs, outputs, stride):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
@@ -36,8 +38,36 @@ class BasicBlock(nn.Module):
         return self.relu(self.bn2(self.conv2(y)) + shortcut)
 
 
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the 3x3 has the stride, as torchvision's v1.5."""
+
+    expansion = 4
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        width = outputs // self.expansion
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        return self.relu(self.bn3(self.conv3(y)) + shortcut)
+
+
 class ResNet(nn.Module):
-    """torchvision's ResNet without its `fc`: (B, 3, S, S) -> (B, 512)."""
+    """torchvision's ResNet: (B, 3, S, S) -> (B, 512), without its `fc` where it pools to 512."""
 
     def __init__(self, block, depths):
         super().__init__()
@@ -47,12 +77,13 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs = 64
         for i, depth in enumerate(depths):
-            outputs = 64 * 2**i
+            outputs = 64 * 2**i * block.expansion
             blocks = [block(inputs, outputs, 1 if i == 0 else 2)]
             blocks += [block(outputs, outputs, 1) for _ in range(depth - 1)]
             setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
             inputs = outputs
         self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Identity() if inputs == WIDTH else nn.Linear(inputs, WIDTH)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -60,20 +91,25 @@ class ResNet(nn.Module):
     def forward(self, x):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return torch.flatten(self.avgpool(x), 1)
+        return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
-RESNETS = {"resnet18": (BasicBlock, (2, 2, 2, 2))}
+RESNETS = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+}
 
 
 def resnet(name):
-    """torchvision's network where there is one (its `fc` becomes the identity), ours otherwise."""
+    """torchvision's network where there is one, ours otherwise; an `fc` of 512 inputs is left out."""
     try:
         from torchvision import models
     except Exception:  # absent, or built for another torch
         return ResNet(*RESNETS[name])
-    network = getattr(models, name)()
-    network.fc = nn.Identity()
+    network = getattr(models, name)(num_classes=WIDTH)
+    if network.fc.in_features == WIDTH:
+        network.fc = nn.Identity()
     return network
 
 
@@ -272,7 +308,7 @@ class Swin(nn.Module):
         return self.feature(self.norm(x).mean(1))
 
 
-SWINS = {"swin-t": (2, 2, 6, 2)}
+SWINS = {"swin-t": (2, 2, 6, 2), "swin-s": (2, 2, 18, 2)}
 BACKBONES = (*RESNETS, *SWINS)
 
 

@@ -8,7 +8,8 @@ import type { NativeParameterGroups, NativeTensorInfo } from '../native.js';
 export const parameterGroups = ['backbone', 'head', 'transformation'] as const;
 /**
  * - `backbone`: the encoder without its head, what weights of other projects bring (`encoder.*`)
- * - `head`: the encoder's layers after pooling, where it has them (Swin: `encoder.feature.*`)
+ * - `head`: the encoder's layers after pooling, where it has them (ResNet-50: `encoder.fc.*`, Swin:
+ *   `encoder.feature.*`)
  * - `transformation`: the emotional-to-neutral transformation (`MLP.*`), new in most runs
  */
 export type ParameterGroupName = (typeof parameterGroups)[number];

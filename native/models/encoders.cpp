@@ -5,7 +5,7 @@
 namespace countenance {
 
 std::span<const Encoder* const> encoders() {
-  static const std::array table = {&resnet18(), &swin_t()};
+  static const std::array table = {&resnet18(), &resnet34(), &resnet50(), &swin_t(), &swin_s()};
   return table;
 }
 

@@ -23,7 +23,10 @@ struct Encoder {
 };
 
 const Encoder& resnet18();
+const Encoder& resnet34();
+const Encoder& resnet50();
 const Encoder& swin_t();
+const Encoder& swin_s();
 
 std::span<const Encoder* const> encoders();
 // Throws ERR_INVALID_ARGUMENT listing the names there are.

@@ -8,6 +8,9 @@ namespace countenance {
 namespace {
 
 using Depths = std::array<int64_t, 4>;  // blocks of each stage
+using Block = Value (*)(Graph& graph, Value x, const std::string& name, int64_t channels,
+                        int64_t stride);
+constexpr int64_t kExpansion = 4;  // of a bottleneck
 
 // Two 3x3 convolutions and a shortcut, which is a strided 1x1 convolution where the shape changes.
 Value basic_block(Graph& graph, Value x, const std::string& name, int64_t channels,
@@ -25,8 +28,28 @@ Value basic_block(Graph& graph, Value x, const std::string& name, int64_t channe
                    {.activation = Activation::Relu, .residual = shortcut});
 }
 
+// 1x1, 3x3 and 1x1 convolutions and a shortcut; the last one has four times the channels. The
+// stride is the 3x3's, as in torchvision ("v1.5").
+Value bottleneck(Graph& graph, Value x, const std::string& name, int64_t channels, int64_t stride) {
+  const int64_t expanded = kExpansion * channels;
+  Value out = conv_norm(graph, x, name + ".conv1", name + ".bn1",
+                        {.out_channels = channels, .kernel = 1}, {.activation = Activation::Relu});
+  out = conv_norm(graph, out, name + ".conv2", name + ".bn2",
+                  {.out_channels = channels, .kernel = 3, .stride = stride, .padding = 1},
+                  {.activation = Activation::Relu});
+  Value shortcut = x;
+  if (stride != 1 || graph.shape(x).channels() != expanded) {
+    shortcut = conv_norm(graph, x, name + ".downsample.0", name + ".downsample.1",
+                         {.out_channels = expanded, .kernel = 1, .stride = stride}, {});
+  }
+  return conv_norm(graph, out, name + ".conv3", name + ".bn3",
+                   {.out_channels = expanded, .kernel = 1},
+                   {.activation = Activation::Relu, .residual = shortcut});
+}
+
 // Stages of 64, 128, 256 and 512 channels; each but the first halves the sides.
-Value build(Graph& graph, Value images, const std::string& name, const Depths& depths) {
+Value build(Graph& graph, Value images, const std::string& name, const Depths& depths,
+            Block block = basic_block) {
   Value x = conv_norm(graph, images, name + ".conv1", name + ".bn1",
                       {.out_channels = 64, .kernel = 7, .stride = 2, .padding = 3},
                       {.activation = Activation::Relu});
@@ -35,7 +58,7 @@ Value build(Graph& graph, Value images, const std::string& name, const Depths& d
     const std::string layer = name + ".layer" + std::to_string(i + 1);
     for (int64_t j = 0; j < depths[i]; ++j) {
       const int64_t stride = i > 0 && j == 0 ? 2 : 1;
-      x = basic_block(graph, x, layer + "." + std::to_string(j), 64 << i, stride);
+      x = block(graph, x, layer + "." + std::to_string(j), 64 << i, stride);
     }
   }
   return global_average_pool(graph, x);
@@ -51,6 +74,33 @@ const Encoder& resnet18() {
       .optimizer = "sgd",
       .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
         return build(graph, images, name, {2, 2, 2, 2});
+      }};
+  return encoder;
+}
+
+const Encoder& resnet34() {
+  static const Encoder encoder{
+      .name = "resnet34",
+      .label = "ResNet-34",
+      .optimizer = "sgd",
+      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
+        return build(graph, images, name, {3, 4, 6, 3});
+      }};
+  return encoder;
+}
+
+// Its fc turns the 2048 pooled channels into the embedding.
+const Encoder& resnet50() {
+  static const Encoder encoder{
+      .name = "resnet50",
+      .label = "ResNet-50",
+      .head = "fc.",
+      .optimizer = "sgd",
+      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
+        const Value pooled = build(graph, images, name, {3, 4, 6, 3}, bottleneck);
+        const Initializer initial = Initializer::fan_in(graph.shape(pooled).channels());
+        return linear(graph, pooled, name + ".fc",
+                      {.out_features = kEmbedding, .weight = initial, .bias_initializer = initial});
       }};
   return encoder;
 }

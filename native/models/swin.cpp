@@ -103,4 +103,20 @@ const Encoder& swin_t() {
   return encoder;
 }
 
+const Encoder& swin_s() {
+  static const Encoder encoder{
+      .name = "swin-s",
+      .label = "Swin-S",
+      .least_input = 112,
+      .patch_sizes = {2, 4},
+      .grid = kGrid,
+      .has_drop_path = true,
+      .head = "feature.",
+      .optimizer = "adamw",
+      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig& config) {
+        return build(graph, images, name, config, {2, 2, 18, 2});
+      }};
+  return encoder;
+}
+
 }  // namespace countenance

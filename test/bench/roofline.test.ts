@@ -30,6 +30,14 @@ describe('roofline', () => {
     assert.equal(workOf(resnet).flops, 2 * (expected + transformation));
   });
 
+  it('counts the multiply-adds that torchvision publishes of deeper ResNets at 224', () => {
+    // `_ops` of the weights: 3.664 G and 4.089 G, with a classifier of 1000 in the place of our layers.
+    const ops = (backbone: Load['backbone'], head: number): number =>
+      workOf({ ...resnet, backbone }).flops / 2 - head - transformation;
+    assert.equal(ops('resnet34', 0) + 512 * 1000, 3_663_761_408);
+    assert.equal(ops('resnet50', 2048 * 512) + 2048 * 1000, 4_089_184_256);
+  });
+
   it('counts the 4.4 G multiply-adds of Swin-T', () => {
     let expected = 56 ** 2 * 96 * 3 * 2 ** 2;
     [2, 2, 6, 2].forEach((depth, i) => {

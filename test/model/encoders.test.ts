@@ -18,7 +18,10 @@ import { temporaryDirectory } from '../data/data-support.js';
 /** Parameters of torchvision's network without its classifier. */
 const published: Record<Backbone, number> = {
   resnet18: 11_176_512,
+  resnet34: 21_284_672,
+  resnet50: 23_508_032,
   'swin-t': 27_519_354,
+  'swin-s': 48_837_258,
 };
 
 /** Patches, where an encoder has them, are those of the published network. */

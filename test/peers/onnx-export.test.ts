@@ -107,6 +107,8 @@ describe('ONNX export, run by onnxruntime', function () {
   }[] = [
     { what: 'resnet18 of 48', options: { inputSize: 48, logitScale: 20 } },
     { what: 'resnet18 of 75, bytes', options: { inputSize: 75 }, input: 'pixels' },
+    { what: 'resnet50 of 49', options: { backbone: 'resnet50', inputSize: 49 } },
+    { what: 'swin-s of 112', options: { backbone: 'swin-s', inputSize: 112 } },
     { what: 'swin-t of 112', options: { backbone: 'swin-t', inputSize: 112 } },
     {
       what: 'swin-t of 224 with patches of 4, bytes',

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Model, type StateDict, type TensorData } from '../../lib/index.js';
+import { encoderNamed } from '../../lib/core-options.js';
+import { backbones } from '../../lib/model/config.js';
 import { elementCount } from '../../lib/types.js';
 import { matchNames, type Match, type NamedShape } from '../../lib/weights/names/match.js';
 import { digest, makeModel } from '../api-support.js';
@@ -51,8 +53,11 @@ describe('names of weights', function () {
   const models: Record<string, Model> = {};
   const known: Record<string, NamedShape[]> = {};
   before(async () => {
-    models['resnet18'] = await makeModel();
-    models['swin-t'] = await makeModel({ backbone: 'swin-t', inputSize: 112 });
+    for (const backbone of backbones) {
+      models[backbone] = await makeModel({
+        ...{ backbone, inputSize: encoderNamed(backbone).leastInput },
+      });
+    }
     for (const [name, model] of Object.entries(models)) {
       known[name] = [...model.stateDict()].map(([name, { shape }]) => ({ name, shape }));
     }
@@ -310,6 +315,24 @@ describe('names of weights', function () {
       const norm = tensors.get('swin.layernorm.weight')!.data;
       assert.deepEqual(state.get('encoder.norm.weight')!.data, norm);
     });
+  });
+
+  describe('of deeper networks', () => {
+    const cases = [
+      ['resnet34', 'torchvision resnet34'],
+      ['resnet50', 'torchvision resnet50'],
+      ['resnet50', 'timm resnet50'],
+      ['resnet50', 'transformers resnet-50'],
+      ['swin-s', 'torchvision swin_s'],
+      ['swin-s', 'timm swin_small'],
+    ] as const;
+    for (const [backbone, library] of cases) {
+      it(`${library} fills ${backbone} but for its head`, async () => {
+        const found = await match(shapesOf(library), backbone);
+        const { head } = encoderNamed(backbone);
+        isWhole(found, backbone, head === null ? undefined : new RegExp(`^encoder\\.${head}`));
+      });
+    }
   });
 
   it('does not take an incomplete query, key and value', async () => {

@@ -3,7 +3,7 @@
  * and the order of everything are right. Each needs a Python with its library, and skips without one.
  */
 import assert from 'node:assert/strict';
-import { type StateDict, type TensorData } from '../../lib/index.js';
+import { type Backbone, type StateDict, type TensorData } from '../../lib/index.js';
 import { writeWeights } from '../../lib/weights/index.js';
 import { Random } from '../../lib/philox.js';
 import { makeModel } from '../api-support.js';
@@ -13,7 +13,7 @@ import { findPython, runPython } from './support.js';
 interface Network {
   readonly name: string;
   readonly modules: readonly string[];
-  readonly backbone: 'resnet18' | 'swin-t';
+  readonly backbone: Backbone;
   readonly inputSize: number;
   /** Python: makes `network`, a function `features(images)`, and saves into the folder `out`. */
   readonly script: string;
@@ -40,6 +40,35 @@ features = network`,
     source: /torchvision/,
   },
   {
+    name: "torchvision's resnet34",
+    modules: ['torch', 'torchvision'],
+    backbone: 'resnet34',
+    inputSize: 64,
+    script: `
+import torchvision
+network = torchvision.models.resnet34()
+shake(network)
+torch.save(network.state_dict(), out + '/w.pth')
+network.fc = torch.nn.Identity()
+features = network`,
+    file: 'w.pth',
+    source: /torchvision/,
+  },
+  {
+    name: "torchvision's resnet50 of 512 classes",
+    modules: ['torch', 'torchvision'],
+    backbone: 'resnet50',
+    inputSize: 64,
+    script: `
+import torchvision
+network = torchvision.models.resnet50(num_classes=512)
+shake(network)
+torch.save(network.state_dict(), out + '/w.pth')
+features = network`,
+    file: 'w.pth',
+    source: /torchvision/,
+  },
+  {
     name: "torchvision's swin_t in the old form of file",
     modules: ['torch', 'torchvision'],
     backbone: 'swin-t',
@@ -49,6 +78,21 @@ import torchvision
 network = torchvision.models.swin_t()
 shake(network)
 torch.save(network.state_dict(), out + '/w.pth', _use_new_zipfile_serialization=False)
+network.head = torch.nn.Identity()
+features = network`,
+    file: 'w.pth',
+    source: /torchvision/,
+  },
+  {
+    name: "torchvision's swin_s",
+    modules: ['torch', 'torchvision'],
+    backbone: 'swin-s',
+    inputSize: 224,
+    script: `
+import torchvision
+network = torchvision.models.swin_s()
+shake(network)
+torch.save(network.state_dict(), out + '/w.pth')
 network.head = torch.nn.Identity()
 features = network`,
     file: 'w.pth',

@@ -3,7 +3,7 @@ import { CountenanceError, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf } from '../../files.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
-import { isImageName, namesIn, refuseImage, type DataFormat, type OpenOptions } from './format.js';
+import { isImageName, namesIn, rejectImage, type DataFormat, type OpenOptions } from './format.js';
 
 /** The class of each code in a file name, in alphabetical order of the codes. */
 const codes = new Map([
@@ -62,7 +62,7 @@ function parseName(file: string, name: string, options: OpenOptions): Sample | u
   if (label >= 0) return { file, subject: subject!.toUpperCase(), label };
   const known = [...codes.keys()].join(', ');
   const problem = `'${file}' is not named like 'KA.AN1.39.tiff' with one of ${known}`;
-  refuseImage(options, new CountenanceError('ERR_LABEL_RANGE', problem));
+  rejectImage(options, new CountenanceError('ERR_LABEL_RANGE', problem));
   return undefined;
 }
 

@@ -77,9 +77,10 @@ Golden load_golden(const std::string& path) {
 }
 
 const std::vector<std::string>& golden_names() {
-  static const std::vector<std::string> names = {"resnet18-48-pairwise", "resnet18-112-pairwise",
-                                                 "resnet18-112-diagonal", "swint-112-pairwise",
-                                                 "swint-112-diagonal"};
+  static const std::vector<std::string> names = {
+      "resnet18-48-pairwise", "resnet18-112-pairwise", "resnet18-112-diagonal",
+      "resnet34-48-pairwise", "resnet50-48-diagonal",  "resnet50-49-pairwise",
+      "swint-112-pairwise",   "swint-112-diagonal",    "swins-112-pairwise"};
   return names;
 }
 
@@ -120,6 +121,9 @@ std::vector<float> golden_weight(const std::string& key, const Shape& shape,
     offset = 1.25;
   } else if (key.find("relative_position_bias_table") != key.npos) {
     scale = 0.5;
+  } else if (key.ends_with("bn3.weight")) {
+    scale = 0.05;
+    offset = 0.25;
   } else if (shape.rank() == 1) {
     const bool weight = key.ends_with("weight");
     scale = weight ? 0.2 : 0.1;
