@@ -146,7 +146,8 @@ function matrix(
       throw badJson(file, `row ${i} is not a list of ${dimension} numbers`);
     }
     row.forEach((value: unknown, j) => {
-      if (typeof value !== 'number') throw badJson(file, `row ${i} contains ${JSON.stringify(value)}`);
+      if (typeof value !== 'number')
+        throw badJson(file, `row ${i} contains ${JSON.stringify(value)}`);
       data[i * dimension + j] = value;
     });
   });
