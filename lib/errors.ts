@@ -31,12 +31,12 @@ export const errorCodes = {
   ERR_DATASET_CLASS_EMPTY: 'a class of a data set has no images',
   /** A data set does not follow its format (specification, folder layout, label file). */
   ERR_DATASET_FORMAT: 'a data set does not follow its format',
-  /** A safetensors file is truncated, inconsistent or holds an unsupported type. */
-  ERR_SAFETENSORS: 'a safetensors file breaks the format or holds an unsupported type',
-  /** An .npy file breaks the format or holds an unsupported type. */
-  ERR_NPY: 'an .npy file breaks the format or holds an unsupported type',
-  /** A PyTorch file (.pth, .pt, .bin) is truncated, inconsistent or holds an unsupported type. */
-  ERR_PYTORCH: 'a PyTorch file breaks its format or holds an unsupported type',
+  /** A safetensors file is truncated, inconsistent or contains an unsupported type. */
+  ERR_SAFETENSORS: 'a safetensors file breaks the format or contains an unsupported type',
+  /** An .npy file breaks the format or contains an unsupported type. */
+  ERR_NPY: 'an .npy file breaks the format or contains an unsupported type',
+  /** A PyTorch file (.pth, .pt, .bin) is truncated, inconsistent or contains an unsupported type. */
+  ERR_PYTORCH: 'a PyTorch file breaks its format or contains an unsupported type',
   /** A pickle asks for something outside the allow-list; nothing in it was run. */
   ERR_UNSAFE_PICKLE: 'a pickle asks for something that could run code',
   /** Tensor names or shapes differ from what the model needs. */

@@ -80,7 +80,7 @@ export class Message {
     if (this.size > lengthLimit) {
       throw new CountenanceError(
         'ERR_UNSUPPORTED',
-        `A protobuf message holds at most ${lengthLimit} bytes, but this one has ${this.size}`,
+        `A protobuf message can have at most ${lengthLimit} bytes, but this one has ${this.size}`,
       );
     }
     const pieces: Uint8Array[] = [];

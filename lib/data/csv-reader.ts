@@ -5,7 +5,7 @@ import { checkIsFile } from '../files.js';
 /** Longest field accepted, in characters: a file with one endless line is not CSV. */
 const fieldLimit = 1 << 20;
 
-/** Most fields of a row. */
+/** Maximum number of fields in a row. */
 const rowLimit = 1 << 14;
 
 /** One line of a CSV file. */
@@ -16,9 +16,9 @@ export interface CsvRow {
 }
 
 /**
- * Reads a CSV file (RFC 4180: commas, double quotes around fields that hold commas, quotes or line breaks)
- * as a stream, yielding the rows of each chunk, so that large files do not stall the event loop. Empty
- * lines are skipped; a byte order mark is dropped.
+ * Reads a CSV file (RFC 4180: commas, double quotes around fields with commas, quotes or line breaks) as a
+ * stream, yielding the rows of each chunk, so that large files do not stall the event loop. Empty lines are
+ * skipped; a byte order mark is dropped.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_DATASET_FORMAT
  */

@@ -105,7 +105,7 @@ export async function quantise(values: ArrayLike<number>, name: string): Promise
   if (fractions && largest <= 1) {
     throw new CountenanceError(
       'ERR_INVALID_ARGUMENT',
-      `${name} holds values from 0 to ${largest}; expected 0..255 (multiply by 255)`,
+      `${name} contains values from 0 to ${largest}; expected 0..255 (multiply by 255)`,
     );
   }
   return bytes;
@@ -115,9 +115,9 @@ function badValue(value: number, name: string): CountenanceError {
   return Number.isFinite(value)
     ? new CountenanceError(
         'ERR_INVALID_ARGUMENT',
-        `${name} holds the value ${value} outside 0..255`,
+        `${name} contains the value ${value} outside 0..255`,
       )
-    : new CountenanceError('ERR_NOT_FINITE', `${name} holds ${value}`);
+    : new CountenanceError('ERR_NOT_FINITE', `${name} contains ${value}`);
 }
 
 /**

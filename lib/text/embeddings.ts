@@ -78,7 +78,7 @@ export function validateTextEmbeddings(
     if (!Number.isFinite(squares)) {
       throw new CountenanceError(
         'ERR_NOT_FINITE',
-        `Text embedding ${rowName(row)} of ${name} holds NaN or infinity`,
+        `Text embedding ${rowName(row)} of ${name} contains NaN or infinity`,
       );
     }
     if (squares === 0) {

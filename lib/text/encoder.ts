@@ -87,24 +87,24 @@ export class ClipTextEncoder {
     const { dtype = 'fp32', signal } = options;
     checkChoice(dtype, 'dtype', Object.keys(encoderDtypes));
     throwIfAborted(signal, 'Loading the text encoder');
-    const place = await findEncoder(model, dtype);
-    const logitScale = options.logitScale ?? (await readLogitScale(place));
+    const location = await findEncoder(model, dtype);
+    const logitScale = options.logitScale ?? (await readLogitScale(location));
     const transformers = loadTransformers();
     throwIfAborted(signal, 'Loading the text encoder');
     const settings = {
       dtype,
-      local_files_only: place.local,
+      local_files_only: location.local,
       ...(options.revision !== undefined && { revision: options.revision }),
       ...(options.cacheDirectory !== undefined && { cache_dir: options.cacheDirectory }),
     };
     try {
       const { AutoTokenizer, CLIPTextModelWithProjection } = transformers;
-      const tokenizer = await AutoTokenizer.from_pretrained(place.id, settings);
+      const tokenizer = await AutoTokenizer.from_pretrained(location.id, settings);
       throwIfAborted(signal, 'Loading the text encoder');
-      const network = await CLIPTextModelWithProjection.from_pretrained(place.id, settings);
+      const network = await CLIPTextModelWithProjection.from_pretrained(location.id, settings);
       return new ClipTextEncoder(model, logitScale, tokenizer, network);
     } catch (error) {
-      throw loadError(model, place, error);
+      throw loadError(model, location, error);
     }
   }
 

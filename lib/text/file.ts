@@ -113,7 +113,7 @@ async function fromJson(file: string): Promise<TextEmbeddings> {
   const value = parseJson(await readTextFile(file, 'Text embeddings'), file);
   if (Array.isArray(value)) return { ...matrix(value, file), source: file };
   if (typeof value !== 'object' || value === null) {
-    throw badJson(file, 'it holds neither an object nor a list of rows');
+    throw badJson(file, 'it contains neither an object nor a list of rows');
   }
   const fields = value as Record<string, unknown>;
   if (!('embeddings' in fields)) {
@@ -146,7 +146,8 @@ function matrix(
       throw badJson(file, `row ${i} is not a list of ${dimension} numbers`);
     }
     row.forEach((value: unknown, j) => {
-      if (typeof value !== 'number') throw badJson(file, `row ${i} holds ${JSON.stringify(value)}`);
+      if (typeof value !== 'number')
+        throw badJson(file, `row ${i} contains ${JSON.stringify(value)}`);
       data[i * dimension + j] = value;
     });
   });

@@ -6,7 +6,7 @@ import { FileReader } from './file-reader.js';
 import { parseHeader, type HeaderEntry } from './safetensors-header.js';
 import { weightsFile, type Fail, type WeightsFile, type WeightTensor } from './weights-file.js';
 
-/** A tensor read from a safetensors file: always float32 in memory, `dtype` is what the file holds. */
+/** A tensor read from a safetensors file: always float32 in memory, `dtype` is the type in the file. */
 export interface StoredTensor extends TensorData {
   readonly dtype: StoredType;
 }

@@ -5,7 +5,7 @@ interface Layout {
   readonly bits: 8 | 16;
   readonly fractionBits: number;
   readonly bias: number;
-  /** False: the highest exponent holds numbers too, and only an all-ones fraction is NaN. */
+  /** False: the highest exponent encodes numbers too, and only an all-ones fraction is NaN. */
   readonly hasInfinity: boolean;
 }
 

@@ -63,7 +63,7 @@ async function openAffectnet(
   }
   throw badSpec(
     spec.text,
-    `'${spec.path}' holds neither ${sets[split]} with annotations, nor ${lists[split]} with ` +
+    `'${spec.path}' contains neither ${sets[split]} with annotations, nor ${lists[split]} with ` +
       'Manually_Annotated_Images',
   );
 }

@@ -156,6 +156,6 @@ async function framesOf(folder: string): Promise<string[]> {
   if (names.length >= 2) return names.map((name) => join(folder, name));
   throw new CountenanceError(
     'ERR_FILE_NOT_FOUND',
-    `Sequence '${folder}' holds ${names.length} images; expected a neutral first image and later ones`,
+    `Sequence '${folder}' contains ${names.length} images; expected a neutral first image and later ones`,
   );
 }

@@ -88,7 +88,7 @@ abstract class Table {
     const { path, split, width } = this.columns;
     const { fields } = row;
     if (fields.length !== width) {
-      throw this.fail(row, `${fields.length} fields where the header has ${width}`);
+      throw this.fail(row, `${fields.length} fields, but the header has ${width}`);
     }
     if (this.spec.split !== undefined) {
       if (canonicalSplit(fields[split]!.trim()) !== canonicalSplit(this.spec.split)) return;
@@ -180,7 +180,7 @@ class SoftTable extends Table {
   private badTarget(row: CsvRow, what: string): CountenanceError {
     return new CountenanceError(
       'ERR_LABEL_RANGE',
-      `'${this.spec.path}', line ${row.line}: a soft label holds ${what}; ` +
+      `'${this.spec.path}', line ${row.line}: a soft label contains ${what}; ` +
         'expected finite numbers of at least 0, not all 0',
     );
   }

@@ -144,5 +144,5 @@ export function parseFer2013Pixels(file: string, row: Fer2013Row, gray: Uint8Arr
     }
   }
   if (count === pixelCount && value < 0) return;
-  throw badFile(file, `line ${row.line} must hold ${pixelCount} pixel values of 0..255`);
+  throw badFile(file, `line ${row.line} must have ${pixelCount} pixel values of 0..255`);
 }

@@ -18,7 +18,7 @@ const usages = { train: 'Training', valid: 'PublicTest', test: 'PrivateTest' } a
 
 /**
  * FER2013 (I. J. Goodfellow et al., ICONIP 2013, arXiv 1307.0414) with its own labels: `fer2013.csv` or
- * the directory that holds it, `emotion,pixels,Usage`; usages Training, PublicTest (valid) and
+ * the directory that contains it, `emotion,pixels,Usage`; usages Training, PublicTest (valid) and
  * PrivateTest (test).
  */
 export const fer2013Format: DataFormat = {

@@ -63,7 +63,7 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
   }
   throw badSpec(
     spec.text,
-    `'${spec.path}' holds neither ${folders[split]} with label.csv, nor fer2013new.csv with ` +
+    `'${spec.path}' contains neither ${folders[split]} with label.csv, nor fer2013new.csv with ` +
       `${folders[split]} or fer2013.csv`,
   );
 }

@@ -63,7 +63,7 @@ async function splitRoot(spec: DataSpec): Promise<string> {
     if ((await kindOf(root)) === 'directory') return root;
   }
   const present = (await subfolders(spec.path)).join(', ') || 'no folder at all';
-  throw badSpec(spec.text, `'${spec.path}' has no folder '${spec.split}'; it holds ${present}`);
+  throw badSpec(spec.text, `'${spec.path}' has no folder '${spec.split}'; it contains ${present}`);
 }
 
 function isSplitFolder(name: string): boolean {

@@ -2,8 +2,8 @@ import { readRegularFile } from '../../files.js';
 import { badNpy, parseNpyHeader } from '../../weights/npy.js';
 
 /**
- * Reads an .npy file with a single integer, stored as a number of any type or, by `np.save(file,
- * str(label))`, as text.
+ * Reads an .npy file with a single integer, stored as a number of any type or as text (by `np.save(file,
+ * str(label))`).
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_NPY
  */
@@ -11,7 +11,7 @@ export async function readNpyInteger(file: string): Promise<number> {
   const bytes = await readRegularFile(file, 'Label file');
   const { descr, shape, dataStart } = parseNpyHeader(bytes, file);
   const count = shape.reduce((product, size) => product * size, 1);
-  if (count !== 1) throw badNpy(file, `it holds ${count} values; expected one label`);
+  if (count !== 1) throw badNpy(file, `it contains ${count} values; expected one label`);
   const [, order, kind, digits] = /^([<>|=])([UiufS])(\d{1,3})$/.exec(descr) ?? [];
   const size = Number(digits) * (kind === 'U' ? 4 : 1); // U counts UCS-4 characters
   if (order === undefined || kind === undefined || order === '>') {
