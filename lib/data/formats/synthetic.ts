@@ -66,7 +66,7 @@ export function syntheticDataset(
     label,
     target: () => undefined,
     load: async (index, signal) => {
-      throwIfAborted(signal, 'Drawing');
+      throwIfAborted(signal, 'Rendering');
       return renderFace(label(index), seed, split, index);
     },
     describe: (index) => `synthetic face ${index} of ${name}`,
