@@ -40,9 +40,9 @@ export const optimizers: readonly OptimizerName[] = description.optimizers.map((
 /** `pairwise`: every text with every image (the authors' code); `diagonal`: each image with its own text. */
 export type Contrast = Required<ObjectiveOptions>['contrast'];
 /** Reductions of the contrast loss. */
-export const contrasts: readonly Contrast[] = description.objectiveOptions.find(
-  ({ name }) => name === 'contrast',
-)!.choices;
+export const contrasts: readonly Contrast[] = description.objectiveOptions.flatMap((option) =>
+  option.name === 'contrast' ? option.choices : [],
+);
 
 /** Random augmentation of a training image, in this order, with torchvision's rules. */
 export interface Augmentation {
