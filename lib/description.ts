@@ -145,6 +145,13 @@ export const description = {
       default: 'pairwise',
       help: "reduction of the contrast loss: every text with every image (the authors' code), or each image with its own text",
     },
+    {
+      name: 'labelSmoothing',
+      kind: 'number',
+      range: 'at least 0 and below 1',
+      default: 0,
+      help: 'share of each target that is spread evenly over the classes',
+    },
   ],
 } as const;
 
@@ -173,6 +180,8 @@ export interface OptimizerSettings {
 export interface ObjectiveOptions {
   /** Reduction of the contrast loss: every text with every image (the authors' code), or each image with its own text. Default pairwise. */
   readonly contrast?: 'pairwise' | 'diagonal';
+  /** Share of each target that is spread evenly over the classes, at least 0 and below 1. Default 0. */
+  readonly labelSmoothing?: number;
 }
 
 /** The terms of the loss, without their weights. */

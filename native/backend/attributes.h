@@ -74,7 +74,15 @@ struct ObjectiveAttributes {
   int64_t neutral = 0;  // index of the neutral class
   float weights[kLossTerms] = {1.0f, 1.0f, 1.0f};
   Contrast contrast = Contrast::Pairwise;
+  float label_smoothing = 0.0f;  // in [0, 1)
 
+  // Szegedy et al. 2016, as label_smoothing of torch.nn.CrossEntropyLoss: part of each target is
+  // spread evenly over the classes.
+  COUNTENANCE_HOST_DEVICE double smoothed(float target, int64_t classes) const {
+    if (label_smoothing == 0.0f) return target;
+    return (1.0 - label_smoothing) * target +
+           static_cast<double>(label_smoothing) / static_cast<double>(classes);
+  }
   COUNTENANCE_HOST_DEVICE float weight(ObjectiveValue term) const {
     return weights[term - kFirstTerm];
   }

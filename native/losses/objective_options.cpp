@@ -31,6 +31,10 @@ const std::vector<OptionSpec>& objective_options() {
        .choices = {"pairwise", "diagonal"},  // as enum class Contrast
        .help = "reduction of the contrast loss: every text with every image (the authors' code), "
                "or each image with its own text"},
+      {.name = "labelSmoothing",
+       .range = OptionSpec::Range::BelowOne,
+       .initial = {0.0f},
+       .help = "share of each target that is spread evenly over the classes"},
   };
   return options;
 }
@@ -43,6 +47,7 @@ ObjectiveAttributes objective_attributes(const GivenOptions& weights, const Give
   }
   const OptionValues values(objective_options(), options);
   attributes.contrast = static_cast<Contrast>(values.choice("contrast"));
+  attributes.label_smoothing = values.number("labelSmoothing");
   return attributes;
 }
 

@@ -32,6 +32,7 @@ const common = {
   clip: 3,
   ema: 0.5,
   contrast: 'diagonal',
+  labelSmoothing: 0.1,
   lossWeights: { supervised: 2, contrast: 0.5 },
   crop: 0.25,
   flip: 0.75,

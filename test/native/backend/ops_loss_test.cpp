@@ -141,7 +141,12 @@ void objective_reference(OpValues& v, const ObjectiveCase& p) {
       logits.push_back(a.logit_scale * product(hat(f), hat(text_row(k))));
       v["logits"][static_cast<size_t>(b * p.classes + k)] = logits.back();
     }
-    supervised += cross_entropy(logits, targets) / static_cast<double>(batch);
+    Row smoothed;
+    for (double target : targets) {
+      smoothed.push_back((1.0 - a.label_smoothing) * target +
+                         a.label_smoothing / static_cast<double>(p.classes));
+    }
+    supervised += cross_entropy(logits, smoothed) / static_cast<double>(batch);
     if (argmax(logits) == argmax(targets)) correct += 1;
     if (argmax(targets) != a.neutral) members.push_back(b);
   }
@@ -175,7 +180,7 @@ OpCase objective_case(const ObjectiveCase& p) {
   OpCase c(text(batch, " x ", p.width, ", ", p.classes, " classes, ",
                 a.contrast == Contrast::Pairwise ? "pairwise" : "diagonal", p.soft ? ", soft" : "",
                 ", weights ", a.weight(kSupervised), " ", a.weight(kTransformation), " ",
-                a.weight(kContrast)));
+                a.weight(kContrast), ", smoothing ", a.label_smoothing));
   const Shape features{batch, p.width};
   c.input("expression", features, normal(features.elements(), "expression"));
   c.input("neutral", features, normal(features.elements(), "neutral"));
@@ -221,6 +226,14 @@ std::vector<ObjectiveCase> objective_cases() {
     all.push_back({20, 4, make_labels(7, 4), false, {50, 2, 0.5f, 2, 3, contrast}});
     all.push_back({20, 4, make_labels(7, 4), false, {50, 2, 0, 1, 0, contrast}});
     all.push_back({20, 4, make_labels(7, 4), false, {50, 2, 0, 0, 1, contrast}});
+    for (bool soft : {false, true}) {
+      all.push_back(
+          {20,
+           5,
+           make_labels(11, 5),
+           soft,
+           {.logit_scale = 20, .neutral = 2, .contrast = contrast, .label_smoothing = 0.1f}});
+    }
   }
   return all;
 }

@@ -4,7 +4,7 @@
 //   c_k = (samples of I with class k) / |I|   pairwise (the same for all i)
 //   c_k = [k == y_i]                          diagonal
 // the objective is
-//   L_s = mean_i  -sum_k targets_ik log_softmax(z_i)_k
+//   L_s = mean_i  -sum_k smoothed(targets_ik) log_softmax(z_i)_k
 //   L_t = mean_{i in I}  1 - cos(f_e - f_n, T_y - T_n)
 //   L_c = mean_{i in I}  2 + sum_k c_k hat(T_k) . (hat(f_n) - hat(f_e))
 // since the mean over all pairs (i, j) of hat(T_{y_i}) . hat(f_j) is that of sum_k c_k hat(T_k) .
@@ -136,15 +136,16 @@ void CpuBackend::objective(const ObjectiveOperands& t, const ObjectiveAttributes
       double mass = 0;
       for (int64_t k = 0; k < classes; ++k) {
         exponentials += std::exp(z[k] - highest);
-        mass += target[k];
+        mass += attributes.smoothed(target[k], classes);
       }
       const double log_sum = highest + std::log(exponentials);
       double supervised = 0;
       double radial_e = 0;  // hat(f_e) . d hat(f_e)
       for (int64_t k = 0; k < classes; ++k) {
-        if (target[k] != 0) supervised += target[k] * (log_sum - z[k]);
-        const double dz = attributes.weight(kSupervised) * batch_share *
-                          (mass * std::exp(z[k] - log_sum) - target[k]);
+        const double goal = attributes.smoothed(target[k], classes);
+        if (goal != 0) supervised += goal * (log_sum - z[k]);
+        const double dz =
+            attributes.weight(kSupervised) * batch_share * (mass * std::exp(z[k] - log_sum) - goal);
         alpha_e[k] = dz * attributes.logit_scale * inverse_text[k] * inverse_e;
         radial_e += dz * z[k];
       }

@@ -115,7 +115,9 @@ __device__ __forceinline__ void sample_norms(Sample& sample, const T* e, const T
 
 // Softmax and loss of a sample's logits z = scale cosine_e, by one warp.
 __device__ __forceinline__ void supervise(Sample& sample, float* logits, const double* cosine_e,
-                                          const float* targets, int classes, double scale) {
+                                          const float* targets, int classes,
+                                          const ObjectiveAttributes& attributes) {
+  const double scale = attributes.logit_scale;
   double highest = -INFINITY;
   for (int k = lane_index(); k < classes; k += kWarp) {
     logits[k] = static_cast<float>(scale * cosine_e[k]);
@@ -129,14 +131,15 @@ __device__ __forceinline__ void supervise(Sample& sample, float* logits, const d
   double mass = 0;
   for (int k = lane_index(); k < classes; k += kWarp) {
     exponentials += exp(scale * cosine_e[k] - highest);
-    mass += targets[k];
+    mass += attributes.smoothed(targets[k], classes);
   }
   mass = warp_sum(mass);
   const double log_sum = highest + log(warp_sum(exponentials));
   double loss = 0;
   for (int k = lane_index(); k < classes; k += kWarp) {
     // A class without a target adds nothing even where its logit is minus infinity.
-    if (targets[k] != 0.0f) loss += targets[k] * (log_sum - scale * cosine_e[k]);
+    const double goal = attributes.smoothed(targets[k], classes);
+    if (goal != 0.0) loss += goal * (log_sum - scale * cosine_e[k]);
   }
   loss = warp_sum(loss);
   const int label = first_maximum(targets, classes);
@@ -179,7 +182,7 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   if (warp_index() != 0) return;
   const int64_t at = static_cast<int64_t>(b) * in.classes;
-  supervise(sample[0], logits + at, cosine_e, in.targets + at, in.classes, attributes.logit_scale);
+  supervise(sample[0], logits + at, cosine_e, in.targets + at, in.classes, attributes);
   if (lane_index() == 0) scratch.samples[b] = sample[0];
 }
 
@@ -267,8 +270,9 @@ __global__ void __launch_bounds__(kThreads)
   for (int k = static_cast<int>(threadIdx.x); k < in.classes; k += kThreads) {
     const double cosine = scratch.cosine_e(b)[k];
     const double z = attributes.logit_scale * cosine;
-    const double dz = attributes.weight(kSupervised) * batch_share *
-                      (sample.mass * exp(z - sample.log_sum) - targets[k]);
+    const double dz =
+        attributes.weight(kSupervised) * batch_share *
+        (sample.mass * exp(z - sample.log_sum) - attributes.smoothed(targets[k], in.classes));
     const double towards = pull.contrast(k);
     const double along = pull.along(k);
     const double inverse_text = scratch.inverse_text[k];
