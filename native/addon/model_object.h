@@ -26,7 +26,7 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
   static Napi::Function define(Napi::Env env);
   // createModel(options): Promise<NativeModel>
   static Napi::Value create(const Napi::CallbackInfo& info);
-  // The state behind a JavaScript value; ERR_INVALID_ARGUMENT when it is no model of ours.
+  // The state behind a JavaScript value; ERR_INVALID_ARGUMENT unless it is a model of this addon.
   static std::shared_ptr<ModelState> state_of(Napi::Value value);
 
   // Only the addon itself can construct one: it passes the state.

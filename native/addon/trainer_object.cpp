@@ -144,7 +144,7 @@ void TrainerObject::set_step_count(const Napi::CallbackInfo& info, const Napi::V
   });
 }
 
-// On an asynchronous device one step runs, one is in flight behind it, one waits with its batch
+// On an asynchronous device one step runs, one is in flight after it, one waits with its batch
 // ready.
 Napi::Value TrainerObject::steps_ahead(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {

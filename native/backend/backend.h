@@ -89,7 +89,7 @@ class Backend {
   // Convolution. x (B, H, W, Cin), weight (Cout, Cin, kh, kw), y (B, H', W', Cout).
   virtual size_t conv2d_workspace(const Shape& x, const Shape& weight,
                                   const Conv2dAttributes& attributes) const = 0;
-  // Bytes of the statistics of y's channels that conv2d_forward can leave behind
+  // Bytes of the statistics of y's channels that conv2d_forward can write
   // (Epilogue::statistics) for batch_norm_from_statistics; 0: none for these shapes.
   virtual size_t conv2d_statistics(const Shape& x, const Shape& weight,
                                    const Conv2dAttributes& attributes, DType activations) const = 0;
@@ -201,7 +201,7 @@ class Backend {
   virtual void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                               const Normalization& normalization) = 0;
   // The same of images of any size, resized to (S, S) first; the bits are those of core/resize.h
-  // and prepare_images. pixels: the images (height, width, 3), on the host, one behind the other.
+  // and prepare_images. pixels: the images (height, width, 3), on the host, one after the other.
   virtual void resize_and_prepare_images(Tensor out, std::span<const uint8_t> pixels,
                                          std::span<const ImageSize> sizes,
                                          std::span<const ImageTransform> transforms,

@@ -27,12 +27,12 @@ struct CudaInfo {
   int runtime_version = 0;  // what the plugin was built with
 };
 
-// The CUDA plugin countenance_cuda.so lies beside the addon, else where set_cuda_plugin says;
+// The CUDA plugin countenance_cuda.so is next to the addon, or where set_cuda_plugin says;
 // COUNTENANCE_CUDA_PLUGIN in the environment names another one. It is opened at the first call and
 // stays open. Never throws: every way to have no GPU is a reason.
 CudaInfo cuda_info();
 
-// Where a plugin lies that is not beside the addon, and why it may not be used (empty: it may).
+// Where a plugin is that is not next to the addon, and why it may not be used (empty: it may).
 // Before the first use of the others.
 void set_cuda_plugin(std::string path, std::string problem = "");
 

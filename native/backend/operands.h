@@ -19,7 +19,7 @@ struct BatchNormForward {
 
 struct BatchNormBackward {
   Gradient dx;
-  Gradient dresidual = {};  // the gradient behind the activation
+  Gradient dresidual = {};  // the gradient after the activation
   Gradient dweight, dbias;
   Tensor dy;
   Tensor x;

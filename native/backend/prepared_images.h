@@ -35,7 +35,7 @@ inline int64_t image_bytes(const ImageSize& image_size) {
   return image_size.width * image_size.height * kImageChannels;
 }
 
-// Where each image's bytes begin in `pixels`, and behind them where the last one's end.
+// Where each image's bytes begin in `pixels`, and after them where the last one's end.
 inline std::vector<size_t> image_offsets(std::span<const uint8_t> pixels,
                                          std::span<const ImageSize> sizes) {
   std::vector<size_t> offsets = {0};

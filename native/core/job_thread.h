@@ -73,7 +73,7 @@ class JobThread {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> waiting_;
-  std::deque<std::unique_ptr<Job>> in_flight_;  // of the thread alone
+  std::deque<std::unique_ptr<Job>> in_flight_;  // used by the thread only
   Job* running_ = nullptr;
   bool stopping_ = false;
   std::thread thread_;

@@ -14,7 +14,7 @@ void check_image_side(const char* name, int64_t side);
 
 // Antialiased bilinear ("triangle") resampling of uint8 images (height, width, channels), equal to
 // the last bit to Pillow's Image.resize(size, BILINEAR), which torchvision's Resize calls. Channels
-// are resampled each for itself: alpha is not premultiplied, so of Pillow's modes it matches L, RGB
+// are resampled separately: alpha is not premultiplied, so of Pillow's modes it matches L, RGB
 // and CMYK. Sides are scaled independently: a square target stretches, as Resize((S, S)) does.
 //
 // The coefficients of one pair of sizes are computed once, in the constructor; one Resizer may be

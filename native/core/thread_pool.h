@@ -30,7 +30,7 @@ class ThreadPool {
 
   // Calls body(begin, end, worker) on disjoint pieces of at most `grain` indices that cover
   // [0, count). Which worker (0..size()-1) gets which piece is not fixed: results must depend on
-  // the index alone; `worker` is for scratch memory. The first exception is rethrown here.
+  // the index only; `worker` is for scratch memory. The first exception is rethrown here.
   void parallel_for(int64_t count, int64_t grain,
                     FunctionRef<void(int64_t begin, int64_t end, int worker)> body);
 

@@ -23,7 +23,7 @@ struct MemoryPlan {
 // net inference", 2020).
 MemoryPlan plan_memory(const std::vector<Lifetime>& buffers);
 
-// Guard mode: every buffer has a place of its own with `gap` bytes behind it.
+// Guard mode: every buffer has its own memory, followed by `gap` bytes.
 MemoryPlan plan_apart(const std::vector<Lifetime>& buffers, size_t gap);
 
 }  // namespace countenance

@@ -45,7 +45,7 @@ struct Attribute {
   std::variant<double, std::string> value;
 };
 
-// What an op computes from what, for the memory plan and for whoever reads a graph instead of
+// What an op computes from what, for the memory plan and for code that reads a graph instead of
 // running it: exports, estimates of its cost. Each item has the name of its role in the op's
 // formula; absent ones may be listed. The name of the first parameter, without its last part, is
 // the op's.

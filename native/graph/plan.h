@@ -11,7 +11,7 @@ namespace countenance {
 
 struct PlanOptions {
   bool dry = false;  // no memory: only bytes() is wanted
-  // Every tensor in a buffer of its own, filled with NaN before each run, with a canary behind it.
+  // Gives every tensor its own buffer, filled with NaN before each run and followed by a canary.
   // Slow; the same bits as without prove the memory plan and the ops' declarations.
   bool guard = false;
 };

@@ -11,7 +11,7 @@ namespace countenance {
 class RepeatedRun {
  public:
   // weights: the memory that may lie elsewhere the next time (an average takes the weights' place);
-  // the operations are then recorded anew. stream: of the operations' random numbers, which are
+  // the operations are then recorded again. stream: of the operations' random numbers, which are
   // moved along with it.
   void run(Backend& backend, const void* weights, uint64_t stream, FunctionRef<void()> operations);
 

@@ -27,7 +27,7 @@ struct Image {
   }
 
   void add_bilinear(double (&sum)[kChannels], double x, double y) const {
-    // Pixel centres lie at halves. Far outside there is nothing, and nothing to convert either.
+    // Pixel centres are at halves. Far outside the image there is nothing to sample.
     x -= 0.5;
     y -= 0.5;
     if (!(x > -1 && y > -1 && x < static_cast<double>(width) && y < static_cast<double>(height)))

@@ -14,7 +14,7 @@ struct ImageBatch {
   int64_t size = 0;                 // B
   std::span<const uint8_t> pixels;  // not yet normalised
   std::span<const float> normalized;
-  // B sizes: `pixels` are images (height, width, 3), one behind the other.
+  // B sizes: `pixels` are images (height, width, 3), one after the other.
   std::span<const ImageSize> sizes = {};
 };
 

@@ -6,7 +6,7 @@
 #include "graph/graph.h"
 
 // The vocabulary of the models. Each function appends one op (or, in evaluation mode, its fused
-// form) to the graph and returns its output; each stands in a file of its own with both directions.
+// form) to the graph and returns its output; each is in its own file with both directions.
 // `name` is the prefix of the parameters in PyTorch's state dict.
 // Errors: ERR_INVALID_ARGUMENT when a shape does not fit.
 // Every op describes itself (graph/op.h), and lib/export and bench/ know ops by their types: a new

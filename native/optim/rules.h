@@ -2,7 +2,7 @@
 
 #include "optim/optimizer.h"
 
-// The table of optimizers. Each stands in a file of its own, which describes its options and state.
+// The table of optimizers. Each is in its own file, which describes its options and state.
 
 namespace countenance {
 

@@ -55,7 +55,7 @@ class Trainer {
 
   // Forward pass, backward pass and update. A step is whole or it was not: where this throws
   // (ERR_ABORTED between two ops when `cancel` is set, ERR_NOT_FINITE when the loss or the gradient
-  // is no number), weights, running statistics, optimizer and step count are as before.
+  // is not finite), weights, running statistics, optimizer and step count are as before.
   StepResult step(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
                   RunObserver* observer = nullptr) {
     begin(batch, cancel, observer);
@@ -81,7 +81,7 @@ class Trainer {
   // Gradient of the last step, before clipping, PyTorch's layout, spec.shape.elements() numbers.
   void read_gradient(const ParameterSpec& spec, std::span<float> out) const;
 
-  // The state beside the weights: the optimizer's slots, then "average" where there is one.
+  // The state besides the weights: the optimizer's slots, then "average" if there is one.
   std::vector<std::string> slots();
   void read_slot(std::string_view slot, const ParameterSpec& spec, std::span<float> out);
   void write_slot(std::string_view slot, const ParameterSpec& spec, std::span<const float> in);

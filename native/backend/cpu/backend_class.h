@@ -13,7 +13,7 @@
 
 namespace countenance::COUNTENANCE_CPU {
 
-// The CPU backend of one instruction set. Each operation has a file of its own beside this one;
+// The CPU backend of one instruction set. Each operation has its own file next to this one;
 // the same files are compiled once per instruction set (isa.h).
 class CpuBackend final : public Backend {
  public:
@@ -39,7 +39,7 @@ class CpuBackend final : public Backend {
 
   size_t conv2d_workspace(const Shape& x, const Shape& weight,
                           const Conv2dAttributes& attributes) const override;
-  // None: the pass over x that they would save is cheap beside the product.
+  // None: the pass over x that they would save is cheap compared to the product.
   size_t conv2d_statistics(const Shape&, const Shape&, const Conv2dAttributes&,
                            DType) const override {
     return 0;

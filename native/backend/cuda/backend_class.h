@@ -17,7 +17,7 @@ class CudaRecording;
 struct GemmMachine;
 
 // One GPU. Operations are started in order on one stream and return at once; only copy_out and
-// synchronize wait. Each operation has a file of its own beside this one, named as in backend/cpu.
+// synchronize wait. Each operation has its own file next to this one, named as in backend/cpu.
 // The host's part of it is one thread at a time.
 class CudaBackend final : public Backend {
  public:

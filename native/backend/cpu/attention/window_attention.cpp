@@ -33,7 +33,7 @@ void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout
   for (int64_t t = 0; t < layout.tokens; ++t) {
     const float* from = data + offsets[t] * stride;
     float* to = out + t * layout.padded_depth;
-    // Whole vectors are stored: the lanes behind the depth are zero.
+    // Whole vectors are stored: the lanes after the depth are zero.
     for_each_vector(0, layout.depth,
                     [&](auto lanes, int64_t d) { (lanes.load(from + d) * scale).store(to + d); });
   }

@@ -26,8 +26,8 @@ int64_t first_maximum(const T* values, int64_t n) {
   return std::max_element(values, values + n) - values;
 }
 
-// What a sample leaves behind: four losses' shares, then K coefficients of T in df_e, in df_n, and
-// K logits.
+// What is stored for each sample: four losses' shares, then K coefficients of T in df_e, in df_n,
+// and K logits.
 enum Share : int64_t {
   kSampleSupervised,
   kSampleTransformation,

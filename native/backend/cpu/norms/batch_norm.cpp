@@ -50,8 +50,8 @@ void slice_moments(float* shifts, float* sums, float* squares, const float* x, i
   }
 }
 
-// Sums of dy and dy (x - mean) over one slice's rows, dy behind the activation; with `writes`, dy
-// behind the activation goes to dresidual.
+// Sums of dy and dy (x - mean) over one slice's rows, dy after the activation; with `writes`, dy
+// after the activation goes to dresidual.
 template <int N, class Lanes, class Masks, class Writes>
 void slice_gradient_sums(float* sums, float* products, float* dresidual, const float* dy,
                          const float* x, const float* y, const float* mean, int64_t rows,
@@ -191,7 +191,7 @@ void CpuBackend::batch_norm_forward(const BatchNormForward& t,
   });
 }
 
-// With g = dy behind the activation, n rows:
+// With g = dy after the activation, n rows:
 //   dbias = sum g,  dweight = rstd sum g (x - mean),
 //   dx = weight rstd (g - dbias / n - (x - mean) rstd dweight / n).
 void CpuBackend::batch_norm_backward(const BatchNormBackward& t,

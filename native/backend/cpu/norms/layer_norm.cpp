@@ -7,7 +7,7 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// x - mean in the first n lanes, 0 behind them: what a sum of squares may add up.
+// x - mean in the first n lanes, 0 after them: what a sum of squares may add up.
 Vec centred(WholeVector lanes, const float* x, Vec mean) { return lanes.load(x) - mean; }
 Vec centred(PartialVector lanes, const float* x, Vec mean) {
   float values[Vec::kWidth] = {};

@@ -6,7 +6,7 @@
 // P panels of 16 columns in registers and go through memory with one broadcast a row.
 //
 // Packed layout of a matrix parameter (out, in, kh, kw), the same for every instruction set:
-//   [ceil(out / 16)][kh][kw][in][16], lanes behind the last output zero.
+//   [ceil(out / 16)][kh][kw][in][16], lanes after the last output are zero.
 // A panel is one of the outermost slices; its depth is kh kw in.
 
 namespace countenance::COUNTENANCE_CPU {

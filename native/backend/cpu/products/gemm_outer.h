@@ -111,7 +111,7 @@ class Ahead {
   int64_t bytes_;
 };
 
-// Scratch memory of OuterBlock, the source's block behind it.
+// Scratch memory of OuterBlock, followed by the source's block.
 inline constexpr int64_t kListFloats = kMaxTaps * kOuterRows;
 inline constexpr int64_t kPackedFloats = kOuterRows * 3840;
 inline constexpr int64_t kOuterScratch = kListFloats + 2 * kOuterRows + kPackedFloats;
@@ -217,7 +217,7 @@ class OuterBlock {
     }
   }
 
-  // Row by row, as they lie in memory.
+  // Row by row, as they are in memory.
   void pack_rows(const OuterTile& tile) {
     const int64_t begin = packed_unit_ * kUnitDepth;
     const int64_t end = std::min(product_.depth, begin + packed_units_ * kUnitDepth);
@@ -248,7 +248,7 @@ class OuterBlock {
     }
   }
 
-  // The last group, with zeros behind the last column.
+  // The last group, with zeros after the last column.
   void pack_group(float* packed, int64_t group) {
     const int64_t first = part_.groups.begin(group) * kPanel;
     const int64_t width = part_.groups.size(group) * kPanel;

@@ -39,7 +39,8 @@ struct Product {
 // Rows of a block: their pointers and rows stay in the caches while every panel passes by.
 inline constexpr int64_t kBlockRows = 96;
 
-// Rows of a block for a product of so many rows: fewer when the threads would run out of blocks.
+// Rows of a block for a product with this many rows: fewer when the threads would run out of
+// blocks.
 inline int64_t block_rows_for(int64_t rows, int threads) {
   const int64_t wanted = divide_up(divide_up(std::max<int64_t>(rows, 1), 4 * threads), 24) * 24;
   return std::min(wanted, kBlockRows);

@@ -35,14 +35,14 @@ struct RowTable {
   }
 
   int64_t rows;
-  int64_t run;             // rows, one behind the other, that tiles are cut from
+  int64_t run;             // rows, one after the other, that tiles are cut from
   int64_t stride;          // pointers from one tap to the next
   const float** pointers;  // [taps][stride]
   int64_t* offsets;        // of the output rows, in floats
   float* rest;
 };
 
-// Rows one behind the other: linear layers and 1x1 convolutions.
+// Rows one after the other: linear layers and 1x1 convolutions.
 struct PlainRows {
   // Whether every block but the last has block_rows rows.
   static constexpr bool kEvenBlocks = true;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Kernel files include this header and nothing after it but headers of backend/cpu: behind the
+// Kernel files include this header and nothing after it except headers of backend/cpu: after the
 // includes here it switches the compiler to the instruction set of this pass. No -m flag does that,
 // so no inline function of the standard library or of core/ is ever compiled for AVX-512 and then,
 // merged by the linker, run on an older processor.
@@ -45,7 +45,7 @@ struct Vec {
   __m512 v;
 
   static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
-  // The first n < kWidth floats, zeros behind them; nothing else is read.
+  // The first n < kWidth floats, zeros after them; nothing else is read.
   static Vec load(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(mask(n), p)}; }
   static Vec all(float x) { return {_mm512_set1_ps(x)}; }
   static Vec zero() { return {_mm512_setzero_ps()}; }

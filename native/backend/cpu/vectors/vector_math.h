@@ -43,7 +43,7 @@ inline void store_gradient(Lanes lanes, float* p, Vec v, Accumulates) {
   lanes.store(p, Accumulates::value ? lanes.load(p) + v : v);
 }
 
-// NaN stays NaN, as in PyTorch: the second operand of max() wins when there is no order.
+// NaN stays NaN, as in PyTorch: the second operand of max() wins when they are unordered.
 inline Vec relu(Vec x) { return max(Vec::zero(), x); }
 
 // Elements of one piece of an elementwise loop: 128 KiB a tensor, a multiple of every width.
@@ -170,7 +170,7 @@ inline double inverse_norm(const float* v, int64_t n) {
   return norm < 1e-12 ? 0.0 : 1.0 / norm;
 }
 
-// The terms of a reduction (rows, windows), cut by the shape alone so that no result depends on the
+// The terms of a reduction (rows, windows), cut by the shape only, so that no result depends on the
 // threads: enough slices for many threads, few enough to combine them cheaply.
 struct Slices {
   Slices(int64_t terms, int64_t wanted) : total(terms) {
@@ -192,7 +192,7 @@ inline Slices row_slices(int64_t rows, int64_t channels) {
   return {rows, (rows * channels + (1 << 16) - 1) >> 16};
 }
 
-// Sums of many rows fold into a second sum every so many rows: the rounding error grows with the
+// Sums of many rows fold into a second sum every few rows: the rounding error grows with the
 // root of 64 and of the number of folds instead of the number of rows.
 inline constexpr int64_t kFoldRows = 64;
 

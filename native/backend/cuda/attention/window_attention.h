@@ -99,9 +99,9 @@ struct AttentionSlices {
   int each, count;
 };
 
-// In the backward pass every slice leaves its share of the table's gradient: the shapes alone say
-// how many. Three windows and more overlap loading with arithmetic; beyond, enough blocks for the
-// largest device.
+// In the backward pass every slice writes its share of the table's gradient: only the shapes
+// determine how many. Three windows and more overlap loading with arithmetic; beyond, enough blocks
+// for the largest device.
 inline AttentionSlices backward_slices(const AttentionLayout& layout) {
   const int64_t tasks = static_cast<int64_t>(layout.windows) * layout.heads;
   return {layout, static_cast<int>(std::clamp<int64_t>(tasks / 1024, 3, 64))};

@@ -4,7 +4,7 @@
 #include "backend/cuda/device/queue.h"
 
 // Window attention for windows whose scores do not fit into a block's shared memory: from 12 x 12
-// tokens, in the backward pass from 10 x 10. Every score is computed anew wherever it is needed, so
+// tokens, in the backward pass from 10 x 10. Every score is recomputed wherever it is needed, so
 // that nothing grows with the square of the tokens; right and slow. T: float or __nv_bfloat16.
 
 namespace countenance::cuda {

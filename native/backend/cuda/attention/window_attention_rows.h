@@ -41,7 +41,7 @@ struct ChannelRange {
   int first, count;
 };
 
-// `count` numbers from p and zeros behind them.
+// `count` numbers from p and zeros after them.
 template <class T>
 __device__ __forceinline__ Chunk load_chunk(const T* p, int count, bool vectors) {
   Chunk chunk = all<kChunk>(0.0f);

@@ -6,7 +6,7 @@
 // Window attention on the tensor cores: windows of 7 x 7 tokens, heads of 32 channels, bfloat16.
 //
 // A block is four warps; warp k has the 16 rows from 16 k of every product, where a row is a query
-// or, in the products with P^T and dS^T, a key. The 49 tokens fill 64 rows: those behind the last
+// or, in the products with P^T and dS^T, a key. The 49 tokens fill 64 rows: those after the last
 // read one row of zeros. Scores are float and stay in registers, in the layout of mma's results
 // (ptx.h): with g = lane / 4 and t = lane % 4, element i of tile n belongs to
 //   row 16 k + g + 8 (i / 2), key 8 n + 2 t + i % 2.
@@ -22,7 +22,7 @@ inline constexpr int kTileDepth = 32;
 inline constexpr int kTileThreads = 128;
 inline constexpr int kTileTableRows = 169;
 inline constexpr int kKeyTiles = 7;  // 56 keys; the probabilities of the last 7 are zero
-// Rows of 80 and 112 bytes: the 8 rows of a matrix lie in different banks.
+// Rows of 80 and 112 bytes: the 8 rows of a matrix are in different banks.
 inline constexpr int kTileStride = 40;
 inline constexpr int kScoreStride = 56;
 
@@ -53,7 +53,7 @@ struct LaneRows {
 
 // ---- Fragments ----
 
-// A row of a tile; behind the last one zeros, so that no other row needs them.
+// A row of a tile; zeros after the last one, so that no other row needs them.
 __device__ __forceinline__ const Bf16* tile_row(const Bf16* tile, int stride, int row,
                                                 const Bf16* zeros) {
   return row < kTileTokens ? tile + row * stride : zeros;

@@ -2,9 +2,9 @@
 
 #include "backend/cuda/device/ptx.h"
 
-// Products of a warpgroup, four warps in a row, whose operands lie in shared memory and which run
-// beside what the warps do next. Of compute capability 9.0 alone (sm_90a); elsewhere the functions
-// end the kernel. The emulator has a twin of this header, as of ptx.h.
+// Products of a warpgroup, four warps in a row, whose operands are in shared memory and which run
+// concurrently with what the warps do next. Only on compute capability 9.0 (sm_90a); elsewhere the
+// functions end the kernel. The emulator has a twin of this header, as of ptx.h.
 
 namespace countenance::cuda {
 

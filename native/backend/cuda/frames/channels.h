@@ -27,8 +27,8 @@ __global__ void __launch_bounds__(kChannelThreads)
   }
 }
 
-// The launch over rows of so many vectors: a warp's accesses are as wide as the channels allow, the
-// rest of a block are rows.
+// The launch over rows of this many vectors: a warp's accesses are as wide as the channels allow,
+// the rest of a block are rows.
 inline LaunchShape channel_shape(const Queue& queue, int64_t rows, int vectors) {
   int width = 1;
   while (width < vectors && width < kChannelThreads) width *= 2;

@@ -16,7 +16,7 @@ namespace countenance::cuda {
 inline constexpr int kVector = 8;  // 16 bytes of bfloat16, 32 of float
 inline constexpr int kElementThreads = 256;
 
-// Four blocks: 64 registers a thread. Left alone, ptxas would spill some to fit into eight blocks.
+// Four blocks: 64 registers per thread. Otherwise ptxas would spill some to fit into eight blocks.
 template <class Op>
 __global__ void __launch_bounds__(kElementThreads, 4) elementwise_kernel(Op op, int64_t n) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;

@@ -68,8 +68,8 @@ class LaneRow {
   int step_;
 };
 
-// f(vector, held, lanes), the first two as integral constants: how rows of so many channels lie in
-// a warp.
+// f(vector, held, lanes), the first two as integral constants: how rows of this many channels are
+// laid out in a warp.
 template <class F>
 void with_lane_row(int channels, F&& f) {
   const int vector = channels % kVector == 0 ? kVector : 1;

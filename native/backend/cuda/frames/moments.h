@@ -5,7 +5,7 @@
 
 namespace countenance::cuda {
 
-// A product's rows in blocks of so many have their channels' moments taken together.
+// The rows of a product, in blocks of this many, have their channels' moments taken together.
 inline constexpr int kMomentRows = 64;
 
 // Moments of y (rows, columns) by blocks of rows: each column's mean and its sum of squares about
@@ -35,7 +35,7 @@ struct StatisticsLayout {
   int64_t groups;
 
  private:
-  // Bytes of so many blocks' moments: whole doubles.
+  // Bytes of this many moments of blocks: whole doubles.
   size_t size_of(int64_t count) const {
     const size_t numbers = static_cast<size_t>(count * columns);
     return numbers * sizeof(double) + divide_up<size_t>(numbers, 2) * 2 * sizeof(float);

@@ -4,8 +4,8 @@
 
 #include "backend/cuda/device/launch.h"
 
-// Sums and maxima over a warp or a block, in an order that the shapes alone fix: no float atomics
-// anywhere, so the same input gives the same bits.
+// Sums and maxima over a warp or a block, in an order that only depends on the shapes: no float
+// atomics anywhere, so the same input gives the same bits.
 
 namespace countenance::cuda {
 
@@ -29,7 +29,7 @@ __device__ __forceinline__ float warp_max(float value) {
   return value;
 }
 
-// Every thread gets the sum over the block, whose size is a multiple of 32 in x alone. `partial` is
+// Every thread gets the sum over the block, whose size is a multiple of 32 in x only. `partial` is
 // shared memory; the barrier at the end lets it be used again at once.
 template <class T>
 __device__ __forceinline__ T block_sum(T value, T (&partial)[kWarp]) {

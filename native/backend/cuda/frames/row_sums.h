@@ -83,7 +83,7 @@ __device__ __forceinline__ void for_each_total(const float (&totals)[K][kChannel
   }
 }
 
-// Three blocks: 80 registers a thread. Left alone, ptxas would spill some to fit into five blocks.
+// Three blocks: 80 registers per thread. Otherwise ptxas would spill some to fit into five blocks.
 template <int N, class Op>
 __global__ void __launch_bounds__(kChannelThreads, 3)
     row_sums_kernel(Op op, int64_t rows, int channels, int64_t block_rows) {
@@ -109,10 +109,10 @@ struct RowSumsShape {
   int vector;  // channels of a thread
   int width = 1;
   int height;
-  int64_t columns;  // CUDA blocks beside each other
+  int64_t columns;  // CUDA blocks side by side
 };
 
-// Rows of a block: so many blocks that the device is full, but at least four rows a thread.
+// Rows of a block: enough blocks to fill the device, but at least four rows per thread.
 inline int64_t rows_of_block(int64_t rows, int64_t channels, int multiprocessors) {
   const RowSumsShape shape(channels);
   const int64_t most = std::max<int64_t>(1, int64_t{4} * multiprocessors / shape.columns);

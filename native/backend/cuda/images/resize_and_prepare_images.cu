@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kThreads)
   if (i < op.size * op.size) op.run(blockIdx.y, i / op.size, i % op.size);
 }
 
-// One behind the last image of the launch that begins with `first`.
+// One past the last image of the launch that begins with `first`.
 size_t end_of_launch(const std::vector<size_t>& offsets, size_t first) {
   const size_t most = std::min(first + kImagesOfLaunch, offsets.size() - 1);
   size_t end = first + 1;

@@ -4,10 +4,10 @@
 #include "backend/cuda/frames/elementwise.h"
 #include "backend/cuda/frames/reduce.h"
 
-// The formulas are told beside the CPU's kernel (backend/cpu/losses/objective.cpp). Three launches:
-// the products, logits and losses of each sample, a block a sample; what the samples share, in one
-// block; the gradients, a block a sample, which are combinations of f_e, f_n and the rows of T.
-// A lane sums its products in float, everything behind is in double.
+// The formulas are in the CPU's kernel (backend/cpu/losses/objective.cpp). Three launches:
+// the products, logits and losses of each sample, one block per sample; what the samples share, in
+// one block; the gradients, one block per sample, which are combinations of f_e, f_n and the rows
+// of T. A lane sums its products in float, everything behind is in double.
 
 namespace countenance::cuda {
 

@@ -15,7 +15,7 @@ struct RowMoments {
   int64_t block_rows;
 };
 
-// The rest of CudaBackend::batch_norm_forward, whoever took the moments of x.
+// The rest of CudaBackend::batch_norm_forward, after the moments of x are known.
 void batch_norm_from_moments(const Queue& queue, const BatchNormForward& t,
                              const RowMoments& moments, const BatchNormAttributes& attributes);
 

@@ -3,7 +3,7 @@
 
 // Memory traffic is what counts here: (dy, x, y) are read twice and dx is written once. Few rows
 // take one launch, more take three: sums by blocks of rows, their total, the result.
-// With g = dy behind the activation, n rows:
+// With g = dy after the activation, n rows:
 //   dbias = sum g,  dweight = rstd sum g (x - mean),
 //   dx = weight rstd (g - dbias / n - (x - mean) rstd dweight / n).
 
@@ -117,7 +117,7 @@ struct NormaliseBackward {
   bool residual_accumulates;
   const T* dy;
   const T* x;
-  const T* y;  // null: no activation, or dy is already behind it
+  const T* y;  // null: no activation, or dy is already the gradient after it
   const float* mean;
   InputGradient factors;
 

@@ -9,9 +9,9 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// The moments of groups of `size` consecutive blocks, a thread a group's channel (Chan, Golub and
-// LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"). Rounding
-// is no concern where differences from the first block's mean are summed in double.
+// The moments of groups of `size` consecutive blocks, one thread per channel of a group (Chan,
+// Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances").
+// Rounding is no problem because differences from the first block's mean are summed in double.
 __global__ void __launch_bounds__(kThreads)
     merge_moments_kernel(Moments merged, Moments moments, int64_t rows, int channels, int size) {
   const int channel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);

@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kChannelThreads)
   });
 }
 
-// The block of that kernel: a thread for each vector of a row, and so many rows.
+// The block of that kernel: a thread for each vector of a row, and several rows.
 struct OnePass {
   explicit OnePass(const Shape& x, int multiprocessors)
       : vector(x.channels() % kVector == 0 ? kVector : 1) {

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Blocks of the first pass, from n alone: the order of the sum does not depend on the device.
+// Blocks of the first pass, from n only: the order of the sum does not depend on the device.
 int64_t clip_blocks(int64_t n) {
   return std::clamp<int64_t>(n / (kThreads * kVector * 4), 1, 1024);
 }

@@ -192,7 +192,7 @@ PlainProduct<A, kMajorA, B, kMajorB> product_of(const A& a, const B& b, const Ge
   return {a, b, to_int(size.rows), to_int(size.columns), to_int(size.depth)};
 }
 
-// Whether rows of so many numbers come in chunks of 16 bytes.
+// Whether rows of this many numbers come in chunks of 16 bytes.
 inline bool is_whole(DType dtype, int64_t numbers) {
   return numbers % static_cast<int64_t>(16 / size_of(dtype)) == 0;
 }

@@ -47,7 +47,7 @@ GemmPlan plan_gemm(DType operands, const GemmSize& size, const GemmMachine& mach
 // Enough for either type of operands; `whole` by type.
 size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, const GemmMachine& machine);
 
-// What the partial sums of so many numbers take: none for a single slice, or else each slice's in
+// Bytes of the partial sums of this many numbers: none for a single slice, or else each slice's in
 // whole chunks of 8 numbers.
 size_t slice_bytes(int64_t numbers, int64_t slices);
 

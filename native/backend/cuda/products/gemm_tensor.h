@@ -8,7 +8,7 @@ namespace countenance::cuda {
 
 // An operand's stage in shared memory, bfloat16. Its lines hold chunks of 16 bytes whose order is
 // permuted line by line, so that the 8 chunks of an ldmatrix matrix, one out of each of 8 lines,
-// lie in 8 different groups of banks:
+// are in 8 different groups of banks:
 //   Major::Depth: lines of 64 bytes, one a row (column) of the operand
 //   Major::Width: lines of 128 bytes or more, one a step of the depth
 template <Major kMajor, int kWidth, int kDepth>
