@@ -20,13 +20,13 @@ interface InfoArguments {
 
 /** `countenance data info`. */
 export function addDataCommand(program: Command, { streams, finish }: Context): void {
-  const data = program.command('data').summary('look at data sets before a long run');
+  const data = program.command('data').summary('check data sets before a long run');
   const command = data
     .command('info')
     .summary('count and check the images of data sets')
     .description(
-      'Reads every image and tells counts by class and split, sizes, duplicates by content, and ' +
-        'what is wrong: missing files, labels out of range, images that cannot be read. Without a ' +
+      'Reads every image and prints counts by class and split, sizes, duplicates by content, and ' +
+        'problems: missing files, labels out of range, images that cannot be read. Without a ' +
         'split, all splits are read.\nThe exit status is 1 where something is wrong; duplicates alone ' +
         'are no failure.',
     )

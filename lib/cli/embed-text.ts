@@ -23,9 +23,9 @@ interface EmbedTextArguments {
 export function addEmbedTextCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('embed-text')
-    .summary('make text embeddings of classes with a CLIP model')
+    .summary('compute text embeddings of classes with a CLIP model')
     .description(
-      'Turns class names into the text embeddings that training and predict --text take, by the text ' +
+      'Turns class names into the text embeddings that training and predict --text use, with the text ' +
         'side of a CLIP model.\nNeeds the optional package @huggingface/transformers.',
     )
     .requiredOption(

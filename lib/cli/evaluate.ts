@@ -40,9 +40,9 @@ interface EvaluateArguments extends DeviceArguments, BatchSizeArguments {
 export function addEvaluateCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('evaluate')
-    .summary('measure a model on labelled images')
+    .summary('evaluate a model on labelled images')
     .description(
-      'Classifies every image of a data set and compares with its label: accuracy, mean class ' +
+      'Classifies every image of a data set and compares the results with the labels: accuracy, mean class ' +
         'accuracy, macro F1, figures a class, confusion matrix.\nClasses are matched by name (happy is ' +
         'happiness). Of a data set with other classes than the model, the shared ones are used, and the ' +
         'output tells which.',

@@ -25,11 +25,11 @@ interface ExportArguments {
 export function addExportCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('export')
-    .summary('write a model in a format of other programs')
+    .summary('export a model for other programs')
     .description(
       'Writes a model into one file for other programs.\n\n' +
         'onnx: the network (operator set 17, any batch size) with the outputs logits, probabilities, ' +
-        'expression and neutral; the preparation of images is told in its metadata.\n' +
+        'expression and neutral; the preprocessing is described in its metadata.\n' +
         'safetensors, pytorch: weights and running statistics; the latter is a state dict that ' +
         'torch.load(file, weights_only=True) reads.',
     )

@@ -9,8 +9,10 @@ import { table } from './table.js';
 /** `countenance info`. */
 export function addInfoCommand(program: Command, { streams, finish }: Context): void {
   addJsonOption(program.command('info'))
-    .summary('tell what this installation is and can use')
-    .description('Tells the version, the machine, and whether a GPU can be used (and if not, why).')
+    .summary('print what this installation can use')
+    .description(
+      'Prints the version, the machine, and whether a GPU can be used (and if not, why).',
+    )
     .addHelpText('after', examples('countenance info', 'countenance info --json'))
     .action((options: { json?: boolean }) => {
       const output = new Output(streams, options.json ?? false);

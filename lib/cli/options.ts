@@ -166,7 +166,7 @@ export const sharedOptions = {
   threads: {
     flag: '--threads <n>',
     help: 'CPU threads',
-    default: 'every core',
+    default: 'all cores',
     parse: wholeNumber(1, 1024),
   },
   precision: {
@@ -177,7 +177,7 @@ export const sharedOptions = {
   },
   json: {
     flag: '--json',
-    help: 'print one JSON object a line and nothing else on standard output',
+    help: 'print one JSON object per line and nothing else on standard output',
   },
 } as const satisfies Record<string, OptionText>;
 

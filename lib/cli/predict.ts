@@ -34,10 +34,10 @@ interface PredictArguments extends DeviceArguments, BatchSizeArguments {
 export function addPredictCommand(program: Command, { streams, finish }: Context): void {
   const command = program
     .command('predict')
-    .summary('tell the expressions of images')
+    .summary('predict the expressions of images')
     .description(
-      'Tells the expression of each image: label, probability, and intensity, which is how far the ' +
-        'face is from its own neutral face (0..1).\nA image that cannot be read gets an error line; ' +
+      'Predicts the expression of each image: label, probability, and intensity, which is how far the ' +
+        'face is from its own neutral face (0..1).\nAn image that cannot be read gets an error line; ' +
         'the others are still predicted, and the exit status is 1.',
     )
     .argument(
@@ -51,11 +51,11 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
     )
     .option(
       '--faces <detector>',
-      'find the faces of photos first: human (the optional package @vladmandic/human), or a module ' +
+      'find the faces in photos first: human (the optional package @vladmandic/human), or a module ' +
         'whose default export is a detector',
     )
     .option('--flip', 'average the scores with those of the mirror image (twice the time)')
-    .option('--top-k <n>', 'also tell the next most probable classes, n in all', wholeNumber(1));
+    .option('--top-k <n>', 'also print the most probable classes, n in total', wholeNumber(1));
   addBatchSizeOption(command, 'most images of one forward pass', 32);
   addJsonOption(addPrecisionOption(addDeviceOptions(command))).addHelpText(
     'after',

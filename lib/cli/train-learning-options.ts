@@ -31,7 +31,7 @@ export const optimizerOptions = {
   },
   lrScale: {
     flag: '--lr-scale <part=x,..>',
-    help: `learning rate of a part over --lr, 0 freezes it: ${parameterGroups.join(', ')}`,
+    help: `learning rate of a part relative to --lr, 0 freezes it: ${parameterGroups.join(', ')}`,
     parse: pairsAmong(parameterGroups, 'numbers of at least 0', (value) => value >= 0),
     to: ['trainer.groups.*.learningRateScale'],
     kept: true,
@@ -46,7 +46,7 @@ export const optimizerOptions = {
   },
   warmupSteps: {
     flag: '--warmup-steps <n>',
-    help: 'steps in which the learning rate rises',
+    help: 'steps during which the learning rate rises',
     default: '200, at most a fifth of the run',
     parse: wholeNumber(0),
     to: ['fit.warmupSteps'],
@@ -63,7 +63,7 @@ export const optimizerOptions = {
   },
   weightDecayOn: {
     flag: '--weight-decay-on <what>',
-    help: 'what weight decay acts on',
+    help: 'parameters with weight decay',
     default: defaultOf('trainer.weightDecayOn'),
     choices: weightDecayTargets,
     to: ['trainer.weightDecayOn'],
@@ -71,7 +71,7 @@ export const optimizerOptions = {
   },
   clip: {
     flag: '--clip <x>',
-    help: 'longest gradient, 0: any length',
+    help: 'largest gradient norm, 0: no clipping',
     default: defaultOf('trainer.maxGradientNorm', 'adamw'),
     parse: notNegative,
     to: ['trainer.maxGradientNorm'],
@@ -92,7 +92,7 @@ export const objectiveOptions = {
   ...objectiveSettings,
   lossWeights: {
     flag: '--loss-weights <part=x,..>',
-    help: `weights of the parts of the loss: ${lossParts.join(', ')}; 1 where nothing is said`,
+    help: `weights of the loss terms: ${lossParts.join(', ')}; default 1`,
     parse: pairsAmong(lossParts, 'numbers of at least 0', (value) => value >= 0),
     to: ['trainer.lossWeights.*'],
     kept: true,
@@ -111,7 +111,7 @@ export const augmentationOptions = {
   },
   flip: {
     flag: '--flip <x>',
-    help: 'probability of a mirror image',
+    help: 'probability of a horizontal flip',
     default: defaultOf('trainer.augmentation.flipProbability'),
     parse: probability,
     to: ['trainer.augmentation.flipProbability'],

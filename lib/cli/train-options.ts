@@ -40,21 +40,21 @@ const onceOnly = { kept: false, because: 'the weights are in the checkpoint' } a
 const runOptions = {
   data: {
     flag: '--data <spec>',
-    help: 'labelled images to train on; several times: all of them',
+    help: 'labelled images to train on; may be repeated',
     parse: repeated,
     to: 'data',
     kept: true,
   },
   validation: {
     flag: '--validation <spec>',
-    help: 'labelled images to choose the best epoch by',
+    help: 'labelled images for selecting the best epoch',
     parse: repeated,
     to: 'data',
     kept: true,
   },
   validationFraction: {
     flag: '--validation-fraction <x>',
-    help: 'share of the training images split off for it, 0: none',
+    help: 'fraction of the training images split off for validation, 0: none',
     default: String(defaultValidationFraction),
     parse: share,
     to: 'data',
@@ -63,7 +63,7 @@ const runOptions = {
   },
   classes: {
     flag: '--classes <a,b,..>',
-    help: 'train on these classes only',
+    help: 'train only on these classes',
     parse: nameList,
     to: 'data',
     kept: true,
@@ -71,7 +71,7 @@ const runOptions = {
   neutral: {
     flag: '--neutral <name>',
     help: 'the class without expression',
-    default: 'the one called neutral',
+    default: 'the one named neutral',
     to: ['model.neutral'],
     kept: true,
   },
@@ -84,14 +84,14 @@ const runOptions = {
   },
   out: {
     flag: '--out <dir>',
-    help: 'directory for the model; its folder "last" holds the newest checkpoint',
+    help: 'directory for the model; its folder "last" contains the newest checkpoint',
     to: 'run',
     kept: false,
     because: 'a run goes on where its checkpoint lies',
   },
   resume: {
     flag: '--resume <dir>',
-    help: 'continue an interrupted run; its options need not be repeated',
+    help: 'continue an interrupted run with its options',
     to: 'run',
     kept: false,
     because: 'it is what finds the checkpoint',
@@ -151,7 +151,7 @@ const modelOptions = {
   patchSize: {
     flag: '--patch-size <n>',
     help: 'Swin: side of a patch',
-    default: '2, for 224 pixels 4',
+    default: '2, from 224 pixels 4',
     choices: [2, 4],
     to: ['model.patchSize'],
     ...inModel,
@@ -172,8 +172,8 @@ const modelOptions = {
   },
   logitScale: {
     flag: '--logit-scale <x>',
-    help: 'factor of the cosines',
-    default: "the text's, else 100",
+    help: 'factor of the cosine similarities',
+    default: 'that of the text embeddings, or 100',
     parse: positive,
     to: ['model.logitScale'],
     ...inModel,
@@ -187,14 +187,14 @@ const modelOptions = {
   },
   initPrefix: {
     flag: '--init-prefix <text>',
-    help: 'take only names that start with this, and take it off',
+    help: 'load only names with this prefix, and remove it',
     to: 'run',
     needs: 'init',
     ...onceOnly,
   },
   initPartial: {
     flag: '--init-partial',
-    help: 'leave tensors of another shape out instead of refusing the weights',
+    help: 'skip tensors of another shape instead of rejecting the weights',
     to: 'run',
     needs: 'init',
     ...onceOnly,
@@ -204,7 +204,7 @@ const modelOptions = {
 const trainingOptions = {
   preset: {
     flag: '--preset <name>',
-    help: 'settings for all that is not given, listed below',
+    help: 'settings for all options that are not given, listed below',
     choices: presetNames,
     to: 'run',
     kept: true,
@@ -219,7 +219,7 @@ const trainingOptions = {
   },
   batchSize: {
     flag: '--batch-size <n>',
-    help: 'images of one step',
+    help: 'images per step',
     default: defaultOf('fit.batchSize'),
     parse: wholeNumber(1, 4096),
     to: ['fit.batchSize'],
@@ -228,7 +228,7 @@ const trainingOptions = {
   },
   keepLastBatch: {
     flag: '--keep-last-batch',
-    help: "take an epoch's last batch also where it is not full",
+    help: 'use the last batch of an epoch even if it is incomplete',
     to: ['fit.dropLast'],
     sets: false,
     kept: true,
@@ -243,21 +243,21 @@ const trainingOptions = {
   },
   classWeights: {
     flag: '--class-weights <a=x,..>',
-    help: 'draw images of a class x times as often',
+    help: 'draw images of these classes x times as often',
     parse: numberPairs('numbers above 0', (value) => value > 0),
     to: ['fit.classWeights'],
     kept: true,
   },
   patience: {
     flag: '--patience <n>',
-    help: 'end after n epochs without a better validation',
+    help: 'stop after n epochs without an improvement of the validation accuracy',
     parse: wholeNumber(1),
     to: ['fit.earlyStopping.patience'],
     kept: true,
   },
   minDelta: {
     flag: '--min-delta <x>',
-    help: 'how much better counts for --patience',
+    help: 'smallest improvement that counts for --patience',
     default: '0',
     parse: probability,
     to: ['fit.earlyStopping.minDelta'],
@@ -271,7 +271,7 @@ const trainingOptions = {
   },
   seed: {
     flag: '--seed <n>',
-    help: 'of weights, order, augmentation',
+    help: 'seed of weights, order and augmentation',
     default: defaultOf('trainer.seed'),
     parse: wholeNumber(0),
     to: ['trainer.seed', 'model.seed'],

@@ -98,7 +98,7 @@ describe('command line: evaluate and predict', function () {
   describe('predict', () => {
     it('prints an object a file in the order of the files', async () => {
       const { status, stdout, stderr } = await command(
-        ...['predict', '--model', directory, '--batch-size', '2', '--json', ...files],
+        ...['predict', '--model', directory, '--batch', '2', '--json', ...files],
       );
       assert.deepEqual({ status, stderr }, { status: 0, stderr: '' });
       const lines = jsonLines(stdout);
