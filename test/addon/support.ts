@@ -68,7 +68,7 @@ export const trainerOptions: NativeTrainerOptions = {
   maxGradientNorm: 0,
   emaDecay: 0,
   lossWeights: { supervised: 1, transformation: 1, contrast: 1 },
-  objective: { contrast: 'pairwise' },
+  objective: { contrast: 'pairwise', labelSmoothing: 0 },
   precision: 'fp32',
   threads: 0,
   seed: 3,
