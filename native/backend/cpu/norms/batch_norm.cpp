@@ -100,7 +100,7 @@ size_t CpuBackend::batch_norm_workspace(const Shape& x) const {
 }
 
 // One row has no variance: y = bias there, and running_var gets the biased variance 0. PyTorch
-// refuses such a batch; so does the op.
+// rejects such a batch; so does the op.
 void CpuBackend::batch_norm_forward(const BatchNormForward& t,
                                     const BatchNormAttributes& attributes) {
   const int64_t rows = t.x.shape.rows();

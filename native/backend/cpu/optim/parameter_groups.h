@@ -4,7 +4,7 @@
 
 namespace countenance::COUNTENANCE_CPU {
 
-static_assert(kGroupElements % Vec::kWidth == 0, "a vector lies in one group");
+static_assert(kGroupElements % Vec::kWidth == 0, "a vector is in one group");
 
 // f(begin, end, row) for the stretches of [begin, end) that one row of `rates` holds for, in order.
 // begin is a multiple of kGroupElements.

@@ -8,7 +8,7 @@
 //   template <int N> struct Constants { ... };
 //   template <int N> __device__ Constants<N> constants(int channel) const
 //   template <int N> __device__ void run(int64_t i, const Constants<N>& constants) const
-// where run treats the numbers i to i + N - 1 of one row.
+// where run processes elements i to i + N - 1 of one row.
 
 namespace countenance::cuda {
 

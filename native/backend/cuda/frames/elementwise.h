@@ -5,10 +5,10 @@
 #include "backend/cuda/device/queue.h"
 #include "backend/cuda/device/vector.h"
 
-// The frame of kernels that treat n numbers one by one. An Op is a struct of pointers and
+// The frame of element-wise kernels over n elements. An Op is a struct of pointers and
 // attributes with
 //   template <int N> __device__ void run(int64_t i) const
-// that treats the numbers i to i + N - 1; i is a multiple of N, N is kVector or, for the last
+// that processes elements i to i + N - 1; i is a multiple of N, N is kVector or, for the last
 // few, 1.
 
 namespace countenance::cuda {

@@ -2,8 +2,8 @@
 
 #include "backend/cuda/frames/row_sums.h"
 
-// The frame of kernels that treat x (rows, C) of few rows in one launch: a CUDA block owns its
-// channels, takes their sums and treats their rows again.
+// The frame of kernels that process x (rows, C) with few rows in one launch: a CUDA block owns its
+// channels, computes their sums and processes their rows again.
 
 namespace countenance::cuda {
 

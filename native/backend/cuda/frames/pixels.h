@@ -5,7 +5,7 @@
 // The frame of kernels over the pixels of images (B, H, W, C), where a pixel's coordinates matter.
 // An Op has
 //   template <int N> __device__ void run(uint32_t pixel, int channel) const
-// that treats the channels `channel` to `channel` + N - 1 of a pixel; pixels count through all
+// that processes channels `channel` to `channel` + N - 1 of a pixel; pixels count through all
 // images.
 
 namespace countenance::cuda {

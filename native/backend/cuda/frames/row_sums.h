@@ -10,7 +10,7 @@
 //   template <int N> __device__ void add(Floats<N> (&sums)[kSums], int64_t i,
 //                                        const Constants<N>& constants) const
 //   __device__ void finish(RowBlock rows, int channel, const float (&sums)[kSums]) const
-// where add treats the numbers i to i + N - 1 of one row.
+// where add processes elements i to i + N - 1 of one row.
 
 namespace countenance::cuda {
 

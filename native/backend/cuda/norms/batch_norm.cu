@@ -237,7 +237,7 @@ void batch_norm_from_moments(const Queue& queue, const BatchNormForward& t,
 }
 
 // One row has no variance: y = bias there, and running_var gets the biased variance 0. PyTorch
-// refuses such a batch; so does the op.
+// rejects such a batch; so does the op.
 void CudaBackend::batch_norm_forward(const BatchNormForward& t,
                                      const BatchNormAttributes& attributes) {
   const int64_t rows = t.x.shape.rows();

@@ -4,7 +4,7 @@
 
 namespace countenance::cuda {
 
-static_assert(kGroupElements % kVector == 0, "a vector lies in one group");
+static_assert(kGroupElements % kVector == 0, "a vector is in one group");
 
 // The rates of an optimizer's elements, a row of kRates for each group.
 template <int kRates>

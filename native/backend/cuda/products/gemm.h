@@ -29,7 +29,7 @@
 //   A a; B b;                       the sources
 //   int rows, columns, depth;
 //   static constexpr Major kMajorA, kMajorB;
-//   void enter(int phase)           before anything else: which of its phases this block treats
+//   void enter(int phase)           before anything else: which of its phases this block computes
 //   int64_t place(int row) const    the row of the output that row is
 
 namespace countenance::cuda {

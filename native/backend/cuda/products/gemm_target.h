@@ -9,7 +9,7 @@
 //   Output<Y> out;
 //   template <int N> __device__ void finish(int64_t i, int column, Floats<N> v) const
 //   static constexpr bool kMoments                it has `moments` that may be wanted
-// where finish treats N numbers of a row, from number i of y on.
+// where finish processes N elements of a row, from number i of y on.
 
 namespace countenance::cuda {
 
