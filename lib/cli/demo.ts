@@ -29,13 +29,13 @@ const unseenFaces = 280;
 const imagesWritten = 7;
 
 /**
- * The demonstration, `npm run demo`: trains a small model on drawn faces, tests it on faces it never
+ * The demonstration, `npm run demo`: trains a small model on synthetic faces, tests it on faces it never
  * saw, predicts images from the disk, and says what to try next. Everything is made here, nothing is
  * downloaded.
  */
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   const command = new Command('demo')
-    .description('Trains and tests a small model on drawn faces.')
+    .description('Trains and tests a small model on synthetic faces.')
     .option('--out <dir>', 'where to write the model and images', 'countenance-demo')
     .option('--faces <n>', 'faces to train on', wholeNumber(70), 2100)
     .option('--epochs <n>', 'passes over them', wholeNumber(1), 8)
@@ -89,7 +89,7 @@ async function demonstrate(options: DemoArguments): Promise<number> {
 
   const seconds = (performance.now() - started) / 1000;
   output.text(`\n${nextSteps(options.out, directory)}\n\nDone in ${duration(seconds)} minutes.`);
-  output.text(`accuracy ${metrics.accuracy.toFixed(2)} on ${metrics.count} unseen drawn faces`);
+  output.text(`accuracy ${metrics.accuracy.toFixed(2)} on ${metrics.count} unseen synthetic faces`);
   return exitStatus.done;
 }
 

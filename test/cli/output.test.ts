@@ -98,7 +98,7 @@ describe('demonstration', function () {
     const status = await new Promise((resolve) => child.on('close', resolve));
     assert.equal(status, 0, output);
     const lines = output.trimEnd().split('\n');
-    assert.match(lines.at(-1)!, /^accuracy [01]\.\d\d on 280 unseen drawn faces$/);
+    assert.match(lines.at(-1)!, /^accuracy [01]\.\d\d on 280 unseen synthetic faces$/);
     assert.ok(output.includes('$ countenance train --data synthetic:70#train'));
     assert.ok(output.includes('Try next:'));
     const pictures = await readdir(join(out, 'faces'));

@@ -3,7 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { command, jsonLines, startChild, type CommandEnd } from './support.js';
 import { temporaryDirectory } from '../data/data-support.js';
 
-/** A run of 3 epochs of 6 steps over 48 drawn faces; 8 more are split off for validation. */
+/** A run of 3 epochs of 6 steps over 48 synthetic faces; 8 more are split off for validation. */
 const settings = [
   ...['--data', 'synthetic:56#train', '--validation-fraction', '0.13', '--text', 'synthetic'],
   ...['--size', '32', '--epochs', '3', '--batch-size', '8', '--lr', '0.02', '--seed', '4'],

@@ -9,7 +9,7 @@ import { openDataset } from '../../lib/data/registry.js';
 import type { CountenanceError } from '../../lib/errors.js';
 import { cropImage } from '../../lib/images/crop.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { npyScalar, npyText, writeBelow, writeFace } from './drawn-files.js';
+import { npyScalar, npyText, writeBelow, writeFace } from './synthetic-files.js';
 
 const header =
   'subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal';

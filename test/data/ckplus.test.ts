@@ -5,7 +5,7 @@ import { countClasses, type Dataset } from '../../lib/data/dataset.js';
 import { openDataset } from '../../lib/data/registry.js';
 import type { CountenanceError } from '../../lib/errors.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { writeBelow, writeFace } from './drawn-files.js';
+import { writeBelow, writeFace } from './synthetic-files.js';
 
 /** A code as the data set's files have it. */
 const emotion = (code: number): string => `   ${code.toFixed(7)}e+00\n`;
@@ -17,7 +17,7 @@ describe('CK+', () => {
   const temporary = temporaryDirectory();
   let root: string;
 
-  /** A sequence of drawn pictures, and its label where it has one. */
+  /** A sequence of synthetic images, and its label where it has one. */
   async function sequence(
     parent: string,
     [subject, session]: readonly [string, string],

@@ -8,7 +8,7 @@ import { resizeImage } from '../../lib/images/resize.js';
 import { faces, makeModel, mirror, side } from '../api-support.js';
 import { command, jsonLines } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { writeFace } from './drawn-files.js';
+import { writeFace } from './synthetic-files.js';
 
 /** Drawn faces under other names: fear is called contempt, and disgust is not there. */
 const renames: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import { openDataset } from '../../lib/data/registry.js';
 import type { CountenanceError } from '../../lib/errors.js';
 import { resizeImage } from '../../lib/images/resize.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { drawnFace, writeBelow } from './drawn-files.js';
+import { syntheticFace, writeBelow } from './synthetic-files.js';
 
 describe('FER2013', () => {
   const temporary = temporaryDirectory();
@@ -16,7 +16,7 @@ describe('FER2013', () => {
 
   before(async () => {
     for (let i = 0; i < 28; i++) {
-      const rgb = await resizeImage(await drawnFace(fer2013Classes[i % 7]!, i), 48);
+      const rgb = await resizeImage(await syntheticFace(fer2013Classes[i % 7]!, i), 48);
       grays.push(rgb.filter((_, k) => k % 3 === 0));
     }
     rows = grays.map((gray, i) => `${i % 7},${gray.join(' ')},${usages[i % 4]!}`);

@@ -7,7 +7,7 @@ import { Random } from '../../lib/philox.js';
 import { encodeTextEmbeddings, loadTextEmbeddings } from '../../lib/text/file.js';
 import { readNpy } from '../../lib/weights/npy.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { npyScalar, npyText, writeBelow, writeFace } from './drawn-files.js';
+import { npyScalar, npyText, writeBelow, writeFace } from './synthetic-files.js';
 import { survives } from '../weights/support.js';
 
 /** What a damaged list, table or array may be refused with. */

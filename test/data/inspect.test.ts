@@ -6,7 +6,7 @@ import { splitsOf } from '../../lib/data/registry.js';
 import { SizeCounter } from '../../lib/data/sizes.js';
 import { command, jsonLines, startChild } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { writeBelow, writeFace } from './drawn-files.js';
+import { writeBelow, writeFace } from './synthetic-files.js';
 
 describe('inspection of data sets', function () {
   this.timeout(300_000);

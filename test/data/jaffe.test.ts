@@ -4,7 +4,7 @@ import { countClasses } from '../../lib/data/dataset.js';
 import { openDataset } from '../../lib/data/registry.js';
 import type { CountenanceError } from '../../lib/errors.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
-import { writeBelow, writeFace } from './drawn-files.js';
+import { writeBelow, writeFace } from './synthetic-files.js';
 
 describe('JAFFE', () => {
   const temporary = temporaryDirectory();

@@ -42,7 +42,7 @@ async function train(context: Context): Promise<Outcome<TrainResult>> {
 
 export const trainPart: Part<TrainResult> = {
   name: 'train',
-  what: `${steps} steps on drawn faces, on the GPU in float32 and bf16 and on the CPU`,
+  what: `${steps} steps on synthetic faces, on the GPU in float32 and bf16 and on the CPU`,
   seconds: 150,
   run: train,
 };

@@ -5,15 +5,15 @@ import { rafdbClasses } from '../../lib/data/classes.js';
 import { renderFace } from '../../lib/data/synthetic/face.js';
 import type { RawImage } from '../../lib/types.js';
 
-/** A drawn face; contempt, which is not drawn, borrows the face of disgust. */
-export function drawnFace(expression: string, index: number): Promise<RawImage> {
+/** A synthetic face; contempt, which does not exist, borrows the face of disgust. */
+export function syntheticFace(expression: string, index: number): Promise<RawImage> {
   const label = rafdbClasses.findIndex((name) => name === expression);
   return renderFace(label < 0 ? rafdbClasses.indexOf('disgust') : label, 7, 0, index);
 }
 
-/** Writes a drawn face as JPEG or PNG, by the file's name, with the folders above it. */
+/** Writes a synthetic face as JPEG or PNG, by the file's name, with the folders above it. */
 export async function writeFace(file: string, expression: string, index: number): Promise<void> {
-  const { data, width, height } = await drawnFace(expression, index);
+  const { data, width, height } = await syntheticFace(expression, index);
   await mkdir(dirname(file), { recursive: true });
   await sharp(data, { raw: { width, height, channels: 3 } }).toFile(file);
 }
