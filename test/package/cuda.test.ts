@@ -118,7 +118,7 @@ describe('the packed CUDA plugin', function () {
       '-DCUDA_ARCHITECTURES=80-real',
     );
     assert.match(cmake('--build', build, '--target', 'help'), /countenance_cuda\b/);
-    cmake('--build', build, '--target', 'native/backend/cuda/relu.o');
+    cmake('--build', build, '--target', 'native/backend/cuda/elementwise/relu.o');
     const object = 'CMakeFiles/countenance_cuda.dir/native/backend/cuda/elementwise/relu.cu.o';
     assert.ok(existsSync(join(build, object)));
   });
