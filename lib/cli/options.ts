@@ -92,21 +92,6 @@ export function pairsAmong<Name extends string>(
   };
 }
 
-/** What {@link addBatchSizeOption} adds. */
-export interface BatchSizeArguments {
-  readonly batchSize: number;
-  /** By its older name. */
-  readonly batch?: number;
-}
-
-/** Adds `--batch-size`, and `--batch`, as it was called before. */
-export function addBatchSizeOption(command: Command, help: string, initial: number): Command {
-  const parse = wholeNumber(1, 4096);
-  return command
-    .option('--batch-size <n>', help, parse, initial)
-    .addOption(new Option('--batch <n>', help).argParser(parse).conflicts('batchSize').hideHelp());
-}
-
 /** Options of every command that runs a model. */
 export interface DeviceArguments {
   readonly device?: Device;
@@ -153,6 +138,36 @@ export function makeOption({ flag, help, default: value, parse, choices }: Optio
   }
   if (parse) option.argParser(parse as (text: string, before: unknown) => unknown);
   return option;
+}
+
+/** Adds an option by the name it had before: `formerly` instead of `name`. */
+export function addFormerName(
+  command: Command,
+  entry: OptionText,
+  name: string,
+  formerly: string,
+): void {
+  const flag = entry.flag.replace(/^--\S+/, `--${formerly}`) as OptionText['flag'];
+  command.addOption(
+    makeOption({ ...entry, flag })
+      .conflicts(name)
+      .hideHelp(),
+  );
+}
+
+/** What {@link addBatchSizeOption} adds. */
+export interface BatchSizeArguments {
+  readonly batchSize: number;
+  /** By its older name. */
+  readonly batch?: number;
+}
+
+/** Adds `--batch-size`, and `--batch`, as it was called before. */
+export function addBatchSizeOption(command: Command, help: string, initial: number): Command {
+  const entry = { flag: '--batch-size <n>', help, parse: wholeNumber(1, 4096) } as const;
+  command.addOption(makeOption(entry).default(initial));
+  addFormerName(command, entry, 'batchSize', 'batch');
+  return command;
 }
 
 /** Options that several commands have. */

@@ -4,7 +4,7 @@ import type { ModelOptions } from '../model/config.js';
 import type { CheckpointOptions, FitOptions } from '../train/fit-options.js';
 import type { TrainerOptions } from '../train/options.js';
 import { presets, type Preset } from '../train/presets.js';
-import { makeOption } from './options.js';
+import { addFormerName, makeOption } from './options.js';
 import { defaultCheckpointSteps } from './train-defaults.js';
 import type { TrainOption } from './train-option.js';
 import {
@@ -40,13 +40,7 @@ export function addTrainOptions(command: Command): void {
       const option = makeOption(entry);
       if (entry.conflicts !== undefined) option.conflicts(entry.conflicts);
       command.addOption(option);
-      if (entry.formerly === undefined) continue;
-      const flag = entry.flag.replace(/^--\S+/, `--${entry.formerly}`) as TrainOption['flag'];
-      command.addOption(
-        makeOption({ ...entry, flag })
-          .conflicts(name)
-          .hideHelp(),
-      );
+      if (entry.formerly !== undefined) addFormerName(command, entry, name, entry.formerly);
     }
   }
   command.optionsGroup('Options:');
