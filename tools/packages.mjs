@@ -47,10 +47,10 @@ Needs Linux on x64 with glibc 2.28 or later, a GPU of compute capability 8.0 or 
 Nothing else of CUDA has to be installed. The versions of both packages must be the same.
 `;
 
-/** Builds the plugin in build/cuda and packs it; returns the tarball. */
+/** Builds the plugin in build-cuda and packs it; returns the tarball. */
 export async function packageCuda(destination) {
   requireNvcc();
-  const built = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], 'countenance_cuda');
+  const built = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], 'countenance_cuda');
   const folder = join(built, 'package');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);

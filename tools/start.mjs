@@ -42,6 +42,8 @@ const ordinaryTests = [
   'types',
   'weights',
 ].map((folder) => (folder === '.' ? 'test/*.test.ts' : `test/${folder}/*.test.ts`));
+/** Processes that the tests are spread over: small ones end about together, but each starts anew. */
+const shareCount = 10;
 /** Those that measure how late a timer is: nothing else runs beside them. */
 const timedTests = ['test/predict/concurrency.test.ts', 'test/predict/predictor.test.ts'];
 
@@ -60,7 +62,9 @@ async function testLibrary(args) {
   const files = ordinaryTests
     .flatMap((pattern) => filesLike(pattern))
     .filter((file) => !timedTests.includes(file));
-  const shares = [0, 1, 2, 3].map((share) => files.filter((_, i) => i % 4 === share));
+  const shares = Array.from({ length: shareCount }, (_, share) =>
+    files.filter((_, i) => i % shareCount === share),
+  );
   const statuses = await runTogether(
     shares.map(
       (share) => (write) => runInteractive(process.execPath, mochaArguments(share), { write }),
@@ -134,7 +138,7 @@ const commands = {
   async 'build:cuda'(args) {
     requireNvcc();
     const options = ['-DCOUNTENANCE_CUDA=ON', ...args];
-    const folder = await buildIn('build/cuda', options, 'countenance_cuda');
+    const folder = await buildIn('build-cuda', options, 'countenance_cuda');
     const release = join(root, 'build/Release');
     mkdirSync(release, { recursive: true });
     const name = 'countenance_cuda.so';

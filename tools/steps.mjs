@@ -255,7 +255,10 @@ export async function buildNative(...targets) {
   await build();
 }
 
-/** Builds targets in a folder of their own, with CMake options; returns the folder. */
+/**
+ * Builds targets in a folder of their own, with CMake options; returns the folder. It lies beside build/:
+ * ccache hashes paths relative to the folder, and so finds what was compiled in one as deep.
+ */
 export async function buildIn(folder, options, ...targets) {
   requireBuildTools();
   const label = [targets.join(' and '), ...options].join(' ');
@@ -268,7 +271,7 @@ export async function buildIn(folder, options, ...targets) {
 
 /** Builds native_tests with sanitizers; returns the program. */
 export async function buildSanitized(name, sanitizers) {
-  const folder = await buildIn(`build/${name}`, [`-DSANITIZE=${sanitizers}`], 'native_tests');
+  const folder = await buildIn(`build-${name}`, [`-DSANITIZE=${sanitizers}`], 'native_tests');
   return join(folder, 'native_tests');
 }
 

@@ -74,7 +74,7 @@ const golden = (folder, ...names) =>
 const variants = {
   async plain(names) {
     const targets = ['cuda_loader_tests', 'cuda_gpu_golden_tests', ...nodePlugins];
-    const folder = await build('build/cuda', [], ...targets);
+    const folder = await build('build-cuda', [], ...targets);
     if (names.length === 0) await buildNative('countenance');
     return runAll([
       ...(names.length > 0 ? [] : [...nodeTests(folder), golden(folder, `=${quickGolden}`)]),
@@ -85,13 +85,13 @@ const variants = {
   /** From Node, with the backend on the emulator as the plugin; a part of `plain`. */
   async node(names) {
     await buildNative('countenance');
-    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
+    const folder = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
     return runAll(nodeTests(folder, names));
   },
   /** The recorded runs of the reference, a process each; an hour, or those that are named. */
   async golden(names) {
     const targets = ['cuda_gpu_golden_tests', 'emulated_plugin'];
-    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...targets);
+    const folder = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], ...targets);
     const list = spawnSync(join(folder, 'Release/cuda_gpu_golden_tests'), ['--list'], {
       encoding: 'utf8',
       env: { ...process.env, ...emulatedPlugin(folder) },
@@ -102,11 +102,11 @@ const variants = {
     return runAll(chosen.map((test) => golden(folder, `=${test}`)));
   },
   async asan(names) {
-    const folder = await build('build/cuda-asan', ['-DSANITIZE=address+undefined']);
+    const folder = await build('build-cuda-asan', ['-DSANITIZE=address+undefined']);
     return runAll(emulated(folder, names, names, runUnderAsan));
   },
   async tsan(names) {
-    const folder = await build('build/cuda-tsan', ['-DSANITIZE=thread']);
+    const folder = await build('build-cuda-tsan', ['-DSANITIZE=thread']);
     const cases = names.length > 0 ? names : sharedMemoryCases;
     return runAll(emulated(folder, names, cases, runUnderTsan));
   },
@@ -116,7 +116,7 @@ const variants = {
       return 0;
     }
     const folder = await buildIn(
-      'build/cuda',
+      'build-cuda',
       ['-DCOUNTENANCE_CUDA=ON'],
       ...['countenance_cuda', 'cuda_gpu_programs', 'emulated_plugin'],
     );
@@ -143,7 +143,7 @@ const variants = {
       return 0;
     }
     await preparePackage();
-    const tarball = await packageCuda('build/cuda/packed');
+    const tarball = await packageCuda('build-cuda/packed');
     return runAll([mocha(['test/package/cuda.test.ts'], { COUNTENANCE_CUDA_TARBALL: tarball })]);
   },
 };
