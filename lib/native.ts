@@ -148,6 +148,8 @@ export interface NativeOutputs {
   readonly expression: Float32Array;
   /** (B, 512) neutral representation f_n. */
   readonly neutral: Float32Array;
+  /** (B, 512) f_e of the mirror images; only with test-time flip. */
+  readonly mirrored?: Float32Array;
 }
 
 /** A model: weights, and the plans that run it. Its jobs run one after another on its own thread. */
@@ -168,13 +170,14 @@ export interface NativeModel {
   forward(images: Uint8Array | Float32Array, batch: number): Promise<NativeOutputs>;
   /**
    * {@link forward} of RGB images (height, width, 3) of any size, resized as {@link NativeAddon.resize}
-   * does it, by the model's device. `sides`: width and height of each. The arrays are copied before this
-   * returns.
+   * does it, by the model's device. `sides`: width and height of each. With test-time flip (`flip`) the
+   * logits are the means of those of the images and of their mirror images. The arrays are copied before
+   * this returns.
    */
   forwardImages(
     images: readonly Uint8Array[],
     sides: Uint32Array,
-    mirrored: boolean,
+    flip: boolean,
   ): Promise<NativeOutputs>;
   /** Normalisation of uint8 images; defaults to ImageNet's. */
   setNormalization(mean: Float32Array, std: Float32Array): void;

@@ -55,9 +55,9 @@ export function watchImages(model: Model): {
   const { native } = internalsOf(model);
   const forwardImages = native.forwardImages.bind(native);
   const widths: number[] = [];
-  const watched: typeof forwardImages = (pictures, sides, mirrored) => {
+  const watched: typeof forwardImages = (pictures, sides, flip) => {
     widths.push(...sides.filter((_, i) => i % 2 === 0));
-    return forwardImages(pictures, sides, mirrored);
+    return forwardImages(pictures, sides, flip);
   };
   Object.defineProperty(native, 'forwardImages', { value: watched, configurable: true });
   return { widths, stop: () => Reflect.deleteProperty(native, 'forwardImages') };
