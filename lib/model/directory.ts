@@ -16,10 +16,10 @@ export const modelFiles = {
   card: 'README.md',
 } as const;
 
-/** Raised when a directory of a later version could not be read by this one. */
+/** Incremented when a later version writes directories that this one cannot read. */
 const formatVersion = 1;
 
-/** `config.json`; `id2label` and `label2id` are what Hugging Face tools look for. */
+/** `config.json`; Hugging Face tools look for `id2label` and `label2id`. */
 export function configJson(config: ModelConfig): string {
   return toJson({
     model_type: 'countenance',
@@ -30,7 +30,7 @@ export function configJson(config: ModelConfig): string {
   });
 }
 
-/** `preprocessor_config.json` in the words of Hugging Face's image processors. */
+/** `preprocessor_config.json` in the terms of Hugging Face's image processors. */
 export function preprocessorJson(config: ModelConfig): string {
   return toJson({
     image_processor_type: 'ViTImageProcessor',
@@ -50,7 +50,7 @@ function toJson(value: unknown): string {
 }
 
 /**
- * Reads everything of a model directory but the weights. A save that was interrupted is finished first.
+ * Reads everything in a model directory except the weights. An interrupted save is finished first.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_CHECKPOINT that names the file
  */
@@ -105,10 +105,10 @@ async function readJsonObject(file: string, directory: string): Promise<Record<s
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw broken(directory, `'${file}' is no JSON: ${messageOf(error)}`, error);
+    throw broken(directory, `'${file}' is not JSON: ${messageOf(error)}`, error);
   }
   if (!isObject(value)) {
-    throw broken(directory, `'${file}' holds no JSON object`);
+    throw broken(directory, `'${file}' does not hold a JSON object`);
   }
   return value as Record<string, unknown>;
 }
