@@ -70,7 +70,7 @@ export async function runTogether(programs) {
   return statuses;
 }
 
-/** The exit status of a test program without a test of the requested names (test/native/harness/harness.h). */
+/** Exit status of a test program without a test of the requested names (test/native/harness/harness.h). */
 export const noTestStatus = 78;
 
 /**
