@@ -9,7 +9,7 @@ export interface Contestant {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** How the program is to run the network; `eager` is its plain way. */
+  /** How the program is to run the network; `eager` is the plain way. */
   readonly variant: 'eager' | 'traced' | 'compiled' | 'graphed';
   readonly precision: Precision;
   /** Its precision differs from the scenario's: shown, never compared. */

@@ -123,9 +123,9 @@ const prelude = `
 `;
 
 /**
- * Runs TypeScript with this file's helpers and the package (\`api\`) in its own process.
+ * Runs TypeScript with this file's helpers and the package (`api`) in its own process.
  *
- * @param shell run by a shell before the process, such as \`ulimit -f 100\`
+ * @param shell run by a shell before the process, such as `ulimit -f 100`
  */
 export function runTypeScript(script: string, shell = ''): Child {
   const node = [process.execPath, '-r', 'tsx/cjs', '-e'];

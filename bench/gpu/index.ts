@@ -17,7 +17,7 @@ import { noGpuStatus } from './programs.js';
 import { collect, resultName, type GpuReport } from './report.js';
 import { markdown } from './tables.js';
 
-// bench/gpu/run.sh: verifies and measures on a GPU, part by part. README.md beside this file.
+// bench/gpu/run.sh: verifies and measures on a GPU, part by part. See README.md in this folder.
 
 interface Options {
   readonly budget?: number;

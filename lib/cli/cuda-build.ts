@@ -56,7 +56,7 @@ export async function buildCudaPlugin(options: CudaBuild): Promise<string> {
   try {
     const step = (name: string, args: readonly string[]): Promise<void> =>
       cmake(name, args, signal, (progress) => onProgress(name, progress));
-    // When nvcc is named, CMake does not search for it, so its message says what is wrong with it.
+    // When nvcc is named, CMake does not search for it, so the error says what is wrong with it.
     await step('configuring', [
       ...['-S', sources, '-B', folder, '-G', 'Unix Makefiles', '-DCMAKE_BUILD_TYPE=Release'],
       ...['-DCOUNTENANCE_CUDA=ON', '-DWERROR=OFF', '-DCMAKE_CUDA_COMPILER=nvcc'],

@@ -123,7 +123,7 @@ async function predictFiles(
   }
 }
 
-/** Notes when the classes were not embedded by the encoder that the model was trained with. */
+/** Reports it if the classes were not embedded by the encoder that the model was trained with. */
 function noteOtherEncoder(learned: TextEmbeddings, given: TextEmbeddings, output: Output): void {
   const [before, now] = [learned, given].map(({ model, source }) => model ?? source);
   if (before === now) return;

@@ -16,10 +16,10 @@ export const modelFiles = {
   card: 'README.md',
 } as const;
 
-/** Incremented when a later version writes directories that this one cannot read. */
+/** Raised when a directory of a later version could not be read by this one. */
 const formatVersion = 1;
 
-/** `config.json`; Hugging Face tools look for `id2label` and `label2id`. */
+/** `config.json`; `id2label` and `label2id` are what Hugging Face tools look for. */
 export function configJson(config: ModelConfig): string {
   return toJson({
     model_type: 'countenance',
@@ -30,7 +30,7 @@ export function configJson(config: ModelConfig): string {
   });
 }
 
-/** `preprocessor_config.json` in the terms of Hugging Face's image processors. */
+/** `preprocessor_config.json` in the words of Hugging Face's image processors. */
 export function preprocessorJson(config: ModelConfig): string {
   return toJson({
     image_processor_type: 'ViTImageProcessor',
@@ -50,7 +50,7 @@ function toJson(value: unknown): string {
 }
 
 /**
- * Reads everything in a model directory except the weights. An interrupted save is finished first.
+ * Reads everything of a model directory but the weights. A save that was interrupted is finished first.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_CHECKPOINT that names the file
  */

@@ -82,7 +82,7 @@ export const presets = {
     },
     fit: { epochs: 100, batchSize: 64, schedule: 'cosine' },
   },
-  /** Swin-T's usual fine-tuning: a tenth of the learning rate of its training, except for new parts. */
+  /** Swin-T's usual fine-tuning: a tenth of the original learning rate, except for new parts. */
   'swin-t-finetune': {
     summary: 'Swin-T from weights trained before (--init)',
     model: { backbone: 'swin-t', dropPath: 0.1 },
