@@ -24,7 +24,7 @@ import { testCuda } from './test-cuda.mjs';
 import { testNode } from './test-node.mjs';
 import { installPeers } from './test-peers.mjs';
 
-/** The tests that need nothing but the library. */
+/** The tests that need only the library. */
 const ordinaryTests = [
   '.',
   'addon',
@@ -42,9 +42,9 @@ const ordinaryTests = [
   'types',
   'weights',
 ].map((folder) => (folder === '.' ? 'test/*.test.ts' : `test/${folder}/*.test.ts`));
-/** Processes that the tests are spread over: small ones end about together, but each starts anew. */
+/** Processes the tests are spread over. More of them balance better, but each one costs a start. */
 const shareCount = 10;
-/** Those that measure how late a timer is: nothing else runs beside them. */
+/** Those that measure how late a timer is: nothing else runs alongside them. */
 const timedTests = ['test/predict/concurrency.test.ts', 'test/predict/predictor.test.ts'];
 
 /** Mocha's command line for the test files among the arguments, or for `all`. */
@@ -56,7 +56,7 @@ function mochaArguments(args, all = ordinaryTests) {
 const mocha = (args, all, env) =>
   runInteractive(process.execPath, mochaArguments(args, all), { env });
 
-/** All tests of the library, a process a core; with mocha's arguments in one process. */
+/** All tests of the library, one process per core; with mocha's arguments, in one process. */
 async function testLibrary(args) {
   if (args.length > 0) return mocha(args);
   const files = ordinaryTests

@@ -136,7 +136,7 @@ describe('addon: model', function () {
     const scaled = Float32Array.from(input, (value) => value / 255);
     const same = await model.forward(scaled, 1);
     plain.expression.forEach((value, i) => {
-      // A rounding of float32 in each input.
+      // One float32 rounding error in each input.
       assert.ok(Math.abs(value - same.expression[i]!) <= 1e-4 * (1 + Math.abs(value)));
     });
     assert.notDeepEqual(plain.expression, normal.expression);
@@ -293,7 +293,7 @@ describe('addon: trainer', function () {
     trainer.close();
     const ends = await Promise.allSettled(steps);
     assert.equal((await prediction).logits.length, classes);
-    // However busy the machine is, a few steps at most were through before the call.
+    // However busy the machine is, at most a few steps were done before the call.
     const through = ends.filter((end) => end.status === 'fulfilled').length;
     assert.ok(through < ends.length);
     for (const end of ends.slice(through)) {
