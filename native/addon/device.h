@@ -25,7 +25,7 @@ struct ModelBackend {
 };
 
 // Opens the CUDA plugin where the device may need it: not for the JavaScript thread.
-// ERR_DEVICE_UNAVAILABLE where the GPU that was asked for cannot be had. 'auto' then takes the CPU.
+// ERR_DEVICE_UNAVAILABLE if the requested GPU is not available. 'auto' then takes the CPU.
 ModelBackend make_backend(const Device& device, int threads, Isa isa);
 
 }  // namespace countenance::addon

@@ -10,14 +10,15 @@
 namespace countenance::addon {
 
 // The JavaScript Error for a native exception: its `code` is the native error's, ERR_OUT_OF_MEMORY
-// for std::bad_alloc, ERR_INTERNAL for anything else. An exception of JavaScript stays itself.
+// for std::bad_alloc, ERR_INTERNAL for anything else. A JavaScript exception is passed on
+// unchanged.
 Napi::Error to_js(Napi::Env env, std::exception_ptr failure);
 
 // Makes a job's value on the JavaScript thread.
 using MakeResult = std::function<Napi::Value(Napi::Env)>;
 
 // Resolves with what `result` makes, or rejects with the failure, which may be null. Never throws:
-// in an environment that is being terminated nothing happens.
+// in an environment that is being terminated it does nothing.
 void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, std::exception_ptr failure,
             const MakeResult& result) noexcept;
 

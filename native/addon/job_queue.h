@@ -9,8 +9,8 @@
 
 namespace countenance::addon {
 
-// The rest of a job that works on by itself, on a device: waits for its end, on the queue's thread.
-// Empty where nothing is left to do.
+// The rest of a job whose work continues on a device: waits for its end, on the queue's thread.
+// Empty if nothing is left to do.
 using Rest = std::function<void()>;
 // On the queue's thread. `cancelled` becomes true when the job's result is no longer wanted.
 using Work = std::function<Rest(const std::atomic<bool>& cancelled)>;
@@ -20,7 +20,7 @@ using Work = std::function<Rest(const std::atomic<bool>& cancelled)>;
 //
 // Life: the closures of a job keep whatever holds this queue alive until the job is settled, and
 // they are only destroyed on the JavaScript thread, so the thread never joins itself. When the
-// environment goes (worker.terminate(), the end of the process) a clean-up hook cancels the running
+// environment ends (worker.terminate(), the end of the process) a clean-up hook cancels the running
 // job, joins the thread and drops the others unsettled.
 class JobQueue {
  public:
@@ -32,8 +32,8 @@ class JobQueue {
 
   // The process does not exit before the promise is settled.
   Napi::Promise post(const void* owner, Work work, MakeResult result);
-  // Jobs of the owner (all for nullptr) reject with ERR_ABORTED, the running one at its next look.
-  // From any thread.
+  // Jobs of the owner (all for nullptr) reject with ERR_ABORTED, the running one the next time it
+  // checks. From any thread.
   void cancel(const void* owner = nullptr) { thread_.cancel(owner); }
   // True while a job is waiting, running or not yet settled.
   bool busy() const { return pending_ > 0; }

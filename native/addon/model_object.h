@@ -7,7 +7,7 @@
 
 namespace countenance::addon {
 
-// What of a model's options describes its network.
+// The part of a model's options that describes its network.
 ModelConfig read_config(Napi::Object options);
 
 // The images of a call: copied, in one of the forms of ImageBatch.

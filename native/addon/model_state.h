@@ -51,10 +51,10 @@ struct ModelState {
   std::vector<std::weak_ptr<TrainerState>> trainers;
   const Settings settings;
   bool closed = false;
-  JobQueue queue;  // last: its thread ends before what it works on goes
+  JobQueue queue;  // last: its thread ends before what it works on is destroyed
 };
 
-// The rest of a job on a device that works on its own; elsewhere it is done at once.
+// The rest of a job on a device that works on its own; on other devices it is done at once.
 template <class F>
 Rest now_or_later(const Backend& backend, F&& rest) {
   if (backend.asynchronous()) return rest;

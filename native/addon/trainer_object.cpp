@@ -168,7 +168,7 @@ Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
             try {
               part();
             } catch (...) {
-              state->model->queue.cancel(state.get());  // nobody wants the steps behind this one
+              state->model->queue.cancel(state.get());  // the steps behind are not wanted
               throw;
             }
           };

@@ -1,7 +1,7 @@
-// Binaries that are built on a new Linux and run on one with glibc 2.28, which Node's own binaries
+// Lets binaries that are built on a new Linux run on one with glibc 2.28, which Node's own binaries
 // need as well. The C library gave a few functions new versions since then that do the same; the
 // build links with --wrap for each of them (CMakeLists.txt), which leads here, and from here to the
-// version that old systems have too. tools/check-binary.mjs looks whether any was forgotten.
+// version that old systems have too. tools/check-binary.mjs checks that none was forgotten.
 #include <cstdint>  // and with it __GLIBC__
 
 #if defined(__linux__) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))

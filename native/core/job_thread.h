@@ -20,14 +20,14 @@ class Job {
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  // On the thread. What it throws becomes failure(). True where finish() is still to be called: the
-  // work goes on by itself, on a device.
+  // On the thread. What it throws becomes failure(). True if finish() must still be called: the
+  // work continues on a device.
   virtual bool run() = 0;
   // On the thread, later. Waits for the end of what run() began. What it throws becomes failure().
   virtual void finish() {}
 
   const void* owner() const { return owner_; }
-  // To be looked at while running; true from a cancellation on.
+  // Poll it while running; true once the job is cancelled.
   const std::atomic<bool>& cancelled() const { return cancelled_; }
   // Null after a run that went well; ERR_ABORTED for a job cancelled before it started.
   std::exception_ptr failure() const { return failure_; }
@@ -41,9 +41,8 @@ class Job {
   bool unfinished_ = false;
 };
 
-// Runs jobs one after another, in order, on a thread that starts with the first one. Before a job
-// that works on by itself is finished, the next one starts, if there is one: at most one is
-// ahead.
+// Runs jobs one after another, in order, on a thread that starts with the first one. While a
+// job's work continues on a device, the next one may start: at most one is ahead.
 class JobThread {
  public:
   // finished: receives each job on the thread, after its run. It must not throw, nor destroy the
@@ -59,7 +58,7 @@ class JobThread {
   // Cancels the running job and the waiting ones of one owner, of all for nullptr. They still reach
   // `finished`.
   void cancel(const void* owner = nullptr);
-  // Cancels the running job, waits for its end and gives back the jobs that had not started.
+  // Cancels the running job, waits for its end and returns the jobs that had not started.
   // Nothing can be posted afterwards.
   std::deque<std::unique_ptr<Job>> stop();
 

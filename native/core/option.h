@@ -44,7 +44,7 @@ using GivenOptions = std::map<std::string, OptionValue, std::less<>>;
 // The values of a list of options.
 class OptionValues {
  public:
-  // Throws ERR_INVALID_ARGUMENT naming an option that there is not, or whose value is out of range.
+  // Throws ERR_INVALID_ARGUMENT naming an unknown option, or one whose value is out of range.
   OptionValues(std::span<const OptionSpec> specs, const GivenOptions& given);
 
   float number(std::string_view name) const { return at(name)[0]; }
@@ -59,7 +59,7 @@ class OptionValues {
 };
 
 // The entry of a table (pointers to something with a name) that has this name. Throws
-// ERR_INVALID_ARGUMENT listing the names there are; `what` says what they name.
+// ERR_INVALID_ARGUMENT listing the known names; `what` says what they name.
 template <class Table>
 const auto& find_named(const Table& table, std::string_view name, std::string_view what) {
   std::string names;

@@ -28,7 +28,7 @@ struct ResizeWindow {
 
 // How Pillow's antialiased bilinear filter resamples one axis (core/resize.h).
 struct ResizeAxis {
-  std::vector<ResizeWindow> windows;  // one an output coordinate
+  std::vector<ResizeWindow> windows;  // one per output coordinate
   std::vector<int32_t> weights;
 };
 

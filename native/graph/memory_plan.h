@@ -14,7 +14,7 @@ struct Lifetime {
 };
 
 struct MemoryPlan {
-  std::vector<size_t> offsets;  // one a buffer, aligned
+  std::vector<size_t> offsets;  // one per buffer, aligned
   size_t bytes = 0;             // of the whole arena
 };
 

@@ -26,11 +26,11 @@ class Run {
   virtual Tensor operator[](ParameterId id) const = 0;
   // The incoming gradient of an output.
   virtual Tensor dy(Value output) const = 0;
-  // Where the gradient of an input goes, and how; ignored for absent values and those that want
+  // Where the gradient of an input goes, and how; ignored for absent values and those that need
   // none.
   virtual Gradient d(Value input) const = 0;
   virtual Gradient d(ParameterId id) const = 0;
-  // As many bytes as the op asked for in this direction, absent if none.
+  // The bytes the op asked for in this direction; absent if none.
   virtual Tensor workspace() const = 0;
   // A stream of random numbers of this op in this step.
   virtual RandomKey random() const = 0;
@@ -59,7 +59,7 @@ struct OpDescription {
   Named<ParameterId> parameters = {};
 };
 
-// What an op needs besides.
+// What else an op needs.
 struct OpNeeds {
   std::vector<Value> kept = {};  // which inputs and outputs backward reads again
   size_t forward_workspace = 0;  // bytes

@@ -16,7 +16,7 @@ struct PlanOptions {
   bool guard = false;
 };
 
-// Is told of every op that ran, for profiles. The backend is waited for around each op.
+// Called with every op that ran, for profiles. The backend is synchronised around each op.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
@@ -35,7 +35,7 @@ struct RunBindings {
   ParameterArena* gradients = nullptr;  // training only
   uint64_t seed = 0;                    // of drop path
   uint64_t step = 0;
-  const std::atomic<bool>* cancel = nullptr;  // looked at between ops: ERR_ABORTED
+  const std::atomic<bool>* cancel = nullptr;  // checked between ops: ERR_ABORTED
   RunObserver* observer = nullptr;
 };
 

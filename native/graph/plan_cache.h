@@ -12,7 +12,7 @@
 
 namespace countenance {
 
-// The plans of the batch sizes used last; the one unused for longest makes room. An Entry holds a
+// The plans of the batch sizes used last; the least recently used one is evicted. An Entry holds a
 // Plan and the values of its graph.
 template <class Entry>
 class PlanCache {

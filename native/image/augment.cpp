@@ -27,7 +27,7 @@ double between(uint32_t bits, double low, double high) {
   return low + (high - low) * RandomStream::to_uniform(bits);
 }
 
-// Uniform in 0..count-1. (Lemire's multiply-shift; its bias of count / 2^32 is nothing here.)
+// Uniform in 0..count-1. (Lemire's multiply-shift; its bias of count / 2^32 is negligible here.)
 int32_t below(uint32_t bits, int64_t count) {
   return static_cast<int32_t>((uint64_t{bits} * static_cast<uint64_t>(count)) >> 32);
 }
@@ -78,7 +78,7 @@ ImageTransform draw_transform(const AugmentOptions& options, int64_t size, uint6
   check(options);
   require(size >= 1 && size <= kMaxImageSide, "Expected 1 to ", kMaxImageSide,
           " pixels for the side of an image but received ", size);
-  // A stream a sample, a range of blocks an epoch: no two draws of a run share a block.
+  // One stream per sample, one range of blocks per epoch: no two draws of a run share a block.
   const RandomStream random(seed, hash_name("augment") + sample);
   const uint64_t first_block = epoch * kBlocks;
 

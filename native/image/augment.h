@@ -26,8 +26,8 @@ struct AugmentOptions {
 void check(const AugmentOptions& options);
 
 // The transform of one sample (its index in the data set) in one epoch for a square image of `size`
-// pixels a side. A pure function of its arguments: threads, batches and resumption change nothing.
-// Options out of range are ERR_INVALID_ARGUMENT.
+// pixels per side. A pure function of its arguments: threads, batches and resumption change
+// nothing. Options out of range are ERR_INVALID_ARGUMENT.
 ImageTransform draw_transform(const AugmentOptions& options, int64_t size, uint64_t seed,
                               uint64_t epoch, uint64_t sample);
 

@@ -11,7 +11,8 @@ namespace countenance {
 namespace {
 
 constexpr int kChannels = 3;
-// Samples a side of an output pixel at most: a face of 7,000 pixels still shrinks to 112 cleanly.
+// At most this many samples per side of an output pixel: a face of 7,000 pixels still shrinks to
+// 112 cleanly.
 constexpr int64_t kMaxSamples = 64;
 
 struct Image {

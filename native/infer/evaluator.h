@@ -9,7 +9,7 @@
 
 namespace countenance {
 
-// What the model says of a batch, row-major.
+// The model's outputs for a batch, row-major.
 struct Prediction {
   std::vector<float> logits;      // (B, K)
   std::vector<float> expression;  // (B, D), f_e
@@ -28,15 +28,15 @@ class Evaluator {
   // ERR_UNSUPPORTED for a precision that the model's backend lacks.
   explicit Evaluator(Model& model, Precision precision = Precision::FP32);
 
-  // A run whose results may still be on their way.
+  // A run whose results may still be in flight.
   struct InFlight {
     std::shared_ptr<Readback> results;
     int64_t batch = 0;
     int64_t classes = 0;
   };
 
-  // cancel is looked at between ops, or before a recorded run: ERR_ABORTED. transform: what becomes
-  // of each image, such as its mirror image; not of normalised ones.
+  // cancel is checked between ops, or before a recorded run: ERR_ABORTED. transform: applied to
+  // each image, such as mirroring it; not to normalised ones.
   Prediction run(const ImageBatch& batch, const Normalization& normalization,
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {}) {
     return finish(begin(batch, normalization, cancel, transform));

@@ -29,7 +29,7 @@ const Encoder& swin_t();
 const Encoder& swin_s();
 
 std::span<const Encoder* const> encoders();
-// Throws ERR_INVALID_ARGUMENT listing the names there are.
+// Throws ERR_INVALID_ARGUMENT listing the known names.
 const Encoder& find_encoder(std::string_view name);
 
 // docs/METHOD.md: f_n = W2 relu(W1 f_e + b1) + b2, W1: D -> 128, W2: 128 -> D.

@@ -10,7 +10,7 @@
 // `name` is the prefix of the parameters in PyTorch's state dict.
 // Errors: ERR_INVALID_ARGUMENT when a shape does not fit.
 // Every op describes itself (graph/op.h), and lib/export and bench/ know ops by their types: a new
-// type needs a row in each of them, a new model made of these none.
+// type needs a row in each of them, a new model made of these needs none.
 
 namespace countenance {
 

@@ -54,7 +54,7 @@ Optimizer::Optimizer(Backend& backend, const ParameterTable& table, const Optimi
   }
 }
 
-// Writes down the group of each kGroupElements elements of the arenas.
+// Records the group of each kGroupElements elements of the arenas.
 void Optimizer::place_groups(const ParameterTable& table) {
   static_assert(kAlignment % (kGroupElements * sizeof(float)) == 0, "parameters share no run");
   const std::vector<uint8_t>& group_of = options_.group_of;

@@ -29,7 +29,7 @@ const OptimizerRule& adamw_rule();
 const OptimizerRule& lion_rule();
 
 std::span<const OptimizerRule* const> optimizer_rules();
-// Throws ERR_INVALID_ARGUMENT listing the names there are.
+// Throws ERR_INVALID_ARGUMENT listing the known names.
 const OptimizerRule& find_optimizer(std::string_view name);
 
 }  // namespace countenance

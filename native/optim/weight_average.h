@@ -15,11 +15,11 @@ class WeightAverage {
   // The average, started from these weights where there is none yet.
   ParameterArena& started(const ParameterArena& weights);
   bool is_started() const { return started_; }
-  // As before the first update: the step that started it was not taken.
+  // Back to before the first update: the step that started it was skipped.
   void forget() { started_ = false; }
   // Nothing where gradient_scale (1) is NaN: the step was skipped.
   void update(const ParameterArena& weights, Tensor gradient_scale);
-  // Exchanges the weights with the average; a second call changes back.
+  // Swaps the weights and the average; a second call swaps them back.
   void swap(ParameterArena& weights);
   bool swapped() const { return swapped_; }
 
