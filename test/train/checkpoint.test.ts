@@ -182,7 +182,7 @@ describe('7 Checkpoints', function () {
     const tensors = 'trainer_state.safetensors';
     await refuses((path) => rm(path, { recursive: true }), 'ERR_FILE_NOT_FOUND');
     await refuses((path) => rm(join(path, json)), 'ERR_CHECKPOINT', json);
-    await refuses((path) => writeFile(join(path, json), '{'), 'ERR_CHECKPOINT', 'no JSON');
+    await refuses((path) => writeFile(join(path, json), '{'), 'ERR_CHECKPOINT', 'not JSON');
     await refuses(
       (path) => writeFile(join(path, json), 'null'),
       'ERR_CHECKPOINT',
