@@ -39,7 +39,7 @@ inline uint64_t read_seed(Napi::Value value, std::string_view name) {
 // Typed arrays of any length.
 std::vector<float> read_floats(Napi::Value value, std::string_view name);
 std::vector<uint8_t> read_bytes(Napi::Value value, std::string_view name);
-// An array of Uint8Arrays: their bytes, one after the other, and how many each has.
+// An array of Uint8Arrays: their concatenated bytes and the length of each.
 struct JoinedBytes {
   std::vector<uint8_t> bytes;
   std::vector<size_t> lengths;
