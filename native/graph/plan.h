@@ -23,7 +23,7 @@ class RunObserver {
   virtual void ran(const Graph& graph, int node, bool backward, double seconds) = 0;
 };
 
-// The first random stream of a step; the numbers up to the next step's are for a graph's ops.
+// The first random stream of a step; the streams up to the next step's are for a graph's ops.
 constexpr uint64_t first_stream(uint64_t step) { return step << 16; }
 
 // Throws ERR_ABORTED if the flag, which may be null, is set.

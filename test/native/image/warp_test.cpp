@@ -13,7 +13,7 @@ namespace {
 
 constexpr AffineMap kIdentity{1, 0, 0, 0, 1, 0};
 
-// (height, width, 3), every byte another one.
+// (height, width, 3), pseudo-random bytes.
 std::vector<uint8_t> pattern(int64_t width, int64_t height) {
   std::vector<uint8_t> image(static_cast<size_t>(width * height * 3));
   uint32_t state = 29;
