@@ -12,13 +12,13 @@ namespace countenance::test {
 
 namespace {
 
-// So many multiprocessors want work; with 1 a product is never sliced.
+// The number of multiprocessors to keep busy; with 1 a product is never sliced.
 struct Multiprocessors {
   explicit Multiprocessors(int count) { emulator::hardware().multiprocessors = count; }
   ~Multiprocessors() { emulator::hardware().multiprocessors = 1; }
 };
 
-// A device with the products of warpgroups.
+// A device with warpgroup products.
 struct Warpgroups {
   Warpgroups() { emulator::hardware().capability = 90; }
   ~Warpgroups() { emulator::hardware().capability = 80; }
