@@ -67,7 +67,7 @@ Enum read_choice(Napi::Value value, std::string_view name,
 Napi::Value to_js(Napi::Env env, std::span<const float> values);
 Napi::Value text(Napi::Env env, std::string_view value);
 Napi::Array texts(Napi::Env env, std::span<const std::string_view> values);
-// The shortest number that float32 cannot tell from `value`: 0.9, not 0.8999999761581421.
+// The shortest number that float32 cannot distinguish from `value`: 0.9, not 0.8999999761581421.
 Napi::Value number(Napi::Env env, float value);
 
 }  // namespace countenance::addon

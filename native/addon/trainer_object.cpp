@@ -168,7 +168,7 @@ Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
             try {
               part();
             } catch (...) {
-              state->model->queue.cancel(state.get());  // nobody wants the steps behind this one
+              state->model->queue.cancel(state.get());  // drop the steps queued behind this one
               throw;
             }
           };

@@ -7,7 +7,7 @@
 
 namespace countenance {
 
-// Stable codes; the same strings are in lib/errors.ts, where JavaScript users meet them.
+// Stable codes; the same strings are in lib/errors.ts, where JavaScript users see them.
 namespace code {
 inline constexpr const char* kInvalidArgument = "ERR_INVALID_ARGUMENT";
 inline constexpr const char* kShapeMismatch = "ERR_SHAPE_MISMATCH";

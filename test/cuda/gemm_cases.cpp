@@ -58,8 +58,8 @@ TEST(gemm_slices_of_the_depth) {
   check_conv2d({2, 20, 20, 3, 16, 7, 7, 2, 3});  // of the pixels
 }
 
-// Forward, the gradient of the data and that of the weights: each combination of operands that lie
-// along the depth and along the width.
+// Forward, data gradient and weight gradient: each combination of operands laid out along the depth
+// and along the width.
 TEST(gemm_by_warpgroups) {
   const Warpgroups all;
   for (int multiprocessors : {1, 8}) {

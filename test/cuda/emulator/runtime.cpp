@@ -52,7 +52,7 @@ struct Lock {
   }
 };
 
-constexpr size_t kTail = 64;  // bytes behind an allocation that must stay as they are
+constexpr size_t kTail = 64;  // bytes after an allocation that must not change
 constexpr uint8_t kTailByte = 0xB7;
 constexpr uint8_t kNaNByte = 0xFF;
 constexpr int kRuntimeVersion = 13000;

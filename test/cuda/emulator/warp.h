@@ -17,7 +17,7 @@ void sync_warp(uint32_t mask, Site site);
 void sync_lanes(Site site);
 
 enum class Reduction { Add, Min, Max, And, Or, Xor };
-// Over the mask; `is_signed` tells how Min and Max compare.
+// Over the mask; `is_signed` selects how Min and Max compare.
 uint32_t reduce(uint32_t mask, uint32_t value, Reduction reduction, bool is_signed, Site site);
 
 // mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32: d += a b, with the fragments of the PTX

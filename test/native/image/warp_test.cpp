@@ -103,7 +103,7 @@ TEST(warp_refuses_what_is_no_map) {
   CHECK(error_code([&] {
           warp_affine(out.data(), 2, in.data(), 2, 2, {NAN, 0, 0, 0, 1, 0});
         }) == code::kInvalidArgument);
-  // Enormous but finite: everything lies outside.
+  // Enormous but finite: everything is outside the image.
   warp_affine(out.data(), 2, in.data(), 2, 2, {1e300, 0, 0, 0, 1e300, 0});
   for (uint8_t byte : out) CHECK(byte == 0);
 }
