@@ -45,7 +45,8 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
 
   // Guards a synchronous access.
   Model& idle_model() const;
-  Napi::Value post_forward(CopiedImages images, int64_t size, const ImageTransform& transform);
+  // flip: test-time flip, not of normalised images.
+  Napi::Value post_forward(CopiedImages images, int64_t size, bool flip);
 
   std::shared_ptr<ModelState> state_;
 };

@@ -43,7 +43,7 @@ struct MaxPoolAttributes {
 
 struct WindowAttentionAttributes {
   int64_t heads = 1;
-  int64_t window = 7;  // tokens a side
+  int64_t window = 7;  // tokens per side
   int64_t shift = 0;   // cyclic shift of the windows, 0 <= shift < window
 };
 

@@ -48,7 +48,7 @@ class Readback {
 //   `weight` of a convolution or linear layer is a matrix parameter: its Tensor carries PyTorch's
 //   shape, its memory the backend's packed layout (pack_parameter). Everything else is dense.
 //   Optional tensors are absent (Tensor{}).
-//   A function named ..._workspace tells how many bytes of scratch its operation wants for these
+//   A function named ..._workspace returns how many bytes of scratch its operation needs for these
 //   shapes; the memory plan provides them, as a float32 tensor. Kernels never allocate.
 //   Results depend on shapes and values only, never on the number of threads.
 //   Shapes are checked by the ops (ops/), not here.
@@ -56,7 +56,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for people.
+  // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for display.
   virtual std::string description() const = 0;
   virtual const DeviceKind& kind() const = 0;
 
@@ -68,7 +68,7 @@ class Backend {
   virtual void fill(Tensor x, float value) = 0;
   // True where operations only start, in order, and their functions return before they are done.
   virtual bool asynchronous() const = 0;
-  // Waits until everything asked for so far is done.
+  // Waits until everything requested so far is done.
   virtual void synchronize() = 0;
   virtual std::unique_ptr<Readback> make_readback(size_t bytes) = 0;
 
@@ -114,8 +114,8 @@ class Backend {
   virtual size_t batch_norm_workspace(const Shape& x) const = 0;
   virtual void batch_norm_forward(const BatchNormForward& t,
                                   const BatchNormAttributes& attributes) = 0;
-  // The same, with the statistics of x that the convolution which made it left: x is read once
-  // less.
+  // The same, with the statistics of x that the convolution left which made it: saves one read
+  // of x.
   virtual void batch_norm_from_statistics(const BatchNormForward& t, Tensor statistics,
                                           const BatchNormAttributes& attributes) = 0;
   virtual void batch_norm_backward(const BatchNormBackward& t,
@@ -176,8 +176,8 @@ class Backend {
 
   // Optimizers, over flat arenas of n elements (OptimizerStep).
   //   scale = min(1, max_norm / (norm + 1e-6)), norm (1) = |gradients|_2; max_norm 0: scale = 1.
-  // NaN where norm or loss (1, may be absent) is not finite; a NaN that is there already stays, so
-  // that the steps after a skipped one are skipped as well.
+  // NaN where norm or loss (1, may be absent) is not finite; an existing NaN stays, so that
+  // the steps after a skipped one are skipped as well.
   virtual size_t clip_workspace(int64_t n) const = 0;
   virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                              float max_norm, Tensor workspace) = 0;
@@ -194,7 +194,7 @@ class Backend {
   virtual void lion_step(const OptimizerStep& t, Tensor momentum,
                          const LionAttributes& attributes) = 0;
   virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
-  // x = saved where the step is skipped: undoes what changed before that was known.
+  // x = saved where the step is skipped: undoes what changed before the skip was known.
   virtual void restore_skipped(Tensor x, Tensor saved, Tensor gradient_scale) = 0;
 
   // Images. out (B, S, S, 3) activations; images (B, S, S, 3) uint8; transforms: B of them (host).

@@ -19,11 +19,11 @@ struct CudaDeviceInfo {
 struct CudaInfo {
   std::vector<CudaDeviceInfo> devices;
   std::string reason;  // why there is no device, else empty
-  // The reason is that there is nothing to use: no plugin, no driver or no GPU. Otherwise something
+  // The reason is that something is missing: the plugin, the driver or the GPU. Otherwise something
   // that is there does not work.
   bool nothing_there = false;
   std::string plugin;       // path of the plugin, empty when it was not opened
-  int driver_version = 0;   // 13000 for CUDA 13.0; 0: there is no driver, or nobody could ask
+  int driver_version = 0;   // 13000 for CUDA 13.0; 0: no driver, or no plugin to ask it
   int runtime_version = 0;  // what the plugin was built with
 };
 

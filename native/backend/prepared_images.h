@@ -12,7 +12,7 @@ namespace countenance {
 
 inline constexpr int kImageChannels = 3;
 
-// What every backend checks before it makes `count` images `out` (B, S, S, 3).
+// What every backend checks before it writes `count` images to `out` (B, S, S, 3).
 inline void ensure_prepares(const Tensor& out, int64_t count,
                             std::span<const ImageTransform> transforms) {
   const int64_t size = out.shape[1];

@@ -14,7 +14,12 @@ struct Prediction {
   std::vector<float> logits;      // (B, K)
   std::vector<float> expression;  // (B, D), f_e
   std::vector<float> neutral;     // (B, D), f_n
+  std::vector<float> mirrored;    // (B, D), f_e of the mirror images; empty without test-time flip
 };
+
+// Test-time flip: the mean of the logits of images and of their mirror images; f_e and f_n are
+// those of the images.
+Prediction with_flip(Prediction images, Prediction mirror_images);
 
 // Runs a model in evaluation mode. A plan is built for each exact batch size and kept for the most
 // recently used sizes. One caller at a time; the model must outlive it.
@@ -36,17 +41,20 @@ class Evaluator {
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {}) {
     return finish(begin(batch, normalization, cancel, transform));
   }
-  // The two halves of run(): one more run may start before one is finished.
+  // The two halves of run(): kInFlight runs may have begun before the first is finished.
   InFlight begin(const ImageBatch& batch, const Normalization& normalization,
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {});
   static Prediction finish(const InFlight& run);
 
  private:
+  // Two batches, each with its mirror images.
+  static constexpr int kInFlight = 4;
+
   struct Entry {
     Plan plan;
     EvaluationGraph graph;
     std::unique_ptr<DeviceBlock> results;  // float32: expression, neutral, logits
-    std::shared_ptr<Readback> readbacks[2];
+    std::shared_ptr<Readback> readbacks[kInFlight];
     int next_readback = 0;
     RepeatedRun repeated;
   };

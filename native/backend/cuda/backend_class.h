@@ -133,7 +133,7 @@ class CudaBackend final : public Backend {
   StreamShift stream_shift() const;
 
   // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Made from the
-  // whole arena when something else than an optimizer wrote to it last; for a recording, by its
+  // whole arena when something other than an optimizer wrote to it last; for a recording, by its
   // replays.
   const __nv_bfloat16* bf16_copy(Tensor weight);
   void refresh_bf16(CudaBlock& block);
@@ -153,7 +153,7 @@ class CudaBackend final : public Backend {
   __nv_bfloat16* bf16_copy_to_update(Tensor weights);
   // To be called after anything else wrote to float32 memory.
   void written(Tensor tensor);
-  // So many bytes of images_, which grows where it has less.
+  // At least this many bytes of images_, which grows as needed.
   std::byte* room_for_images(size_t bytes);
 
   int device_;

@@ -42,7 +42,7 @@ CudaBackend::CudaBackend(int device) : device_(device) {
 }
 
 CudaBackend::~CudaBackend() {
-  // Nothing may still run on memory that goes now. An error of an earlier command has been told.
+  // Nothing may still run on memory that is freed now. Errors of earlier commands were reported.
   cudaSetDevice(device_);
   try {
     synchronize();

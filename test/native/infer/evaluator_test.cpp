@@ -102,6 +102,13 @@ TEST(evaluator_resizes_and_mirrors_images) {
     CHECK(same_bits(got.logits, flipped.logits));
   }
 
+  const Prediction mean = with_flip(plain, flipped);
+  for (size_t i = 0; i < mean.logits.size(); ++i) {
+    CHECK(mean.logits[i] == (plain.logits[i] + flipped.logits[i]) / 2);
+  }
+  CHECK(same_bits(mean.expression, plain.expression));
+  CHECK(same_bits(mean.mirrored, flipped.expression));
+
   const auto code_of = [&](int64_t size, std::span<const ImageSize> of) {
     return error_code([&] { f.evaluator.run({size, pixels, {}, of}, {}); });
   };
@@ -114,7 +121,7 @@ TEST(evaluator_resizes_and_mirrors_images) {
   }
 }
 
-TEST(evaluator_keeps_two_runs_in_flight) {
+TEST(evaluator_keeps_four_runs_in_flight) {
   Fixture f;
   const BatchData a(3, 32, 1);
   const BatchData b(3, 32, 2);
@@ -122,8 +129,13 @@ TEST(evaluator_keeps_two_runs_in_flight) {
   const Prediction of_b = f.evaluator.run(b.images(), {});
   const auto first = f.evaluator.begin(a.images(), {});
   const auto second = f.evaluator.begin(b.images(), {});
+  const auto third = f.evaluator.begin(a.images(), {}, nullptr, {.flip = true});
+  const auto fourth = f.evaluator.begin(b.images(), {});
   CHECK(same_bits(Evaluator::finish(first).logits, of_a.logits));
   CHECK(same_bits(Evaluator::finish(second).logits, of_b.logits));
+  CHECK(same_bits(Evaluator::finish(fourth).logits, of_b.logits));
+  const Prediction mirrored = f.evaluator.run(a.images(), {}, nullptr, {.flip = true});
+  CHECK(same_bits(Evaluator::finish(third).logits, mirrored.logits));
   for (int64_t other : {1, 2, 4, 5}) f.evaluator.run(BatchData(other, 32, 3).images(), {});
   CHECK(same_bits(Evaluator::finish(second).neutral, of_b.neutral), "its plan is gone");
 }

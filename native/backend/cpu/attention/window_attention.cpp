@@ -1,6 +1,6 @@
 #include "backend/cpu/attention/window_attention.h"
 
-// One task a window and head; queries, keys, values and scores of it stay in the caches of its
+// One task per window and head; queries, keys, values and scores of it stay in the caches of its
 // core.
 
 namespace countenance::COUNTENANCE_CPU {

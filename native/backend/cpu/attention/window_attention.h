@@ -52,7 +52,7 @@ struct WindowLayout {
     if (shift == 0) return 0;
     return (w / columns % rows == rows - 1 ? 1 : 0) + (w % columns == columns - 1 ? 2 : 0);
   }
-  // Whether token t of such a window came round the edge, by rows and by columns.
+  // Whether token t of such a window wrapped around the edge, by rows and by columns.
   int64_t part(int64_t kind, int64_t t) const {
     const bool wrapped_y = (kind & 1) && t / window >= window - shift;
     const bool wrapped_x = (kind & 2) && t % window >= window - shift;
@@ -66,7 +66,7 @@ struct WindowLayout {
 };
 
 // The windows, cut into slices for the gradient of the bias table.
-// Few windows a slice cost more in gathering their dS by position than they give in parallelism.
+// Few windows per slice cost more in gathering their dS by position than they give in parallelism.
 inline Slices attention_slices(const WindowLayout& layout) {
   return {layout.windows, layout.windows / 4};
 }
@@ -77,7 +77,7 @@ inline constexpr float kNoKey = -1e30f;
 inline constexpr float kMasked = -100.0f;
 
 // The workspace begins with the additive terms of the scores, each tokens x padded_tokens:
-// one a head (relative position bias), then one a kind of window (mask).
+// one per head (relative position bias), then one per kind of window (mask).
 struct ScoreTerms {
   ScoreTerms(const WindowLayout& layout, float* workspace)
       : bias(workspace), mask(workspace + layout.heads * layout.score_elements()) {}

@@ -48,7 +48,7 @@ void unpack_rows(float* out, int64_t stride, bool accumulates, const float* rows
 
 }  // namespace
 
-// One task a slice of windows, all heads: a slice sums dS of a head in scratch, then gathers it.
+// One task per slice of windows, all heads: a slice sums dS of a head in scratch, then gathers it.
 void CpuBackend::window_attention_backward(const WindowAttentionBackward& t,
                                            const WindowAttentionAttributes& attributes) {
   const WindowLayout layout(t.qkv.shape, attributes);
@@ -127,7 +127,7 @@ void CpuBackend::window_attention_backward(const WindowAttentionBackward& t,
           multiply(results, layout.padded_depth, {score_gradients, layout.padded_tokens, 1}, keys,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
           unpack_rows(dq, stride, accumulates, results, layout, offsets, scale);
-          // The queries carry the scale already.
+          // The queries already include the scale.
           multiply(results, layout.padded_depth, {score_gradients, 1, layout.padded_tokens},
                    queries, layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
           unpack_rows(dq + layout.channels, stride, accumulates, results, layout, offsets, 1.0f);

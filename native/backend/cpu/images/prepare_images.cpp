@@ -10,7 +10,7 @@ constexpr int kChannels = kImageChannels;
 
 // (p / 255 - mean) / std of every pixel value, in torchvision's steps and roundings (to_tensor
 // divides by 255, normalize subtracts and divides): three divisions are too slow for every pixel
-// but free for 256 values a channel.
+// but free for 256 values per channel.
 struct Levels {
   float value[kChannels][256];
 

@@ -93,7 +93,7 @@ constexpr int64_t kFinishChannels = 64;
 
 }  // namespace
 
-// Floats: three sums a slice and channel (forward), two and three coefficients (backward).
+// Floats: three sums per slice and channel (forward), two and three coefficients (backward).
 size_t CpuBackend::batch_norm_workspace(const Shape& x) const {
   const Slices slices = row_slices(x.rows(), x.channels());
   return static_cast<size_t>((3 * slices.count + 3) * x.channels()) * sizeof(float);
@@ -163,7 +163,7 @@ void CpuBackend::batch_norm_forward(const BatchNormForward& t,
     }
   });
 
-  // The sums are done with: the workspace takes the scales.
+  // The sums are no longer needed: the workspace takes the scales.
   float* scales = shifts;
   const float* weights = t.weight.f32();
   const float* biases = t.bias.f32();

@@ -58,7 +58,7 @@ Moments moments_of(const float* row, int64_t channels) {
 
 }  // namespace
 
-// Floats: two sums a slice and channel.
+// Floats: two sums per slice and channel.
 size_t CpuBackend::layer_norm_workspace(const Shape& x) const {
   const Slices slices = row_slices(x.rows(), x.channels());
   return static_cast<size_t>(2 * slices.count * x.channels()) * sizeof(float);

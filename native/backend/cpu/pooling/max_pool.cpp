@@ -150,7 +150,8 @@ void CpuBackend::max_pool_forward(Tensor y, Tensor argmax, Tensor x,
   });
 }
 
-// Each input gathers from the outputs that may have chosen it: no two tasks write one place.
+// Each input gathers from the outputs that may have chosen it: no two tasks write to the same
+// place.
 void CpuBackend::max_pool_backward(Gradient dx, Tensor dy, Tensor argmax,
                                    const MaxPoolAttributes& attributes) {
   if (!dx.wanted()) return;

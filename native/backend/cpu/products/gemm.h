@@ -3,7 +3,7 @@
 #include "backend/cpu/vectors/simd.h"
 
 // The matrix engine under convolutions and linear layers. Both kernels keep a tile of R rows by
-// P panels of 16 columns in registers and go through memory with one broadcast a row.
+// P panels of 16 columns in registers and go through memory with one broadcast per row.
 //
 // Packed layout of a matrix parameter (out, in, kh, kw), the same for every instruction set:
 //   [ceil(out / 16)][kh][kw][in][16], lanes after the last output are zero.
@@ -64,7 +64,7 @@ struct Tile {
 using TileKernel = void (*)(const Tile&);
 // 1 <= panels <= kMaxPanels, 1 <= rows <= kMaxRows[panels].
 TileKernel tile_kernel(int64_t rows, int64_t panels);
-// To be called by a thread behind its last streaming tile.
+// A thread must call this after its last streaming tile.
 void finish_streaming();
 
 // c[panel][r][16] = (c if add) + sum over i < count of a[i][a_offset + r] b[rows[i]][panel][16].
@@ -78,7 +78,7 @@ struct OuterTile {
   float* c;  // row r of a panel: 16 floats at c + panel * c_stride + 16 r
   int64_t c_stride;
   bool add;
-  // Memory to be fetched into the second cache on the way, `ahead_step` bytes a summand.
+  // Memory to be fetched into the second cache on the way, `ahead_step` bytes per summand.
   const char* ahead;
   int64_t ahead_step;
 };

@@ -196,7 +196,7 @@ class OuterBlock {
   static constexpr int64_t kUnitDepth = OuterPartition::kUnitDepth;
   static constexpr int64_t kUnitFloats = kOuterRows * kUnitDepth;
   static constexpr int64_t kGroupFloats = kOuterRows * kOuterPanels * kPanel;
-  static constexpr int64_t kFewProducts = 32;  // fewer a row are not worth packing
+  static constexpr int64_t kFewProducts = 32;  // fewer per row are not worth packing
 
   void fill(int64_t tap, int64_t table_depth) {
     first_tap_ = tap;

@@ -10,7 +10,7 @@ namespace countenance::COUNTENANCE_CPU {
 // y (rows, columns) = rows of the source times a packed weight of taps * depth rows.
 struct Product {
   int64_t taps = 1;
-  int64_t depth;  // floats a tap
+  int64_t depth;  // floats per tap
   int64_t columns;
   const float* weight;  // [panels][taps * depth][16]
   float* y;

@@ -3,7 +3,7 @@
 #include "backend/cpu/products/gemm.h"
 
 // Where the rows of a product's first operand lie. A source cuts its rows into blocks; a Block,
-// made in a worker's scratch memory, tells where each row is written and, tap by tap, where it is
+// made in a worker's scratch memory, knows where each row is written and, tap by tap, where it is
 // read. No source copies the image as a whole (no im2col): taps outside of it read kZeros.
 
 namespace countenance::COUNTENANCE_CPU {
@@ -13,7 +13,7 @@ inline constexpr int64_t kMaxTaps = 64;
 
 // The part of a block that does not depend on the source.
 struct RowTable {
-  // The table needs scratch for kMaxTaps + 1 pointers a row; `rest` is what follows it.
+  // The table needs scratch for kMaxTaps + 1 pointers per row; `rest` is what follows it.
   RowTable(float* scratch, int64_t block_rows, int64_t row_count)
       : rows(row_count), run(row_count), stride(block_rows) {
     pointers = reinterpret_cast<const float**>(scratch);

@@ -46,7 +46,7 @@ inline void store_gradient(Lanes lanes, float* p, Vec v, Accumulates) {
 // NaN stays NaN, as in PyTorch: the second operand of max() wins when they are unordered.
 inline Vec relu(Vec x) { return max(Vec::zero(), x); }
 
-// Elements of one piece of an elementwise loop: 128 KiB a tensor, a multiple of every width.
+// Elements of one piece of an elementwise loop: 128 KiB per tensor, a multiple of every width.
 inline constexpr int64_t kElementGrain = 1 << 15;
 
 // Rows of one piece of a loop over (rows, C).

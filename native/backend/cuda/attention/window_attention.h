@@ -11,8 +11,8 @@
 
 namespace countenance::cuda {
 
-// What every device since compute capability 8.0 gives a block that asks: 8.0 and 9.0 more, 8.6 and
-// 12.0 no more.
+// Shared memory that every device since compute capability 8.0 grants a block on request: 8.0
+// and 9.0 grant more, 8.6 and 12.0 do not.
 inline constexpr size_t kMostSharedBytes = 99 * 1024;
 
 // Swin's mask between tokens that are not neighbours.
@@ -71,7 +71,7 @@ struct AttentionLayout {
   __device__ __forceinline__ int position(int v, int u) const { return v * (2 * window - 1) + u; }
   __device__ __forceinline__ int same_position() const { return (table_rows - 1) / 2; }
 
-  // Which tokens of a window at an edge came round it: bit 0 by rows, bit 1 by columns.
+  // Which tokens of a window at an edge wrapped around it: bit 0 by rows, bit 1 by columns.
   __device__ __forceinline__ int part(int v, int u) const {
     return (v >= window - shift ? 1 : 0) + (u >= window - shift ? 2 : 0);
   }

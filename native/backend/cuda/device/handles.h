@@ -76,7 +76,7 @@ class OwnedMemory {
 using DeviceMemory = OwnedMemory<cudaFree>;
 using PinnedMemory = OwnedMemory<cudaFreeHost>;
 
-// ERR_OUT_OF_MEMORY tells the bytes wanted and those that are free.
+// ERR_OUT_OF_MEMORY reports the bytes requested and the bytes free.
 DeviceMemory make_device_memory(size_t bytes);
 PinnedMemory make_pinned_memory(size_t bytes);
 

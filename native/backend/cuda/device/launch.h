@@ -30,7 +30,7 @@ struct LaunchShape {
 inline constexpr size_t kPlainSharedBytes = 48 * 1024;
 
 // Starts a kernel on a stream; a grid without blocks does nothing. `name` is the Backend's method:
-// error messages tell it.
+// error messages name it.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, cudaStream_t stream, const LaunchShape& shape,
             void (*kernel)(Parameters...), const Arguments&... arguments) {

@@ -25,7 +25,7 @@ struct RowBlock {
 __device__ __forceinline__ void store(double* p, double v) { *p = v; }
 
 // totals[k][c]: the sum of sums[k] over the CUDA block's rows (threadIdx.y) in each of its channels
-// c, N of them a thread (V: Floats<N>, or double for one).
+// c, N of them per thread (V: Floats<N>, or double for one).
 template <class V, class T, int K, int Size>
 __device__ __forceinline__ void sum_rows(const V (&sums)[K], T (&totals)[K][Size]) {
   constexpr int N = sizeof(V) / sizeof(T);

@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kChannelThreads)
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.y; first < p.rows;
        first += step) {
     const int64_t row = first + threadIdx.y;
-    // Threads without numbers go along to the row's sums.
+    // Threads without numbers still take part in the row's sums.
     const bool takes_part = has_channels && row < p.rows;
     const int64_t at = row * p.channels + channel;
     Floats<N> g = takes_part ? load<N>(p.dy + at) : all<N>(0.0f);
@@ -189,7 +189,7 @@ struct SumLongRows {
   }
 };
 
-// A warp a row.
+// One warp per row.
 template <int N, class T>
 __global__ void __launch_bounds__(kChannelThreads) long_row_kernel(LayerNormGradients<T> p) {
   const int64_t row = lane_row(kWarp);
@@ -236,7 +236,7 @@ int64_t sum_blocks(const Shape& x, int multiprocessors) {
 
 }  // namespace
 
-// Floats: two sums a block and channel.
+// Floats: two sums per block and channel.
 size_t CudaBackend::layer_norm_workspace(const Shape& x) const {
   return static_cast<size_t>(2 * sum_blocks(x, multiprocessors_) * x.channels()) * sizeof(float);
 }

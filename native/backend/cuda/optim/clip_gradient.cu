@@ -17,7 +17,7 @@ int64_t clip_blocks(int64_t n) {
 // False for NaN, too.
 __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
-// partial[block] = sum of the squares that its threads come by: 8 in float, then in double.
+// partial[block] = sum of its threads' squares: 8 in float, then in double.
 __global__ void __launch_bounds__(kThreads)
     sum_squares_kernel(double* partial, const float* gradients, int64_t n) {
   COUNTENANCE_SHARED(double, warps, [kWarp]);

@@ -17,7 +17,7 @@
 //                                      x inputs
 //
 // A convolution's operand is never laid out in memory (implicit GEMM): a Source (gemm_source.h)
-// tells where each number of it lies, and a TileReader (gemm_reader.h) brings a block's share into
+// knows where each number of it lies, and a TileReader (gemm_reader.h) brings a block's share into
 // shared memory, as it goes down the depth. There float operands meet FMAs in registers
 // (gemm_fma.h) and bfloat16 operands tensor cores (gemm_tensor.h; gemm_warpgroup.h on compute
 // capability 9.0). The block's tile of D then goes through shared memory to the Target

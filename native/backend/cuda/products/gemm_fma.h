@@ -17,7 +17,7 @@ struct FmaTile {
   static constexpr int kDepth = 16;
   static constexpr int kAcross = N / ThreadN;  // threads
   static constexpr int kThreads = M / ThreadM * kAcross;
-  static constexpr int kResident = ThreadN == 8 ? 3 : 4;  // blocks of a multiprocessor
+  static constexpr int kResident = ThreadN == 8 ? 3 : 4;  // blocks per multiprocessor
   static constexpr int kPitch = N + 8;                    // of the tile of D
 
   // An operand's stage: kDepth lines of Width numbers and a gap against bank conflicts.

@@ -8,7 +8,7 @@ namespace countenance::cuda {
 
 namespace {
 
-// What a tile costs on a multiprocessor, in cycles. The rates are multiplications and additions a
+// What a tile costs on a multiprocessor, in cycles. The rates are multiplications and additions per
 // cycle as a share of the peak (bfloat16 1024 on compute capability 8.0, of warpgroups 2048 on 9.0;
 // float32 64 to 128) that grows with the tile: a tile of M x N reads M + N numbers for M N
 // operations. Estimates: none was measured yet.

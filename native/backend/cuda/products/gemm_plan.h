@@ -20,7 +20,7 @@ enum class GemmTile {
   Warpgroup128x128
 };
 
-// What of a GPU decides on its products.
+// The properties of a GPU that decide on its products.
 struct GemmMachine {
   int multiprocessors;
   bool warpgroups;  // it has their products (warpgroups.h)
