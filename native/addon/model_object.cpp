@@ -15,7 +15,7 @@ namespace countenance::addon {
 
 namespace {
 
-// Distinguishes our objects from others that wrap something, whatever their prototype says.
+// Distinguishes our objects from others that wrap something, whatever their prototype.
 constexpr napi_type_tag kModelTag = {0x8a1d5cf3e07b4e21, 0x9c4f1b6d2a7385e0};
 
 using Payload = Napi::External<std::shared_ptr<ModelState>>;

@@ -10,7 +10,7 @@ namespace countenance::addon {
 // The part of a model's options that describes its network.
 ModelConfig read_config(Napi::Object options);
 
-// The images of a call: copied, in one of the forms of ImageBatch.
+// Copies of a call's images, in one of the forms of ImageBatch.
 struct CopiedImages {
   std::vector<uint8_t> pixels;
   std::vector<float> normalized;

@@ -10,8 +10,8 @@ namespace countenance {
 
 namespace {
 
-// One block of four random numbers for each decision: crop and flip, erase or not, and each try of
-// the erased rectangle.
+// One block of four random numbers for each decision: crop and flip, erase or not, and each attempt
+// at the erased rectangle.
 enum Block : uint64_t { kCropAndFlip, kErase, kFirstTry, kTries = 10, kBlocks = 16 };
 static_assert(kFirstTry + kTries <= kBlocks);
 
@@ -41,11 +41,11 @@ void draw_erasing(ImageTransform& transform, const AugmentOptions& options, int6
     const Philox::Block bits = random.block(first_block + kFirstTry + i);
     const double erased = area * between(bits[0], options.erase_area[0], options.erase_area[1]);
     const double aspect = std::exp(between(bits[1], log_low, log_high));
-    // Python's round: halves go to the even neighbour, as nearbyint's do.
+    // Python's round: halves round to even, as nearbyint does.
     const double height = std::nearbyint(std::sqrt(erased * aspect));
     const double width = std::nearbyint(std::sqrt(erased / aspect));
     if (!(height < static_cast<double>(size) && width < static_cast<double>(size))) continue;
-    if (height < 1.0 || width < 1.0) return;  // an empty rectangle counts as a try that fits
+    if (height < 1.0 || width < 1.0) return;  // an empty rectangle counts as a successful attempt
     transform.erase_height = static_cast<int32_t>(height);
     transform.erase_width = static_cast<int32_t>(width);
     transform.erase_top = below(bits[2], size - transform.erase_height + 1);

@@ -21,11 +21,11 @@ struct Prediction {
 // those of the images.
 Prediction with_flip(Prediction images, Prediction mirror_images);
 
-// Runs a model in evaluation mode. A plan is made for each exact batch size and kept for the sizes
-// used last. One caller at a time; the model must outlive it.
+// Runs a model in evaluation mode. A plan is built for each exact batch size and kept for the most
+// recently used sizes. One caller at a time; the model must outlive it.
 class Evaluator {
  public:
-  // ERR_UNSUPPORTED for a precision that the model's backend lacks.
+  // Throws ERR_UNSUPPORTED for a precision that the model's backend lacks.
   explicit Evaluator(Model& model, Precision precision = Precision::FP32);
 
   // A run whose results may still be in flight.
@@ -36,7 +36,7 @@ class Evaluator {
   };
 
   // cancel is checked between ops, or before a recorded run: ERR_ABORTED. transform: applied to
-  // each image, such as mirroring it; not to normalised ones.
+  // each image, for example to mirror it; not applied to normalised images.
   Prediction run(const ImageBatch& batch, const Normalization& normalization,
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {}) {
     return finish(begin(batch, normalization, cancel, transform));

@@ -35,7 +35,7 @@ Value mlp(Graph& graph, Value x, const std::string& name) {
   return dense(graph, x, name + ".fc2", channels);
 }
 
-// Pre-norm transformer block; every second one works on windows shifted by half, unless one window
+// Pre-norm transformer block; every second one uses windows shifted by half, unless one window
 // covers the whole grid.
 Value block(Graph& graph, Value x, const std::string& name, int64_t heads, bool odd,
             float drop_path) {
@@ -82,7 +82,7 @@ Value build(Graph& graph, Value images, const std::string& name, const ModelConf
   return batch_norm(graph, x, name + ".feature.3", norm);
 }
 
-constexpr int64_t kGrid = kWindow << (kHeads.size() - 1);  // tokens a side: one window at last
+constexpr int64_t kGrid = kWindow << (kHeads.size() - 1);  // tokens per side: one window at the end
 
 // Liu et al., "Swin transformer", 2021, with the reference's head.
 template <Depths depths>

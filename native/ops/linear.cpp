@@ -4,7 +4,7 @@ namespace countenance {
 
 namespace {
 
-// y = x weight^T + bias, or y = gelu(that), which training saves as the pre-activation.
+// y = x weight^T + bias, or y = gelu of that, which training saves as the pre-activation.
 class Linear final : public Op {
  public:
   Linear(Value y, Value pre_activation, Value x, ParameterId weight, ParameterId bias,

@@ -10,7 +10,7 @@ namespace countenance {
 
 namespace {
 
-constexpr size_t kMaxGroups = 256;  // numbered in uint8
+constexpr size_t kMaxGroups = 256;  // group numbers are uint8
 
 void check_at_least_zero(const char* name, float value) {
   require(std::isfinite(value) && value >= 0, "Expected a number of at least 0 for ", name,
