@@ -2,10 +2,10 @@
 
     python3 bench/compare_ops.py BENCH_OPS [--threads 1] [--match TEXT] [--rounds 3] [--seconds 0.3]
 
-BENCH_OPS is the program that `cmake --build build --target bench_ops` makes. Run it with the Python
-whose PyTorch is to be compared. PyTorch gets channels_last tensors; the gradient of the data and of
-the weight are asked for one by one. Figures are GFLOP/s, medians over the rounds; with one thread in
-processor time, so that other processes disturb less.
+BENCH_OPS is the program built by `cmake --build build --target bench_ops`. Run it with the Python
+whose PyTorch is to be compared. PyTorch gets channels_last tensors; the gradients of the data and of
+the weight are requested one by one. Figures are GFLOP/s, medians over the rounds; with one thread,
+processor time is measured, so that other processes disturb less.
 """
 
 import argparse

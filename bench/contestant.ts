@@ -2,21 +2,21 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Precision, Scenario } from './scenarios.js';
 
-/** One side of a comparison: a program that answers JSON lines, and how it shall run. */
+/** One side of a comparison: a program that answers JSON lines, and how it is to run. */
 export interface Contestant {
   /** Such as `countenance` or `PyTorch 1.13 traced`. */
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** How the program shall run the network; `eager` is its plain way. */
+  /** How the program is to run the network; `eager` is the plain way. */
   readonly variant: 'eager' | 'traced' | 'compiled' | 'graphed';
   readonly precision: Precision;
-  /** Of another precision than the scenario's: shown, never compared with. */
+  /** Its precision differs from the scenario's: shown, never compared. */
   readonly informational: boolean;
 }
 
-/** What a turn took. */
+/** The cost of a turn. */
 export interface Turn {
   /** Wall time of each step or pass. */
   readonly seconds: readonly number[];
@@ -26,11 +26,11 @@ export interface Turn {
   readonly value: number;
 }
 
-/** The most memory that a contestant's process held, in bytes. */
+/** The peak memory of a contestant's process, in bytes. */
 export interface PeakMemory {
   /** Its resident set. */
   readonly peakBytes: number;
-  /** What it allocated for tensors on the GPU, where it uses one and can tell. */
+  /** The memory it allocated for tensors on the GPU, if it uses one and can tell. */
   readonly deviceBytes?: number;
 }
 
@@ -52,13 +52,13 @@ export class Runner {
       this.#errors = (this.#errors + text).slice(-4000);
     });
     this.#child.on('error', (error) => (this.#failure = error));
-    // The end of the process shows as the end of its answers.
+    // When the process ends, its output ends too.
     this.#child.stdin.on('error', () => undefined);
     const lines = createInterface({ input: this.#child.stdout });
     this.#answers = lines[Symbol.asyncIterator]();
   }
 
-  /** Builds the network and runs it once. Rejects with the reason why it cannot. */
+  /** Builds the network and runs it once. Rejects with the reason if it cannot. */
   async setUp(scenario: Scenario, contestant: Contestant, threads: number): Promise<void> {
     const { task, backbone, size, batch, device } = scenario;
     const { variant, precision } = contestant;
@@ -97,7 +97,7 @@ export class Runner {
     clearTimeout(timer);
   }
 
-  /** Ends the process at once; whatever it is asked rejects. */
+  /** Ends the process at once; pending requests reject. */
   kill(): void {
     this.#child.kill('SIGKILL');
   }

@@ -4,7 +4,7 @@ import { twin, type TorchPython } from './find-python.js';
 import { moduleArguments, root } from './paths.js';
 import type { Precision, Scenario } from './scenarios.js';
 
-/** countenance through its public API, in a process of its own. */
+/** countenance through its public API, in its own process. */
 export function ourContestant(scenario: Scenario, precision = scenario.precision): Contestant {
   const informational = precision !== scenario.precision;
   return {
@@ -18,12 +18,12 @@ export function ourContestant(scenario: Scenario, precision = scenario.precision
   };
 }
 
-/** A short name that tells two installations apart. */
+/** A short name that distinguishes two installations. */
 export function nameOfTorch({ description }: TorchPython): string {
   return `PyTorch ${description.torch.replace(/[+].*$/, '')}`;
 }
 
-/** The ways in which a PyTorch can do a task on a device, and those of another precision. */
+/** The ways in which a PyTorch can do a task on a device, including those of another precision. */
 function waysOf(
   { description }: TorchPython,
   { task, device, precision }: Scenario,
@@ -36,17 +36,17 @@ function waysOf(
     if (description.compile) variants.push('compiled');
   }
   const ways = variants.map((variant) => ({ variant, precision }));
-  // On a GPU float32 is a question of TF32 or not; it is left out there.
+  // On a GPU float32 depends on whether TF32 is used; it is left out there.
   if (quick || device === 'cuda') return ways;
   return [...ways, { variant: 'eager', precision: 'bf16' }];
 }
 
-/** What PyTorch's compiler tunes once is kept for the next run. */
+/** Keeps the tuning results of PyTorch's compiler for the next run. */
 const compilerCache = join(root, 'build', 'inductor');
 
 /**
  * Every way in which PyTorch can do a scenario's task: plainly, compiled, traced or as a CUDA graph where
- * that is possible, and with bf16 autocast where the scenario's precision is another: only shown.
+ * possible, and with bf16 autocast if the scenario's precision is another: that one is only shown.
  */
 export function torchContestants(
   python: TorchPython,

@@ -4,16 +4,16 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from './paths.js';
 
-/** A Python that has PyTorch, and what that PyTorch is made of. */
+/** A Python that has PyTorch, with the details of that PyTorch. */
 export interface TorchPython {
   /** The program. */
   readonly path: string;
-  /** Variables it runs best with: instruction set, allocator. */
+  /** Environment variables it runs best with: instruction set, allocator. */
   readonly env: Readonly<Record<string, string>>;
   readonly description: TorchDescription;
 }
 
-/** What `twin.py --describe` prints. */
+/** The output of `twin.py --describe`. */
 export interface TorchDescription {
   readonly python: string;
   readonly torch: string;
@@ -28,7 +28,7 @@ export interface TorchDescription {
   readonly allocator: string;
   /** Whether it has torch.compile. */
   readonly compile: boolean;
-  /** The first GPU as it sees it; null without one. */
+  /** The first GPU that it sees; null without one. */
   readonly cuda: {
     readonly name: string;
     /** Version of CUDA it was built with. */
@@ -42,7 +42,7 @@ export const twin = join(root, 'bench', 'pytorch', 'twin.py');
 
 const run = promisify(execFile);
 const executable = process.platform === 'win32' ? 'python.exe' : 'python3';
-/** Found by the dynamic linker where it is installed; it speeds PyTorch's large tensors up a lot. */
+/** Found by the dynamic linker where it is installed; it speeds up PyTorch's large tensors a lot. */
 const tcmalloc = 'libtcmalloc_minimal.so.4';
 
 function isExecutable(path: string): boolean {
@@ -54,7 +54,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Programs to ask, without repetition: COUNTENANCE_BENCH_PYTHON (a list), PYTHON, PATH, the system's. */
+/** Programs to try, without repetition: COUNTENANCE_BENCH_PYTHON (a list), PYTHON, PATH, the system's. */
 function candidates(): string[] {
   const { COUNTENANCE_BENCH_PYTHON: list = '', PYTHON: one = '', PATH = '' } = process.env;
   const onPath = PATH.split(delimiter).map((folder) => join(folder, executable));
@@ -84,7 +84,7 @@ async function describe(
 
 async function inspect(path: string): Promise<TorchPython | undefined> {
   const env: Record<string, string> = { PYTHONDONTWRITEBYTECODE: '1' };
-  // PyTorch 1.13 uses AVX2 for its own kernels until it is told otherwise.
+  // PyTorch 1.13 uses AVX2 for its own kernels unless told otherwise.
   if (hasAvx512() && process.env['ATEN_CPU_CAPABILITY'] === undefined) {
     env['ATEN_CPU_CAPABILITY'] = 'avx512';
   }
@@ -102,7 +102,7 @@ async function inspect(path: string): Promise<TorchPython | undefined> {
         return { path, env: { ...env, LD_PRELOAD: preload }, description: faster };
       }
     } catch {
-      // It does not start with that allocator: libc's stays.
+      // It does not start with that allocator, so it keeps libc's.
     }
   }
   return { path, env, description };

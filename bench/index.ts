@@ -13,7 +13,7 @@ import { headerLines, markdown, measurementTable, noiseLine, type Report } from 
 import { devices, selectScenarios, type Device } from './scenarios.js';
 
 // npm run bench: training steps and forward passes of countenance and PyTorch in one run, in turns.
-// README.md beside this file tells how to read what it prints.
+// README.md in this folder explains how to read the output.
 
 interface Options {
   readonly quick?: boolean;
@@ -53,12 +53,12 @@ function parseOptions(): Options {
     .opts<Options>();
 }
 
-/** One line that is written over on a terminal; nothing elsewhere. */
+/** One line that is overwritten on a terminal; nothing elsewhere. */
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }
 
-/** Results of a whole run are kept: bench/results/<date>-<cpu>.json and .md. */
+/** Results of a complete run are kept: bench/results/<date>-<cpu>.json and .md. */
 function keep(report: Report): string {
   const folder = join(__dirname, 'results');
   mkdirSync(folder, { recursive: true });
@@ -76,7 +76,7 @@ async function main(): Promise<void> {
   const stopWatching = watchNoise();
   progress('looking for PyTorch');
   const pythons = options.pytorch ? await findPythons() : [];
-  // Where the figures go is no part of what is measured.
+  // Where the figures go is not part of the measurement.
   const given = process.argv
     .slice(2)
     .filter((text, i, all) => !/^--json(=|$)/.test(text) && all[i - 1] !== '--json');

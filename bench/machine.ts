@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 
-/** What the figures were measured on. */
+/** The machine that the figures were measured on. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
@@ -41,11 +41,11 @@ function ticks(): Ticks | undefined {
 export interface Noise {
   /** Average number of runnable processes over the minute before the run: 0 on an idle machine. */
   readonly loadBefore: number;
-  /** Share of the processor time that the hypervisor gave to others; null where it is not told. */
+  /** Fraction of the processor time that the hypervisor gave to others; null if not reported. */
   readonly stolen: number | null;
 }
 
-/** Starts watching; the function it returns ends that. */
+/** Starts watching; the returned function stops it. */
 export function watchNoise(): () => Noise {
   const loadBefore = loadavg()[0] ?? 0;
   const start = ticks();

@@ -3,7 +3,7 @@ import { Runner, type Contestant, type PeakMemory, type Turn } from './contestan
 import type { Scenario } from './scenarios.js';
 import { spreadOf, type Spread } from './statistics.js';
 
-/** What one contestant reached in one scenario. */
+/** The results of one contestant in one scenario. */
 export interface Result {
   readonly contestant: string;
   readonly informational: boolean;
@@ -16,15 +16,15 @@ export interface Result {
   readonly imagesPerSecond?: number;
   /** Peak resident set size of its process, which ran nothing else. */
   readonly peakBytes?: number;
-  /** What it allocated for tensors on the GPU at most, by its own account. */
+  /** Its peak allocation for tensors on the GPU, as it reports it. */
   readonly deviceBytes?: number;
-  /** What its process took of the GPU's memory until it had run once, context and libraries included. */
+  /** GPU memory its process had taken after its first run, including context and libraries. */
   readonly cardBytes?: number;
   /** The median wall time of a step or pass in each round. */
   readonly rounds?: readonly number[];
 }
 
-/** Ours against the fastest of the others. */
+/** Ours compared with the fastest of the others. */
 export interface Comparison {
   readonly against: string;
   /** Our speed as a multiple of theirs, round by round: above 1 we are faster. */
@@ -41,16 +41,16 @@ export interface Measurement {
 export interface MeasureOptions {
   /** Rounds that count. */
   readonly rounds: number;
-  /** Rounds before them that do not. */
+  /** Warm-up rounds before them that do not count. */
   readonly warmUp: number;
   readonly threads: number;
   /** Steps or passes of a turn. */
   readonly count: number;
-  /** Instead of `count`: how long a turn shall take, in seconds; each contestant finds its count. */
+  /** Instead of `count`: how long a turn takes, in seconds; each contestant finds its own count. */
   readonly turnSeconds?: number;
-  /** How long building a network and running it once may take, in seconds; default: any time. */
+  /** The time limit for building a network and running it once, in seconds; default: no limit. */
   readonly setUpSeconds?: number;
-  /** The GPU's memory in use, in bytes; undefined where it cannot be told. */
+  /** The GPU's memory in use, in bytes; undefined if unknown. */
   readonly memoryInUse?: () => Promise<number | undefined>;
   readonly progress: (text: string) => void;
 }
@@ -65,7 +65,7 @@ interface Entry {
   memory?: PeakMemory;
 }
 
-/** Runs an action of an entry; whatever fails ends this entry only. */
+/** Runs an action of an entry; a failure ends this entry only. */
 async function attempt(entry: Entry, action: (runner: Runner) => Promise<void>): Promise<void> {
   if (entry.error !== undefined || !entry.runner) return;
   try {
@@ -75,7 +75,7 @@ async function attempt(entry: Entry, action: (runner: Runner) => Promise<void>):
   }
 }
 
-/** Rejects, and ends the contestant, when a promise of its takes longer than `seconds`. */
+/** Rejects, and ends the contestant, if one of its promises takes longer than `seconds`. */
 async function within<T>(
   seconds: number | undefined,
   runner: Runner,
@@ -89,7 +89,7 @@ async function within<T>(
       runner.kill();
     }, seconds * 1e3);
   });
-  work.catch(() => undefined); // it may fail after it was given up
+  work.catch(() => undefined); // it may fail after it was abandoned
   try {
     return await Promise.race([work, late]);
   } finally {
@@ -97,7 +97,7 @@ async function within<T>(
   }
 }
 
-/** Steps that fill a turn, at least 3, by the median of a few. */
+/** Steps that fill a turn, at least 3, from the median of a few. */
 async function countFor(runner: Runner, turnSeconds: number): Promise<number> {
   const { seconds } = await runner.run(5);
   return Math.max(3, Math.min(1000, Math.round(turnSeconds / spreadOf(seconds).median)));
@@ -118,7 +118,7 @@ async function prepare(entry: Entry, scenario: Scenario, options: MeasureOptions
   });
 }
 
-/** Runs contestants in turns: A B C, B C A, C A B, ... so that a drift of the machine hits all. */
+/** Runs contestants in turns: A B C, B C A, C A B, ... so that drift of the machine affects all. */
 async function interleave(
   contestants: readonly Contestant[],
   scenario: Scenario,
@@ -174,7 +174,7 @@ function toResult(entry: Entry, batch: number): Result {
   };
 }
 
-/** The first result against the fastest other one of the same precision. */
+/** The first result compared with the fastest other one of the same precision. */
 export function compare(results: readonly Result[]): Comparison | null {
   const [ours, ...others] = results;
   const rivals = others.filter((result) => result.seconds && !result.informational);
@@ -186,7 +186,7 @@ export function compare(results: readonly Result[]): Comparison | null {
 
 /**
  * Measures a scenario. `contestants[0]` is ours. Contestants of another precision run after the others,
- * in turns of their own: they need not be compared, and large networks at once need much memory.
+ * in their own turns: they need not be compared, and several large networks at once need much memory.
  */
 export async function measure(
   scenario: Scenario,

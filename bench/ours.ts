@@ -4,12 +4,12 @@ import { Model, Trainer, syntheticTextEmbeddings } from '../lib/index.js';
 import { rafdbClasses } from '../lib/data/index.js';
 import type { Precision, Scenario } from './scenarios.js';
 
-// Our side of the benchmark, in a process of its own: the commands of pytorch/twin.py, answered by
+// Our side of the benchmark, in its own process: the commands of pytorch/twin.py, answered by
 // the public API.
 
 type Step = () => Promise<number>;
 
-/** What the driver asks for. */
+/** The driver's requests. */
 interface Setup extends Scenario {
   readonly threads: number;
   readonly precision: Precision;

@@ -15,7 +15,7 @@ function findRoot(folder: string): string {
   return findRoot(above);
 }
 
-/** Node's arguments to run a module of bench/ in a process of its own. */
+/** Node's arguments to run a module of bench/ in its own process. */
 export function moduleArguments(module: string): string[] {
   if (__filename.endsWith('.js')) return [join(__dirname, `${module}.js`)];
   return ['-r', 'tsx/cjs', join(__dirname, `${module}.ts`)];

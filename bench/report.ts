@@ -5,15 +5,15 @@ import type { Machine, Noise } from './machine.js';
 import type { Comparison, Measurement, Result } from './measure.js';
 import type { Spread } from './statistics.js';
 
-/** One run of the benchmark: what its JSON file holds. */
+/** One run of the benchmark: the content of its JSON file. */
 export interface Report {
   /** ISO date and time of the start. */
   readonly date: string;
-  /** Command that repeats it. */
+  /** The command that repeats it. */
   readonly command: string;
   readonly machine: Machine;
   readonly countenance: Info;
-  /** Empty where no Python with PyTorch was found. */
+  /** Empty if no Python with PyTorch was found. */
   readonly pytorch: readonly Omit<TorchDescription, 'location'>[];
   readonly device: Device;
   readonly threads: number;
@@ -23,7 +23,7 @@ export interface Report {
   readonly measurements: readonly Measurement[];
 }
 
-/** Three significant digits, as 0.0123, 1.23, 12.3, 1234. */
+/** Three significant digits: 0.0123, 1.23, 12.3, 1234. */
 function digits(value: number): string {
   return value >= 1000 ? value.toFixed(0) : Number(value.toPrecision(3)).toString();
 }
@@ -55,7 +55,7 @@ function row(result: Result, comparison: Comparison | null): string[] {
 export function measurementTable({ scenario, results, comparison }: Measurement): string {
   const rows = [[scenario.id, ...headings.slice(1)], ...results.map((r) => row(r, comparison))];
   const widths = headings.map((_, column) =>
-    // A reason for a failure may be long; it does not widen the column of the figures.
+    // The reason for a failure may be long; it does not widen the column of figures.
     Math.max(...rows.map((cells) => (cells[2] === '' && column === 1 ? 0 : cells[column]!.length))),
   );
   return rows
@@ -68,7 +68,7 @@ export function measurementTable({ scenario, results, comparison }: Measurement)
     .join('\n');
 }
 
-/** What was measured on what, a line each. */
+/** What was measured and on which machine, one line each. */
 export function headerLines(report: Omit<Report, 'measurements' | 'noise'>): string[] {
   const { machine, countenance, pytorch } = report;
   const memory = (machine.memoryBytes / 2 ** 30).toFixed(0);
@@ -96,7 +96,7 @@ function describeTorch(torch: Report['pytorch'][number]): string {
   return `PyTorch ${torch.torch}: ${parts.join(', ')}`;
 }
 
-/** How far the figures can be trusted, in a line. */
+/** How far the figures can be trusted, in one line. */
 export function noiseLine({ loadBefore, stolen }: Noise): string {
   const shares = stolen === null ? '' : `, ${(100 * stolen).toFixed(1)} % of the time stolen`;
   const busy = loadBefore > 0.5 || (stolen ?? 0) > 0.02;
@@ -104,7 +104,7 @@ export function noiseLine({ loadBefore, stolen }: Noise): string {
   return `load before the run ${loadBefore.toFixed(2)}${shares}${verdict}`;
 }
 
-/** The page beside the JSON file. */
+/** The page that goes with the JSON file. */
 export function markdown(report: Report): string {
   const lines = [
     `# Benchmark of ${report.date.slice(0, 10)}`,

@@ -5,33 +5,33 @@ import { elementCount } from '../lib/types.js';
 import type { Scenario } from './scenarios.js';
 import { bytesOf, workOfOperation, type Operation, type OperationWork, type Work } from './work.js';
 
-/** What a device can do at best. */
+/** The peak performance of a device. */
 export interface Machine {
-  /** Floating-point operations a second of matrix products in the precision at hand. */
+  /** Floating-point operations per second for matrix products in the given precision. */
   readonly flopsPerSecond: number;
-  /** Bytes a second from and to its memory. */
+  /** Bytes per second from and to its memory. */
   readonly bytesPerSecond: number;
 }
 
 /** A network at a batch size, in one precision. */
 export interface Load extends Pick<Scenario, 'task' | 'backbone' | 'size' | 'batch' | 'precision'> {
-  /** Pixels a side of a patch, where images are cut; by default such that the grid is the smallest. */
+  /** Side of a patch in pixels, if images are split; by default the one that makes the smallest grid. */
   readonly patchSize?: number;
 }
 
 /** The cost of a training step or of a forward pass. */
 export interface LoadWork extends Work {
   readonly operations: readonly Operation[];
-  /** Numbers of the model's parameters. */
+  /** Number of parameters of the model. */
   readonly parameters: number;
 }
 
 /**
  * Counts a training step (forward, backward, SGD) or a forward pass in evaluation mode from the
- * operations that the core builds the network of. Left out: the images' preparation and the objective,
- * some thousandths of the whole.
+ * operations from which the core builds the network. Left out: preparing the images and the objective,
+ * some thousandths of the total.
  *
- * @throws CountenanceError ERR_INVALID_ARGUMENT where the size does not fit the network
+ * @throws CountenanceError ERR_INVALID_ARGUMENT if the size does not fit the network
  * @throws Error for an operation whose cost is not known
  *
  * @example
@@ -84,7 +84,7 @@ function sharedGradients(graph: NativeGraph, works: readonly OperationWork[]): O
 }
 
 /**
- * The step of SGD: weights, velocities and gradients, all float32, are read, the first two written; in
+ * SGD's step: weights, velocities and gradients, all float32, are read, the first two written; in
  * bfloat16 also the 16-bit copies of matrices.
  */
 function update(
@@ -98,7 +98,7 @@ function update(
   return { name: 'sgd', pass: 'update', flops: 0, bytes };
 }
 
-/** Numbers in some of a graph's parameters. */
+/** Number of elements in some of a graph's parameters. */
 function numbersOf(
   { parameters }: NativeGraph,
   counts: (parameter: NativeGraph['parameters'][number]) => boolean,
@@ -108,8 +108,8 @@ function numbersOf(
 
 /**
  * Seconds that no implementation of these operations, one after the other, can beat on a machine:
- * each is bound by its arithmetic or by its memory traffic. The share of the roofline that a
- * measurement reaches is this number divided by the measured seconds; a share above 1 says that
+ * each is bound by its arithmetic or by its memory traffic. The fraction of the roofline that a
+ * measurement reaches is this number divided by the measured seconds; a fraction above 1 means that
  * operations were fused or that tensors stayed in a cache.
  */
 export function leastSeconds({ operations }: LoadWork, machine: Machine): number {

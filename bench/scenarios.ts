@@ -5,7 +5,7 @@ export const devices = ['cpu', 'cuda'] as const;
 /** One of {@link devices}. */
 export type Device = (typeof devices)[number];
 
-/** What a network computes with. */
+/** The precision of a network's computations. */
 export type Precision = 'fp32' | 'bf16';
 
 /** What is measured: one network, one batch size, training steps or forward passes. */
@@ -18,9 +18,9 @@ export interface Scenario {
   readonly size: number;
   readonly batch: number;
   readonly device: Device;
-  /** Of the contestants that are compared. */
+  /** For the contestants that are compared. */
   readonly precision: Precision;
-  /** Steps or passes of one turn: about a second's worth on the CPU; on a GPU it is found out. */
+  /** Steps or passes of one turn: about a second's worth on the CPU; determined at run time on a GPU. */
   readonly count: number;
 }
 
@@ -47,7 +47,7 @@ const cpuScenarios: readonly Scenario[] = [
   scenario('infer', 'swin-t', 112, 1, 30),
 ];
 
-/** On a GPU: the networks and sizes, those first that matter most. */
+/** On a GPU: the networks and sizes, the most important first. */
 const gpuNetworks = [
   ['resnet18', 112],
   ['swin-t', 112],
@@ -74,9 +74,9 @@ export const scenarios: Readonly<Record<Device, readonly Scenario[]>> = {
 };
 
 /**
- * The scenarios of a device whose id holds one of the comma-separated texts; all of them for no text.
+ * The scenarios of a device whose id contains one of the comma-separated texts; all of them without a text.
  *
- * @throws RangeError where a text fits none
+ * @throws RangeError if a text matches none
  */
 export function selectScenarios(
   only: string | undefined,

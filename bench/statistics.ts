@@ -1,4 +1,4 @@
-/** Middle and quartiles of some numbers. */
+/** Median and quartiles of some numbers. */
 export interface Spread {
   readonly median: number;
   readonly q1: number;

@@ -1,11 +1,11 @@
 import { elementCount } from '../lib/types.js';
 import type { NativeGraph, NativeOperation, NativeValue } from '../lib/native.js';
 
-/** What an operation costs at least. */
+/** The minimum cost of an operation. */
 export interface Work {
-  /** Floating-point operations of matrix products, a multiplication and an addition being two. */
+  /** Floating-point operations of matrix products; a multiplication and an addition count as two. */
   readonly flops: number;
-  /** Bytes from and to the device's memory, where each operation reads and writes a tensor once. */
+  /** Bytes from and to the device's memory if each operation reads and writes a tensor once. */
   readonly bytes: number;
 }
 
@@ -43,12 +43,12 @@ export class OperationWork {
     return value;
   }
 
-  /** Whether there is an activation behind what the operation computes. */
+  /** Whether an activation follows the operation's computation. */
   get isActivated(): boolean {
     return this.operation.attributes['activation'] !== 'none';
   }
 
-  /** Numbers in a tensor; 0 where the operation has none of that role. */
+  /** Number of elements of a tensor; 0 if the operation has none in that role. */
   elements(role: string): number {
     const value = this.value(role);
     return value ? elementCount(value.shape) : 0;
@@ -79,7 +79,7 @@ export class OperationWork {
     this.parts.push({ name: this.name + suffix, pass: 'backward', flops, bytes });
   }
 
-  /** Numbers of a weight, which is one factor of a matrix product. */
+  /** Number of elements of a weight, which is one factor of a matrix product. */
   matrix(role: string): number {
     const name = this.operation.parameters[role]!;
     this.matrices.push(name);
@@ -93,11 +93,11 @@ export class OperationWork {
 }
 
 /**
- * The work of an operation, by its type. Left out: vectors a channel or a row, and of the objective and
- * the head everything, some thousandths of the whole.
+ * The work of an operation, by its type. Left out: vectors per channel or row, and everything in the
+ * objective and the head, some thousandths of the total.
  */
 const costs: ReadonlyMap<string, (work: OperationWork) => void> = new Map([
-  // Of a sum both gradients are dy itself, or dy times the sample's drop path scale.
+  // For a sum both gradients are dy itself, or dy times the sample's drop path scale.
   ['add', (work) => passes(work, work.bytes('a', 'b', 'y'), 2)],
   ['batch_norm', batchNorm],
   ['batch_norm_evaluation', (work) => passes(work, work.bytes('x', 'residual', 'y'), 0)],
@@ -116,7 +116,7 @@ const costs: ReadonlyMap<string, (work: OperationWork) => void> = new Map([
 ]);
 
 /**
- * The least work of an operation, forward and backward.
+ * The minimum work of an operation, forward and backward.
  *
  * @throws Error for a type whose cost is not known here
  */
@@ -132,13 +132,13 @@ function nothing(): void {
   // Too little to count.
 }
 
-/** Reads and writes tensors; its backward pass goes over so many of y's size. */
+/** Reads and writes tensors; its backward pass covers a given number of tensors of y's size. */
 function passes(work: OperationWork, forwardBytes: number, backwardTensors: number): void {
   work.forward(0, forwardBytes);
   work.backward(0, backwardTensors * work.bytes('y'));
 }
 
-/** x becomes a y of another size, and back; max pooling keeps which of them won. */
+/** x becomes a y of another size, and back; max pooling remembers which elements were the largest. */
 function resampled(work: OperationWork): void {
   const bytes = work.bytes('x', 'y', 'argmax');
   work.forward(0, bytes);
@@ -165,14 +165,14 @@ function product(work: OperationWork): void {
   work.backward(flops, x + y + weights * elementBytes.float32, '.dweight');
 }
 
-/** The activation's gradient takes a pass of its own, over dy in place. */
+/** The activation's gradient takes its own pass, over dy in place. */
 function linearGelu(work: OperationWork): void {
   work.backward(0, 2 * work.bytes('y') + work.bytes('pre_activation'), '.dgelu');
   product(work);
 }
 
 /**
- * Forward two products of (tokens, depth) and (depth, tokens) a window and head; backward five: the
+ * Forward: two products of (tokens, depth) and (depth, tokens) per window and head; backward: five, the
  * scores again, dP, dQ, dK and dV.
  */
 function windowAttention(work: OperationWork): void {

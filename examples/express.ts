@@ -9,14 +9,14 @@ import express, { type Express } from 'express';
 import { Predictor } from '../lib/index.js';
 import { limited, refusal } from './server.js';
 
-/** An application that answers with what `predictor` says; mount it where you like. */
+/** An application that answers with the results of `predictor`; mount it where you like. */
 export function predictionApp(predictor: Predictor): Express {
   const app = express();
   app.disable('x-powered-by');
   app.get('/health', (_request, response) => {
     response.json({ status: 'ok', classes: predictor.classes });
   });
-  // No body parser in front: the request itself is the stream of the image.
+  // No body parser before it: the request itself is the image stream.
   app.post('/predict', async (request, response) => {
     const gone = new AbortController();
     response.on('close', () => gone.abort());
@@ -24,7 +24,7 @@ export function predictionApp(predictor: Predictor): Express {
       response.json(await predictor.predict(limited(request), { signal: gone.signal }));
     } catch (error) {
       const { status, body } = refusal(error);
-      // The rest of a body that was refused is not read: the connection cannot be used again.
+      // The rest of a rejected body is not read: the connection cannot be used again.
       if (status === 413) response.set('connection', 'close');
       response.status(status).json(body);
     }
@@ -38,7 +38,7 @@ async function main([directory, port = '8080']: readonly string[]): Promise<void
   const server = predictionApp(predictor).listen(Number(port), '127.0.0.1', () => {
     console.log('listening on', server.address());
   });
-  // Requests under way are answered first.
+  // Requests in progress are answered first.
   process.once('SIGTERM', () => server.close(() => predictor.close()));
 }
 

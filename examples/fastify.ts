@@ -10,14 +10,14 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { Predictor } from '../lib/index.js';
 import { limited, refusal } from './server.js';
 
-/** Routes that answer with what `predictor` says: `app.register((app) => predictionRoutes(app, predictor))`. */
+/** Routes that answer with predictions: `app.register((app) => predictionRoutes(app, predictor))`. */
 export async function predictionRoutes(app: FastifyInstance, predictor: Predictor): Promise<void> {
-  // Whatever comes is an image, and stays the stream that it is.
+  // Every body is an image, and remains a stream.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   app.setErrorHandler((error, _request, reply) => {
     const { status, body } = refusal(error);
-    // The rest of a body that was refused is not read: the connection cannot be used again.
+    // The rest of a rejected body is not read: the connection cannot be used again.
     if (status === 413) reply.header('connection', 'close');
     reply.status(status).send(body);
   });
@@ -37,7 +37,7 @@ async function main([directory, port = '8080']: readonly string[]): Promise<void
   await app.register((routes) => predictionRoutes(routes, predictor));
   await app.listen({ port: Number(port), host: '127.0.0.1' });
   console.log('listening on', app.server.address());
-  // Requests under way are answered first.
+  // Requests in progress are answered first.
   process.once('SIGTERM', () => void app.close());
 }
 

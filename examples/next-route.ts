@@ -1,6 +1,6 @@
 // A route handler of Next.js: app/predict/route.ts. A form sends the image as its field `face`.
 //
-// The addon cannot be bundled and needs Node's runtime, so next.config.ts has to say
+// The addon cannot be bundled and needs Node's runtime, so next.config.ts must contain
 //
 //   export default { serverExternalPackages: ['countenance', 'sharp'] };
 //
@@ -9,7 +9,7 @@ import { CountenanceError, Predictor } from '../lib/index.js';
 
 export const runtime = 'nodejs';
 
-// One predictor a process, also when the module is loaded anew in development.
+// One predictor per process, even when the module is reloaded in development.
 const store = globalThis as { predictor?: Promise<Predictor> };
 const predictor = (): Promise<Predictor> =>
   (store.predictor ??= Predictor.load(process.env['COUNTENANCE_MODEL'] ?? 'my-model'));

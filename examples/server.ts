@@ -7,25 +7,25 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { CountenanceError, Predictor, type ErrorCode } from '../lib/index.js';
 
-/** Largest image that is taken, in bytes. */
+/** Largest accepted image, in bytes. */
 const maxBytes = 10 * 1024 * 1024;
 
 class TooLarge extends Error {}
 
-/** An HTTP status and what to say with it. */
+/** An HTTP status and the message that goes with it. */
 export interface Refusal {
   readonly status: number;
   readonly body: { readonly error: string; readonly code: ErrorCode };
 }
 
-/** Errors that are the client's doing, and the HTTP status that says so; everything else is ours. */
+/** Errors caused by the client, with their HTTP status; every other error is ours. */
 const statuses: Partial<Record<ErrorCode, number>> = {
   ERR_IMAGE_DECODE: 415,
   ERR_IMAGE_SIZE: 422,
   ERR_IMAGE_CHANNELS: 422,
 };
 
-/** A server that answers with what `predictor` says. One predictor serves any number of requests. */
+/** A server that answers with the results of `predictor`. One predictor serves any number of requests. */
 export function createPredictionServer(predictor: Predictor): Server {
   return createServer((request, response) => {
     void answer(predictor, request, response);
@@ -46,7 +46,7 @@ async function answer(
     reply(response, 404, { error: 'POST an image to /predict, or GET /health' });
     return;
   }
-  // A client that goes away stops the work on its image.
+  // A client that disconnects stops the work on its image.
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   try {
@@ -58,7 +58,7 @@ async function answer(
   }
 }
 
-/** What to answer where a prediction failed; what is our own fault is logged and not told. */
+/** The answer to a failed prediction; our own errors are logged and not shown to the client. */
 export function refusal(error: unknown): Refusal {
   const code = error instanceof CountenanceError ? error.code : 'ERR_INTERNAL';
   const tooLarge = error instanceof Error && error.cause instanceof TooLarge;
@@ -80,7 +80,7 @@ export async function* limited(request: AsyncIterable<unknown>): AsyncGenerator<
 
 function reply(response: ServerResponse, status: number, body: object): void {
   if (response.destroyed) return;
-  // The rest of a body that was refused is not read: the connection cannot be used again.
+  // The rest of a rejected body is not read: the connection cannot be used again.
   const headers = status === 413 ? { connection: 'close' } : {};
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(`${JSON.stringify(body)}\n`);
@@ -95,7 +95,7 @@ async function main([directory, port = '8080']: readonly string[]): Promise<void
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
-      // Requests under way are answered first.
+      // Requests in progress are answered first.
       server.close(() => predictor.close());
       server.closeIdleConnections();
     });

@@ -1,5 +1,5 @@
-// A face cut out of an image by TensorFlow.js, its expression, and the likeness of expressions as a
-// tensor again. Tensors go in and out as they are: countenance does not depend on TensorFlow.js.
+// Crops a face from an image with TensorFlow.js, predicts its expression, and returns the likeness of
+// expressions as a tensor again. Tensors are passed as they are: countenance does not need TensorFlow.js.
 //
 //   node -r tsx/cjs examples/tfjs.ts MODEL IMAGE
 //
@@ -34,7 +34,7 @@ async function main([directory, file]: readonly string[]): Promise<void> {
   await using predictor = await Predictor.load(directory);
   const { data, width, height } = await decodeImage(file);
   const image = tf.tensor3d(Int32Array.from(data), [height, width, 3], 'int32');
-  // Where a detector would say that the faces are: here the whole image and its middle.
+  // Where a detector would report faces; here the whole image and its middle.
   const boxes: Box[] = [
     { top: 0, left: 0, bottom: 1, right: 1 },
     { top: 0.1, left: 0.1, bottom: 0.9, right: 0.9 },
@@ -52,7 +52,7 @@ async function main([directory, file]: readonly string[]): Promise<void> {
   });
   console.log('likeness', await cosines.array());
   tf.dispose([image, ...faces, cosines]);
-  // Nothing of ours holds a tensor: whatever is left would be a leak.
+  // Nothing of ours holds a tensor: anything left over would be a leak.
   console.log('tensors left', tf.memory().numTensors);
 }
 

@@ -1,5 +1,5 @@
-// Tells the expression in each frame of a video that ffmpeg decodes. The frames should show one cropped
-// face; ffmpeg's crop filter cuts it out where the camera is still.
+// Predicts the expression in each frame of a video that ffmpeg decodes. The frames should show one cropped
+// face; ffmpeg's crop filter cuts it out if the camera is still.
 //
 //   ffmpeg -i talk.mp4 -vf crop=300:300:500:120,scale=112:112,fps=5 -f rawvideo -pix_fmt rgb24 - |
 //     node -r tsx/cjs examples/video.ts MODEL 112 112 5
@@ -8,9 +8,9 @@
 import { Predictor, type PixelData } from '../lib/index.js';
 
 /**
- * Cuts a stream of raw RGB bytes into frames, wherever its pieces begin and end.
+ * Splits a stream of raw RGB bytes into frames, wherever its chunks begin and end.
  *
- * @throws Error where it ends within a frame
+ * @throws Error if it ends within a frame
  */
 export async function* frames(
   bytes: AsyncIterable<Uint8Array>,
@@ -28,7 +28,7 @@ export async function* frames(
       at += part.length;
       if (filled < size) continue;
       yield { data: frame, width, height, channels: 3 };
-      // The one that was given away is decoded beside the reading of the next.
+      // The frame that was yielded is decoded while the next one is read.
       frame = new Uint8Array(size);
       filled = 0;
     }
@@ -43,7 +43,7 @@ async function main(argv: readonly string[]): Promise<void> {
     throw new Error('usage: video.ts MODEL WIDTH HEIGHT [FRAMES_PER_SECOND] < rgb24');
   }
   await using predictor = await Predictor.load(directory);
-  // Single frames flicker: an exponential average over about half a second is steady.
+  // Single frames flicker; an exponential average over about half a second is steady.
   const keep = Math.exp(-2 / perSecond);
   const average = new Map(predictor.classes.map((name) => [name, 0]));
   let shown = '';

@@ -1,30 +1,30 @@
-// Predicts files in worker threads, each with a model of its own and its share of the cores.
+// Predicts files in worker threads, each with its own model and its share of the cores.
 //
 //   node -r tsx/cjs examples/worker-pool.ts MODEL WORKERS FILE...
 //
-// One predictor uses every core by itself and never blocks the event loop: a pool is for work of your
-// own beside each prediction (parsing, drawing, a data base) that would fill one thread of JavaScript.
+// One predictor uses every core by itself and never blocks the event loop: a pool is for your own
+// work with each prediction (parsing, drawing, a database) that would keep one JavaScript thread busy.
 // In your project import from 'countenance'.
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { CountenanceError, Predictor, type Prediction } from '../lib/index.js';
 
-/** What a worker is told when it starts. */
+/** The data a worker starts with. */
 interface WorkerTask {
   readonly directory: string;
   readonly threads: number;
 }
 
-/** What became of a file. */
+/** The outcome of a file. */
 type Result = { readonly file: string } & (
   { readonly prediction: Prediction } | { readonly error: string }
 );
 
 /**
- * Predicts files by a pool of workers.
+ * Predicts files with a pool of workers.
  *
- * @returns what became of each file, in order
+ * @returns the outcome of each file, in order
  */
 export async function predictInWorkers(
   directory: string,
@@ -38,7 +38,7 @@ export async function predictInWorkers(
   const runOne = async (): Promise<void> => {
     const worker = new Worker(__filename, { workerData: task });
     try {
-      // Whoever is free takes the next file. An error event of the worker rejects `once`.
+      // Whichever worker is free takes the next file. An error event of the worker rejects `once`.
       await once(worker, 'message');
       while (next < files.length) {
         const index = next++;

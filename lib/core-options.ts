@@ -10,12 +10,12 @@ export type LossTermName = keyof LossTerms;
 /** The names of the terms, in the order of logs and tables. */
 export const lossTermNames: readonly LossTermName[] = description.lossTerms.map(({ name }) => name);
 
-/** What the core says of an encoder. */
+/** The core's description of an encoder. */
 export function encoderNamed(name: Backbone): NativeEncoder {
   return description.encoders.find((encoder) => encoder.name === name)!;
 }
 
-/** What the core says of an optimizer. */
+/** The core's description of an optimizer. */
 export function optimizerNamed(name: OptimizerName): NativeOptimizer {
   return description.optimizers.find((optimizer) => optimizer.name === name)!;
 }
@@ -29,7 +29,7 @@ export function perTerm<T>(value: (name: LossTermName) => T): Record<LossTermNam
 /**
  * Checks the value of an option that the core describes.
  *
- * @param name what messages call it, where that is not the option's own name
+ * @param name the name used in messages, if it is not the option's own
  * @throws CountenanceError ERR_INVALID_ARGUMENT
  */
 export function checkOption(

@@ -1,5 +1,5 @@
 /**
- * Every error code of the project with what it means. The native addon throws the same codes
+ * Every error code of the project with its meaning. The native addon throws the same codes
  * (a JavaScript `Error` with a `code` property), so this list is the one place that defines them.
  */
 export const errorCodes = {

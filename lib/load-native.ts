@@ -96,7 +96,7 @@ export interface Info {
     /** Cores this process may use: the default number of threads. */
     readonly threads: number;
   };
-  /** Whether `device: 'cuda'` works, with what, and if not, why. */
+  /** Whether `device: 'cuda'` works and with what, or why it does not. */
   readonly cuda: NativeCudaInfo;
 }
 

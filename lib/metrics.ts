@@ -7,9 +7,9 @@ export interface ClassMetrics {
   readonly support: number;
   /** Images predicted as this class. */
   readonly predicted: number;
-  /** Share of the class's images that were recognised; 0 if it has none. */
+  /** Fraction of the class's images that were recognised; 0 if it has none. */
   readonly recall: number;
-  /** Share of the predictions of this class that were correct; 0 if there were none. */
+  /** Fraction of the predictions of this class that were correct; 0 if there were none. */
   readonly precision: number;
   /** Harmonic mean of precision and recall, 2 TP / (support + predicted); 0 if both are 0. */
   readonly f1: number;
@@ -17,7 +17,7 @@ export interface ClassMetrics {
 
 /** Figures over all classes, in 0..1 except kappa. */
 export interface Figures {
-  /** Share of the images that were classified correctly. */
+  /** Fraction of the images that were classified correctly. */
   readonly accuracy: number;
   /**
    * Mean recall over the classes that have images (scikit-learn's `balanced_accuracy_score`): a class

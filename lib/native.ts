@@ -1,7 +1,7 @@
 /**
  * The contract of the native addon: what `native/addon` exports and `lib` may call. Only typed
- * arrays, strings, numbers, booleans and one options object cross the border. JavaScript checks and
- * explains its arguments before; the addon checks sizes again and throws (or rejects with) an Error
+ * arrays, strings, numbers, booleans and one options object cross the boundary. JavaScript checks its
+ * arguments first and explains errors; the addon checks sizes again and throws (or rejects with) an Error
  * whose `code` is one of lib/errors.ts. Every promise's work runs off the main thread.
  */
 import type { LossTerms } from './description.js';
@@ -18,9 +18,9 @@ export interface NativeInfo {
 /** What `device: 'cuda'` can use. */
 export interface NativeCudaInfo {
   readonly available: boolean;
-  /** Why there is no GPU; empty where there is one. */
+  /** Why there is no GPU; empty if there is one. */
   readonly reason: string;
-  /** Path of the CUDA plugin; null where none was opened. */
+  /** Path of the CUDA plugin; null if none was opened. */
   readonly plugin: string | null;
   /** CUDA version that the driver supports, such as "13.0"; null without a driver or a plugin. */
   readonly driver: string | null;
@@ -34,18 +34,18 @@ export interface NativeCudaDevice {
   /** N of `device: 'cuda:N'`. */
   readonly index: number;
   readonly name: string;
-  /** Such as "9.0"; 8.0 is the least that works. */
+  /** Such as "9.0"; 8.0 is the minimum that works. */
   readonly computeCapability: string;
   readonly memoryBytes: number;
 }
 
-/** Something that may be set, as a table in native/ describes it. */
+/** A setting, as a table in native/ describes it. */
 export interface NativeOption {
   readonly name: string;
   readonly kind: 'number' | 'pair' | 'switch' | 'choice';
-  /** Of a number, or of both numbers of a pair. */
+  /** For a number, or for both numbers of a pair. */
   readonly range?: 'at least 0' | 'above 0' | 'at least 0 and below 1';
-  /** Of a choice. */
+  /** For a choice. */
   readonly choices?: readonly string[];
   readonly default: NativeOptionValue;
   /** A phrase for help texts. */
@@ -56,18 +56,18 @@ export type NativeOptionValue = number | readonly [number, number] | boolean | s
 
 export interface NativeEncoder {
   readonly name: string;
-  /** As people write it: "ResNet-18". */
+  /** The name for people: "ResNet-18". */
   readonly label: string;
-  /** Pixels a side of its input. */
+  /** Side of its input in pixels. */
   readonly leastInput: number;
   readonly mostInput: number;
-  /** Sides of a patch that it can take; empty where it does not cut images into patches. */
+  /** Supported sides of a patch; empty if it does not cut images into patches. */
   readonly patchSizes: readonly number[];
   /** The input is a multiple of grid x patch size. */
   readonly grid: number;
   /** Whether it has stochastic depth. */
   readonly hasDropPath: boolean;
-  /** What the names of its layers after pooling begin with; null where it has none. */
+  /** Prefix of the names of its layers after pooling; null if it has none. */
   readonly head: string | null;
   /** The optimizer that it is usually trained with. */
   readonly optimizer: string;
@@ -81,7 +81,7 @@ export interface NativeOptimizer {
   readonly slots: readonly string[];
   /** Defaults of the trainer's options. */
   readonly learningRate: number;
-  /** The default where the logit scale is above 50. */
+  /** The default if the logit scale is above 50. */
   readonly steepLearningRate: number;
   readonly weightDecay: number;
   readonly maxGradientNorm: number;
@@ -96,7 +96,7 @@ export interface NativeLossTerm {
 /** A kind of device. */
 export interface NativeDevice {
   readonly name: string;
-  /** The number formats that it computes in. */
+  /** The number formats that it can compute in. */
   readonly precisions: readonly string[];
 }
 
@@ -148,13 +148,15 @@ export interface NativeOutputs {
   readonly expression: Float32Array;
   /** (B, 512) neutral representation f_n. */
   readonly neutral: Float32Array;
+  /** (B, 512) f_e of the mirror images; only with test-time flip. */
+  readonly mirrored?: Float32Array;
 }
 
 /** A model: weights, and the plans that run it. Its jobs run one after another on its own thread. */
 export interface NativeModel {
   /** "cpu (avx512)", "cuda:0 (NVIDIA H100)". */
   readonly device: string;
-  /** Why `device: 'auto'` could not take a GPU that is there; empty where it could or there is none. */
+  /** Why `device: 'auto'` could not use a GPU that is present; empty if it could or there is none. */
   readonly fallback: string;
   tensors(): NativeTensorInfo[];
   /** A copy in PyTorch's layout. Throws ERR_BUSY while a job of the model runs, ERR_CLOSED after close. */
@@ -167,22 +169,22 @@ export interface NativeModel {
    */
   forward(images: Uint8Array | Float32Array, batch: number): Promise<NativeOutputs>;
   /**
-   * {@link forward} of RGB images (height, width, 3) of any size, resized as {@link NativeAddon.resize}
-   * does it, by the model's device. `sides`: width and height of each. The arrays are copied before this
-   * returns.
+   * {@link forward} of RGB images (height, width, 3) of any size, resized on the model's device as by
+   * {@link NativeAddon.resize}. `sides`: width and height of each. With test-time flip (`flip`) the logits
+   * are averaged over the images and their mirror images. The arrays are copied before this returns.
    */
   forwardImages(
     images: readonly Uint8Array[],
     sides: Uint32Array,
-    mirrored: boolean,
+    flip: boolean,
   ): Promise<NativeOutputs>;
   /** Normalisation of uint8 images; defaults to ImageNet's. */
   setNormalization(mean: Float32Array, std: Float32Array): void;
-  /** Frees everything; waits for no job: running ones are aborted and reject with ERR_ABORTED. Idempotent. */
+  /** Frees everything without waiting: running jobs are aborted and reject with ERR_ABORTED. Idempotent. */
   close(): void;
 }
 
-/** Whose graph is wanted; see {@link NativeAddon.describeGraph}. */
+/** Which graph to describe; see {@link NativeAddon.describeGraph}. */
 export interface NativeGraphOptions extends Omit<
   NativeModelOptions,
   'text' | 'seed' | 'threads' | 'device'
@@ -194,31 +196,31 @@ export interface NativeGraphOptions extends Omit<
 
 /** A tensor that a graph's operations read or write. */
 export interface NativeValue {
-  /** The batch first, the channels last: (B, H, W, C) of images and tokens, (B, C) of features. */
+  /** The batch comes first, the channels last: (B, H, W, C) for images and tokens, (B, C) for features. */
   readonly shape: readonly number[];
   readonly dtype: 'float32' | 'bfloat16' | 'uint8' | 'int32';
-  /** Whether a trained parameter lies before it; never in evaluation mode. */
+  /** Whether a trained parameter precedes it; never in evaluation mode. */
   readonly wantsGradient: boolean;
 }
 
 /**
  * An operation as it runs: in evaluation mode a convolution with its folded norm, residual and
- * activation is one. `describe()` of each file of native/ops and native/losses says what its attributes
- * and roles are.
+ * activation is one operation. The attributes and roles are documented by `describe()` in each file of
+ * native/ops and native/losses.
  */
 export interface NativeOperation {
   /** `conv2d`, `conv_norm`, `linear`, `window_attention`, ... */
   readonly type: string;
   /**
-   * Different for each: what its parameters' names begin with (`encoder.layer1.0.conv1`), without
-   * parameters the name of what made its last input and the type (`MLP.fc1.relu`).
+   * Unique: the prefix of its parameters' names (`encoder.layer1.0.conv1`) or, without parameters, the
+   * name of the operation that made its last input plus the type (`MLP.fc1.relu`).
    */
   readonly name: string;
   /** `stride`, `eps`, `activation`, ... */
   readonly attributes: Readonly<Record<string, number | string>>;
-  /** Index in {@link NativeGraph.values} by role: `x`, `residual`, ...; no role without its value. */
+  /** Index in {@link NativeGraph.values} by role: `x`, `residual`, ...; a role without a value is absent. */
   readonly inputs: Readonly<Record<string, number>>;
-  /** The same: `y`, and what is saved for the backward pass or lives during the operation. */
+  /** Likewise: `y`, and what is saved for the backward pass or lives during the operation. */
   readonly outputs: Readonly<Record<string, number>>;
   /** Name in {@link NativeGraph.parameters} by role: `weight`, `running_mean`, ... */
   readonly parameters: Readonly<Record<string, string>>;
@@ -230,7 +232,7 @@ export interface NativeGraph {
   readonly values: readonly NativeValue[];
   readonly parameters: readonly NativeTensorInfo[];
   /**
-   * Index of what is filled before a run: normalised `images` (B, S, S, 3), `pixels`, which become
+   * Index of the values filled before a run: normalised `images` (B, S, S, 3), `pixels`, which become
    * them, `text` (K, 512) raw; training: `targets` (B, K).
    */
   readonly inputs: Readonly<Record<string, number>>;
@@ -247,13 +249,13 @@ export interface NativeAugmentation {
   readonly eraseAspect: readonly [number, number];
 }
 
-/** Groups of parameters, as those of torch.optim. */
+/** Groups of parameters, like those of torch.optim. */
 export interface NativeParameterGroups {
-  /** Of each group: its learning rate over the step's; 0 or more. */
+  /** For each group: the factor of the step's learning rate; 0 or more. */
   readonly learningRateScales: Float32Array;
-  /** Of each group. */
+  /** For each group. */
   readonly weightDecays: Float32Array;
-  /** The group of each of the model's tensors, in the order of `tensors()`; of statistics: any. */
+  /** The group of each of the model's tensors, in the order of `tensors()`; any value for statistics. */
   readonly of: Uint8Array;
 }
 
@@ -277,7 +279,7 @@ export interface NativeTrainerOptions {
   /** Seed of augmentation and drop path. */
   readonly seed: number;
   readonly augmentation: NativeAugmentation;
-  /** Every tensor its own NaN-filled buffer: for tests of the memory plan. */
+  /** Gives every tensor its own NaN-filled buffer: for tests of the memory plan. */
   readonly guard: boolean;
 }
 
@@ -299,29 +301,29 @@ export interface NativeStepResult {
   /** The terms times their weights. */
   readonly loss: number;
   readonly terms: LossTerms;
-  /** Samples whose best logit is their target's best class. */
+  /** Samples whose highest logit is at their target's best class. */
   readonly correct: number;
   /** |g|_2 before clipping. */
   readonly gradientNorm: number;
 }
 
 export interface NativeTrainer {
-  /** Steps taken; keys the random numbers of drop path. Settable for resume. */
+  /** Steps taken; keys the random numbers of drop path. Can be set for resuming. */
   stepCount: number;
   /**
-   * Steps that may be asked for before the first of them is done, so that the device never waits for
-   * the host: 0 on the CPU. Where one fails, those behind it reject with ERR_ABORTED and do nothing.
+   * Steps that may be requested before the first of them is done, so that the device never waits for
+   * the host: 0 on the CPU. If one fails, those after it reject with ERR_ABORTED and do nothing.
    */
   readonly stepsAhead: number;
   /** One forward pass, backward pass and update, on the model's thread. Arrays are copied before this returns. */
   step(batch: NativeBatch): Promise<NativeStepResult>;
   /** Gradient of the last step (before clipping), PyTorch's layout. */
   readGradient(name: string): Float32Array;
-  /** Names of the state tensors a parameter has: the optimizer's slots, plus "average" with EMA. */
+  /** Names of a parameter's state tensors: the optimizer's slots, plus "average" with EMA. */
   slots(): string[];
   readSlot(slot: string, name: string): Float32Array;
   writeSlot(slot: string, name: string, data: Float32Array): void;
-  /** Exchanges the weights with their average (EMA), for evaluation; calling it again changes back. */
+  /** Exchanges the weights with their average (EMA), for evaluation; a second call swaps them back. */
   swapAverage(): void;
   close(): void;
 }
@@ -330,15 +332,15 @@ export interface NativeAddon {
   info(): NativeInfo;
   describe(): NativeDescription;
   /**
-   * Where the CUDA plugin lies that is not beside the addon, and why it may not be used (empty: it
-   * may). Before anything else is called.
+   * Sets the path of a CUDA plugin outside the addon's folder, and why it may not be used (empty: it
+   * may). To be called before anything else.
    */
   setCudaPlugin(path: string, problem: string): void;
   createModel(options: NativeModelOptions): Promise<NativeModel>;
   createTrainer(model: NativeModel, options: NativeTrainerOptions): NativeTrainer;
   /**
-   * The graph of a model that need not exist: no weight is made, nothing runs. As the CPU would run it,
-   * also for bf16. Throws ERR_INVALID_ARGUMENT.
+   * The graph of a model that need not exist: no weights are made, nothing runs. Describes what the CPU
+   * would run, also for bf16. Throws ERR_INVALID_ARGUMENT.
    */
   describeGraph(options: NativeGraphOptions): NativeGraph;
   /**
@@ -347,7 +349,7 @@ export interface NativeAddon {
   resize(image: Uint8Array, width: number, height: number, size: number): Promise<Uint8Array>;
   /**
    * A square of an RGB image through an affine map from output to input coordinates (native/image/warp.h);
-   * black outside of the image.
+   * black outside the image.
    */
   warp(
     image: Uint8Array,

@@ -22,9 +22,9 @@ export function elementCount(shape: readonly number[]): number {
 }
 
 /**
- * Refuses a tensor with more or fewer values than its shape says.
+ * Rejects a tensor with more or fewer values than its shape requires.
  *
- * @param called how the message calls it
+ * @param called its name in the message
  * @throws CountenanceError ERR_SHAPE_MISMATCH
  */
 export function checkElements({ shape, data }: TensorData, called: string): void {

@@ -15,7 +15,7 @@ import { internalsOf } from '../lib/model/model.js';
 import { syntheticDataset } from '../lib/data/formats/synthetic.js';
 import { Random } from '../lib/philox.js';
 
-/** Side of the tests' pictures: the smallest a network takes. */
+/** Side of the tests' pictures: the smallest that a network accepts. */
 export const side = 32;
 
 export const textEmbeddings = syntheticTextEmbeddings(rafdbClasses);
@@ -47,7 +47,7 @@ export function mirror(images: Uint8Array): Uint8Array {
   });
 }
 
-/** Records the widths of the pictures that a model is handed for its forward passes, until `stop`. */
+/** Records the widths of the pictures passed to a model's forward passes, until `stop`. */
 export function watchImages(model: Model): {
   readonly widths: number[];
   readonly stop: () => void;
@@ -55,9 +55,9 @@ export function watchImages(model: Model): {
   const { native } = internalsOf(model);
   const forwardImages = native.forwardImages.bind(native);
   const widths: number[] = [];
-  const watched: typeof forwardImages = (pictures, sides, mirrored) => {
+  const watched: typeof forwardImages = (pictures, sides, flip) => {
     widths.push(...sides.filter((_, i) => i % 2 === 0));
-    return forwardImages(pictures, sides, mirrored);
+    return forwardImages(pictures, sides, flip);
   };
   Object.defineProperty(native, 'forwardImages', { value: watched, configurable: true });
   return { widths, stop: () => Reflect.deleteProperty(native, 'forwardImages') };
@@ -114,7 +114,7 @@ export interface Child {
   readonly until: (check: (output: string) => boolean) => Promise<void>;
 }
 
-/** What scripts of {@link runTypeScript} start with. */
+/** The start of the scripts of {@link runTypeScript}. */
 const prelude = `
   import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
   import * as api from ${JSON.stringify(join(__dirname, '../lib/index.js'))};
@@ -123,9 +123,9 @@ const prelude = `
 `;
 
 /**
- * Runs TypeScript with this file's helpers and the package (\`api\`) as a process of its own.
+ * Runs TypeScript with this file's helpers and the package (`api`) in its own process.
  *
- * @param shell run by a shell before the process, such as \`ulimit -f 100\`
+ * @param shell run by a shell before the process, such as `ulimit -f 100`
  */
 export function runTypeScript(script: string, shell = ''): Child {
   const node = [process.execPath, '-r', 'tsx/cjs', '-e'];
@@ -136,7 +136,7 @@ export function runTypeScript(script: string, shell = ''): Child {
       esModuleInterop: true,
     },
   });
-  // In a file's place, so that the script can import the sources beside it.
+  // Pretends to be a file in this folder, so that the script can import the sources beside it.
   const code = `const m = new (require('module'))(${JSON.stringify(__filename)}, module);
     m.filename = ${JSON.stringify(join(__dirname, 'script.ts'))};
     m.paths = module.paths;

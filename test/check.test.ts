@@ -12,7 +12,7 @@ import {
   isIndex,
 } from '../lib/check.js';
 
-/** What a check says of each of some values. */
+/** The result of a check for each of some values. */
 function refuses<T>(check: (value: T) => unknown, values: readonly T[], expected: string): void {
   for (const value of values) {
     const message = `Expected ${expected} but received ${describeValue(value)}`;

@@ -18,7 +18,7 @@ export async function buildLibrary() {
     for (const file of ['binding.d.cts', 'cli/import-file.d.cts', 'cli/import-file.cjs']) {
       copyFileSync(join(root, 'lib', file), join(folder, file));
     }
-    // lib/ lies one folder below the root, dist/esm/ two.
+    // lib/ is one folder below the root, dist/esm/ two.
     const binding = readFileSync(join(root, 'lib/binding.cjs'), 'utf8');
     writeFileSync(join(folder, 'binding.cjs'), binding.replaceAll("'../", "'../../"));
   }

@@ -1,5 +1,5 @@
-// Looks whether Linux binaries run on older systems: what they need of the C library is no newer
-// than the baseline, they need no other C++ library, and nothing is undefined that neither the C
+// Checks that Linux binaries run on older systems: they need no newer version of the C library
+// than the baseline and no other C++ library, and nothing is undefined that neither the C
 // library nor Node defines. Usage: node tools/check-binary.mjs FILE...
 import { spawnSync } from 'node:child_process';
 

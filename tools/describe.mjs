@@ -1,5 +1,5 @@
-// Writes lib/description.ts: what the native core says of itself, as TypeScript. Run it after a change
-// of a table in native/ (`npm run describe`). With --check it only tells whether it is up to date.
+// Writes lib/description.ts: the native core's description of itself, as TypeScript. Run it after changing
+// a table in native/ (`npm run describe`). With --check it only reports whether it is up to date.
 import { createRequire } from 'node:module';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { root } from './steps.mjs';
 
 const shown = (value) => (Array.isArray(value) ? `[${value.join(', ')}]` : String(value));
 
-/** `SGD 0.1, AdamW 0.2`, or the value alone where all agree. */
+/** `SGD 0.1, AdamW 0.2`, or only the value if all agree. */
 function shownDefaults(owners) {
   const values = [...new Set(owners.map(({ option }) => shown(option.default)))];
   if (values.length === 1) return values[0];
@@ -17,7 +17,7 @@ function shownDefaults(owners) {
 
 const types = { number: 'number', pair: 'readonly [number, number]', switch: 'boolean' };
 
-/** A field of an interface of options; `owners` are the optimizers that have it, none for all. */
+/** A field of an interface of options; `owners` are the optimizers that have it, none means all. */
 function field(option, owners = []) {
   const who = owners.length > 0 ? `${owners.map(({ label }) => label).join(', ')} only: ` : '';
   const text = who + option.help;

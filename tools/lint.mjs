@@ -1,4 +1,4 @@
-// Every check of style and types, side by side: eslint, tsc over all TypeScript, clang-format, prettier.
+// Every check of style and types, in parallel: eslint, tsc over all TypeScript, clang-format, prettier.
 // Usage: node tools/lint.mjs [--fix]
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { ensurePackages, root, runInteractive, runTogether } from './steps.mjs';
 
 const fix = process.argv.includes('--fix');
 
-/** A check as a program for `runTogether`: a heading, then what the command prints. */
+/** A check as a program for `runTogether`: a heading, then the command's output. */
 const check = (name, command, ...args) => ({
   name,
   run(write) {
@@ -41,7 +41,7 @@ const prettier = node(
   '.',
 );
 
-// Versions disagree about the same style: only one of them can judge.
+// Versions disagree about the same style: only one of them can decide.
 const version = spawnSync('clang-format', ['--version'], { encoding: 'utf8' }).stdout ?? '';
 const files = nativeFiles();
 if (!/version 14\./.test(version)) {
@@ -53,7 +53,7 @@ if (!/version 14\./.test(version)) {
   checks.push(check('clang-format', 'clang-format', ...mode, '--style=file', ...files));
 }
 
-// What eslint has mended is formatted after it.
+// Files that eslint has fixed are formatted afterwards.
 const statuses = fix
   ? [...(await runTogether(checks.map(({ run }) => run))), ...(await runTogether([prettier.run]))]
   : await runTogether([...checks, prettier].map(({ run }) => run));

@@ -1,5 +1,5 @@
 // Prints the hash of the headers that the addon and the CUDA plugin share, for binding.gyp; the list
-// and the way to hash are CMakeLists.txt's. Usage: node tools/native-headers.mjs
+// and the hash method come from CMakeLists.txt. Usage: node tools/native-headers.mjs
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,4 @@
-// Prints one list of native sources out of CMakeLists.txt, a path a line; binding.gyp has no list
+// Prints one list of native sources from CMakeLists.txt, one path per line; binding.gyp has no list
 // of its own. Usage: node tools/native-sources.mjs CORE_SOURCES
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,11 +1,11 @@
-// What goes into the two npm packages: countenance, which `npm pack` packs, and the CUDA plugin, which
-// lib/binding.cjs looks for in a package of its own.
+// The contents of the two npm packages: countenance, which `npm pack` packs, and the CUDA plugin, which
+// lib/binding.cjs looks for in its own package.
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildLibrary } from './build-library.mjs';
 import { buildIn, buildNative, requireNvcc, root, runNpm } from './steps.mjs';
 
-/** Builds the library and the addon and puts them where package.json's `files` has them. */
+/** Builds the library and the addon and puts them where `files` in package.json expects them. */
 export async function preparePackage() {
   await buildNative('countenance');
   await buildLibrary();
@@ -17,7 +17,7 @@ export async function preparePackage() {
 const name = 'countenance-cuda-linux-x64';
 const plugin = 'countenance_cuda.so';
 
-/** Of the same version as countenance, whose release it belongs to. */
+/** Has the same version as countenance, whose release it belongs to. */
 function description({ version, license, author, engines }) {
   return {
     name,
@@ -47,10 +47,10 @@ Needs Linux on x64 with glibc 2.28 or later, a GPU of compute capability 8.0 or 
 Nothing else of CUDA has to be installed. The versions of both packages must be the same.
 `;
 
-/** Builds the plugin in build/cuda and packs it; returns the tarball. */
+/** Builds the plugin in build-cuda and packs it; returns the tarball. */
 export async function packageCuda(destination) {
   requireNvcc();
-  const built = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], 'countenance_cuda');
+  const built = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], 'countenance_cuda');
   const folder = join(built, 'package');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);

@@ -24,7 +24,7 @@ import { testCuda } from './test-cuda.mjs';
 import { testNode } from './test-node.mjs';
 import { installPeers } from './test-peers.mjs';
 
-/** The tests that need nothing but the library. */
+/** The tests that need only the library. */
 const ordinaryTests = [
   '.',
   'addon',
@@ -42,7 +42,9 @@ const ordinaryTests = [
   'types',
   'weights',
 ].map((folder) => (folder === '.' ? 'test/*.test.ts' : `test/${folder}/*.test.ts`));
-/** Those that measure how late a timer is: nothing else runs beside them. */
+/** Processes the tests are spread over. More of them balance better, but each one costs a start. */
+const shareCount = 10;
+/** Those that measure how late a timer is: nothing else runs alongside them. */
 const timedTests = ['test/predict/concurrency.test.ts', 'test/predict/predictor.test.ts'];
 
 /** Mocha's command line for the test files among the arguments, or for `all`. */
@@ -54,13 +56,15 @@ function mochaArguments(args, all = ordinaryTests) {
 const mocha = (args, all, env) =>
   runInteractive(process.execPath, mochaArguments(args, all), { env });
 
-/** All tests of the library, a process a core; with mocha's arguments in one process. */
+/** All tests of the library, one process per core; with mocha's arguments, in one process. */
 async function testLibrary(args) {
   if (args.length > 0) return mocha(args);
   const files = ordinaryTests
     .flatMap((pattern) => filesLike(pattern))
     .filter((file) => !timedTests.includes(file));
-  const shares = [0, 1, 2, 3].map((share) => files.filter((_, i) => i % 4 === share));
+  const shares = Array.from({ length: shareCount }, (_, share) =>
+    files.filter((_, i) => i % shareCount === share),
+  );
   const statuses = await runTogether(
     shares.map(
       (share) => (write) => runInteractive(process.execPath, mochaArguments(share), { write }),
@@ -134,7 +138,7 @@ const commands = {
   async 'build:cuda'(args) {
     requireNvcc();
     const options = ['-DCOUNTENANCE_CUDA=ON', ...args];
-    const folder = await buildIn('build/cuda', options, 'countenance_cuda');
+    const folder = await buildIn('build-cuda', options, 'countenance_cuda');
     const release = join(root, 'build/Release');
     mkdirSync(release, { recursive: true });
     const name = 'countenance_cuda.so';

@@ -1,4 +1,4 @@
-// What the commands of package.json are made of. Plain Node without a dependency: in a fresh clone
+// The building blocks of the commands of package.json. Plain Node without dependencies: in a fresh clone
 // they run before anything is installed.
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -8,15 +8,15 @@ import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-// ccache, where it is installed, finds what a clone in another folder has compiled.
+// ccache, if installed, finds what a clone in another folder has compiled.
 process.env.CCACHE_BASEDIR ??= root;
 process.env.CCACHE_NOHASHDIR ??= '1';
 
-/** A failure that is explained by its message alone. */
+/** A failure that its message alone explains. */
 export class StepError extends Error {}
 
 /**
- * Runs a command with the terminal as its own, or, where `write` is given, hands what it prints to that;
+ * Runs a command attached to this terminal or, if `write` is given, passes its output to that;
  * resolves to its exit status.
  */
 export function runInteractive(command, args, { env, write } = {}) {
@@ -41,8 +41,8 @@ export function runInteractive(command, args, { env, write } = {}) {
 }
 
 /**
- * Runs programs side by side, one a core; each is called with a function that takes what it prints. The
- * first one that runs is shown at once, those behind it when it is their turn. Resolves to the statuses.
+ * Runs programs in parallel, one per core; each is called with a function that takes its output. The
+ * output of the first one is shown at once, that of later ones in turn. Resolves to the statuses.
  */
 export async function runTogether(programs) {
   const statuses = programs.map(() => undefined);
@@ -70,11 +70,11 @@ export async function runTogether(programs) {
   return statuses;
 }
 
-/** A test program none of whose tests has a name that was asked for ends with this (test/native/harness/harness.h). */
+/** Exit status of a test program without a test of the requested names (test/native/harness/harness.h). */
 export const noTestStatus = 78;
 
 /**
- * The first status that is not 0. A program without a test of the names asked for fails nothing, as long
+ * The first status that is not 0. A program without a test of the requested names is no failure as long
  * as another one has some.
  */
 export function together(statuses) {
@@ -89,7 +89,7 @@ export function inShares(program, names, run = runInteractive) {
   );
 }
 
-/** Runs the tests of a native program side by side; resolves to its exit status. */
+/** Runs the tests of a native program in parallel; resolves to its exit status. */
 export async function runNativeTests(program, args, run = runInteractive) {
   if (args.includes('--list')) return run(program, args);
   const status = together(await runTogether(inShares(program, args, run)));
@@ -97,7 +97,7 @@ export async function runNativeTests(program, args, run = runInteractive) {
   return status;
 }
 
-/** Runs a command behind one line of progress; its output is shown only when it fails. */
+/** Runs a command with one line of progress; its output is shown only if it fails. */
 export function runQuietly(label, command, args, { cwd = root, env } = {}) {
   const started = Date.now();
   const tty = process.stdout.isTTY;
@@ -136,7 +136,7 @@ function works(command, ...args) {
   return spawnSync(command, args, { stdio: 'ignore' }).status === 0;
 }
 
-/** npm wants a cache that it may write to; without a usable home directory it gets another one. */
+/** npm needs a writable cache; without a usable home directory it gets another one. */
 function npmEnvironment() {
   let cache = process.env.npm_config_cache ?? join(homedir(), '.npm');
   try {
@@ -149,7 +149,7 @@ function npmEnvironment() {
   return { npm_config_cache: cache, npm_config_update_notifier: 'false' };
 }
 
-/** Runs npm, the one that runs this where one does. */
+/** Runs npm: the one that started this, if any. */
 export async function runNpm(label, command, { cwd = root, env } = {}) {
   const args = [...command, '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
@@ -179,7 +179,7 @@ function packagesInstalled() {
   );
 }
 
-/** Installs what package-lock.json names, unless it is there. */
+/** Installs the packages in package-lock.json, unless they are there already. */
 export async function ensurePackages() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {
@@ -216,7 +216,7 @@ export function requireNvcc() {
   );
 }
 
-/** Jobs at once: one a core, but no more than the memory holds at 1.5 GiB a compiler. */
+/** Number of parallel jobs: one per core, but no more than fit in memory at 1.5 GiB per compiler. */
 function jobs() {
   return String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9))));
 }
@@ -244,7 +244,7 @@ export async function buildNative(...targets) {
       await build();
       return;
     } catch (error) {
-      // A moved compiler or another CMake: only a fresh folder helps. Any other failure is real.
+      // The compiler moved or CMake changed: only a fresh folder helps. Any other failure is real.
       if (!/CMake Error|CMakeCache/.test(error.output ?? '')) throw error;
     }
   }
@@ -255,7 +255,10 @@ export async function buildNative(...targets) {
   await build();
 }
 
-/** Builds targets in a folder of their own, with CMake options; returns the folder. */
+/**
+ * Builds targets in their own folder, with CMake options; returns the folder. It sits next to build/, not
+ * inside it: ccache hashes paths relative to the build folder, so folders at the same depth share objects.
+ */
 export async function buildIn(folder, options, ...targets) {
   requireBuildTools();
   const label = [targets.join(' and '), ...options].join(' ');
@@ -268,13 +271,13 @@ export async function buildIn(folder, options, ...targets) {
 
 /** Builds native_tests with sanitizers; returns the program. */
 export async function buildSanitized(name, sanitizers) {
-  const folder = await buildIn(`build/${name}`, [`-DSANITIZE=${sanitizers}`], 'native_tests');
+  const folder = await buildIn(`build-${name}`, [`-DSANITIZE=${sanitizers}`], 'native_tests');
   return join(folder, 'native_tests');
 }
 
 /** Runs a program built with -fsanitize=thread; resolves to its exit status. */
 export function runUnderTsan(program, args, { write } = {}) {
-  // The runtime of older compilers refuses the address layout of newer kernels.
+  // The runtime of older compilers rejects the address layout of newer kernels.
   const fixed = spawnSync('setarch', ['-R', 'true']).status === 0;
   const command = fixed ? ['setarch', '-R', program] : [program];
   return runInteractive(command[0], [...command.slice(1), ...args], {

@@ -1,6 +1,6 @@
 // Tests the CUDA kernels without a GPU: their sources run on the emulator of test/cuda, plain and
-// under sanitizers, and, where nvcc is, compile for every architecture of the plugin, with the test
-// programs for a real GPU, which run where there is one.
+// under sanitizers, and, if nvcc is installed, compile for every architecture of the plugin, with the test
+// programs for a real GPU, which run if there is one.
 // Usage: node tools/start.mjs test:cuda [plain|node|golden|asan|tsan|nvcc|package...] [-- PART_OF_A_TEST_NAME...]
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -33,10 +33,10 @@ const sharedMemoryCases = [
   'objective',
 ];
 
-/** Variants that another one runs as well. */
+/** Variants that another one also runs. */
 const parts = ['node', 'golden', 'package'];
 
-/** Programs for a machine with a GPU; elsewhere they say so and end with this status. */
+/** Programs for a machine with a GPU; on other machines they say so and end with this status. */
 const gpuPrograms = ['cuda_gpu_tests', 'cuda_gpu_op_tests', 'cuda_gpu_golden_tests'];
 const noGpuStatus = 77;
 
@@ -51,7 +51,7 @@ const script = (file, ...args) => program(process.execPath, [join(root, file), .
 const mocha = (args, env) =>
   program(process.execPath, [join(root, 'node_modules/mocha/bin/mocha.js'), ...args], { env });
 
-/** The emulator's own tests, and the op cases in shares that run side by side. */
+/** The emulator's own tests, and the op cases in shares that run in parallel. */
 function emulated(folder, names, cases = names, run = runInteractive) {
   return [
     program(join(folder, 'cuda_tests'), names, { run }),
@@ -74,7 +74,7 @@ const golden = (folder, ...names) =>
 const variants = {
   async plain(names) {
     const targets = ['cuda_loader_tests', 'cuda_gpu_golden_tests', ...nodePlugins];
-    const folder = await build('build/cuda', [], ...targets);
+    const folder = await build('build-cuda', [], ...targets);
     if (names.length === 0) await buildNative('countenance');
     return runAll([
       ...(names.length > 0 ? [] : [...nodeTests(folder), golden(folder, `=${quickGolden}`)]),
@@ -85,13 +85,13 @@ const variants = {
   /** From Node, with the backend on the emulator as the plugin; a part of `plain`. */
   async node(names) {
     await buildNative('countenance');
-    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
+    const folder = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
     return runAll(nodeTests(folder, names));
   },
-  /** The recorded runs of the reference, a process each; an hour, or those that are named. */
+  /** The recorded runs of the reference, one process each; takes an hour, or only the named ones. */
   async golden(names) {
     const targets = ['cuda_gpu_golden_tests', 'emulated_plugin'];
-    const folder = await buildIn('build/cuda', ['-DCOUNTENANCE_CUDA=ON'], ...targets);
+    const folder = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], ...targets);
     const list = spawnSync(join(folder, 'Release/cuda_gpu_golden_tests'), ['--list'], {
       encoding: 'utf8',
       env: { ...process.env, ...emulatedPlugin(folder) },
@@ -102,11 +102,11 @@ const variants = {
     return runAll(chosen.map((test) => golden(folder, `=${test}`)));
   },
   async asan(names) {
-    const folder = await build('build/cuda-asan', ['-DSANITIZE=address+undefined']);
+    const folder = await build('build-cuda-asan', ['-DSANITIZE=address+undefined']);
     return runAll(emulated(folder, names, names, runUnderAsan));
   },
   async tsan(names) {
-    const folder = await build('build/cuda-tsan', ['-DSANITIZE=thread']);
+    const folder = await build('build-cuda-tsan', ['-DSANITIZE=thread']);
     const cases = names.length > 0 ? names : sharedMemoryCases;
     return runAll(emulated(folder, names, cases, runUnderTsan));
   },
@@ -116,14 +116,14 @@ const variants = {
       return 0;
     }
     const folder = await buildIn(
-      'build/cuda',
+      'build-cuda',
       ['-DCOUNTENANCE_CUDA=ON'],
       ...['countenance_cuda', 'cuda_gpu_programs', 'emulated_plugin'],
     );
     const built = await runAll([
       script('test/cuda/check-ptxas.mjs', folder),
       script('tools/check-binary.mjs', join(folder, 'Release/countenance_cuda.so')),
-      // What they do with a plugin shows with the emulated one.
+      // The emulated plugin shows what they do with a plugin.
       program(join(folder, 'Release/cuda_gpu_op_tests'), ['=op_relu', '=op_scale_shift'], {
         env: emulatedPlugin(folder),
       }),
@@ -143,12 +143,12 @@ const variants = {
       return 0;
     }
     await preparePackage();
-    const tarball = await packageCuda('build/cuda/packed');
+    const tarball = await packageCuda('build-cuda/packed');
     return runAll([mocha(['test/package/cuda.test.ts'], { COUNTENANCE_CUDA_TARBALL: tarball })]);
   },
 };
 
-/** The plugins that the tests from Node open. */
+/** The plugins that the Node tests open. */
 const nodePlugins = ['emulated_plugin', 'foreign_plugin', 'empty_plugin'];
 
 function nodeTests(folder, names = []) {
@@ -160,7 +160,7 @@ function nodeTests(folder, names = []) {
   const files = ['device-fit', 'device-training', 'device'];
   const tests = files.map((name) => mocha([`test/cuda/${name}.test.ts`, ...chosen], env));
   if (names.length > 0) return tests;
-  // With the products of warpgroups.
+  // Includes the warpgroup products.
   const of90 = ['test/cuda/device-training.test.ts', '--grep', 'bfloat16'];
   return [...tests, mocha(of90, { ...env, EMULATED_CAPABILITY: '90' })];
 }

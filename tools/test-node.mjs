@@ -8,7 +8,7 @@ import { root, runInteractive, runQuietly } from './steps.mjs';
 
 const defaultVersions = ['22', '24'];
 
-/** The program of a major version, installed into .cache/node-<version>; undefined where there is none. */
+/** The program of a major version, installed into .cache/node-<version>; undefined if there is none. */
 async function nodeOf(version) {
   const name = `node-${process.platform}-${process.arch}`;
   const folder = join(root, '.cache', `node-${version}`);

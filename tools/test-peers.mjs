@@ -1,4 +1,4 @@
-// Installs the heavy optional packages into a folder of their own and runs the tests that need them.
+// Installs the large optional packages into their own folder and runs the tests that need them.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, runNpm } from './steps.mjs';
@@ -27,7 +27,7 @@ export async function installPeers() {
       ['install', '--no-package-lock', '--prefix', folder],
       {
         cwd: folder,
-        // onnxruntime-node brings its CPU library; what it would fetch besides is for GPUs.
+        // onnxruntime-node contains its CPU library; anything else it would download is for GPUs.
         env: { ONNXRUNTIME_NODE_INSTALL: 'skip' },
       },
     );

@@ -17,12 +17,12 @@ export class Budget {
     return this.now() - this.#start;
   }
 
-  /** Seconds that are left; infinite without a limit. */
+  /** Seconds left; infinite without a limit. */
   get left(): number {
     return this.seconds === undefined ? Infinity : Math.max(0, this.seconds - this.used);
   }
 
-  /** Why something that takes about `seconds` should not be started; undefined: it may. */
+  /** Why something that takes about `seconds` should not be started; undefined if it may be. */
   refusal(seconds: number): string | undefined {
     if (seconds <= this.left) return undefined;
     return `it takes about ${Math.round(seconds)} s and ${Math.floor(this.left)} s of the budget are left`;

@@ -1,13 +1,13 @@
 import { spreadOf } from '../statistics.js';
 import type { Precision } from '../scenarios.js';
 
-// Training runs of the part `train` and what their loss curves tell.
+// Training runs of the part `train`, and the comparison of their loss curves.
 
-/** One training run: everything but these is the same in all. */
+/** One training run: everything but these settings is the same in all runs. */
 export interface CurveSettings {
   readonly device: 'cpu' | 'cuda';
   readonly precision: Precision;
-  /** Of weights, order of images and augmentation. */
+  /** For weights, order of images and augmentation. */
   readonly seed: number;
 }
 
@@ -20,13 +20,13 @@ export interface Curve extends CurveSettings {
 }
 
 export const steps = 200;
-/** Steps of the moving average. */
+/** Window of the moving average in steps. */
 export const smoothing = 20;
 
 /** Seeds on the CPU; a GPU trains with the first of them. */
 export const seeds = [0, 1, 2, 3] as const;
 
-/** What the part trains, in this order. */
+/** The runs of the part, in this order. */
 export const curveSettings: readonly CurveSettings[] = [
   { device: 'cuda', precision: 'fp32', seed: seeds[0] },
   { device: 'cuda', precision: 'bf16', seed: seeds[0] },
@@ -43,7 +43,7 @@ export function smooth(losses: readonly number[]): number[] {
   return means;
 }
 
-/** Mean distance of two smoothed curves as a share of the second one's mean. */
+/** Mean distance between two smoothed curves as a fraction of the second one's mean. */
 export function distance(a: readonly number[], b: readonly number[]): number {
   const [left, right] = [smooth(a), smooth(b)];
   const length = Math.min(left.length, right.length);
@@ -57,7 +57,7 @@ export function distance(a: readonly number[], b: readonly number[]): number {
 }
 
 export interface Verdict {
-  /** The median distance of two CPU runs that differ in their seed only. */
+  /** The median distance between two CPU runs that differ only in their seed. */
   readonly noise: number;
   /** Distance of each GPU run from the CPU's with the same seed. */
   readonly distances: Readonly<Record<Precision, number>>;
@@ -73,7 +73,7 @@ export const criterion =
 /**
  * Compares complete curves.
  *
- * @throws RangeError where one is missing
+ * @throws RangeError if one is missing
  */
 export function judge(curves: readonly Curve[]): Verdict {
   const losses = ({ device, precision, seed }: CurveSettings): readonly number[] => {
@@ -92,7 +92,7 @@ export function judge(curves: readonly Curve[]): Verdict {
   const from = (precision: Precision) =>
     distance(losses({ device: 'cuda', precision, seed: seeds[0] }), onCpu[0]!);
   const distances = { fp32: from('fp32'), bf16: from('bf16') };
-  // A NaN is not within anything.
+  // A NaN is not within any limit.
   const withinNoise = distances.fp32 <= noise && distances.bf16 <= noise;
   return { noise, distances, withinNoise };
 }

@@ -9,17 +9,17 @@ import {
 import { dirname, join } from 'node:path';
 import type { Platform } from './platform.js';
 
-// What a part of a run leaves behind: one JSON file, so that parts can run on different days.
+// The outcome of a part of a run: one JSON file, so that parts can run on different days.
 
 /**
- * - `passed`, `failed`: it ran, and what it checks holds or not
- * - `not measured`: it could not run, `reason` says why
+ * - `passed`, `failed`: it ran, and its checks passed or did not
+ * - `not measured`: it could not run; `reason` says why
  */
 export type Status = 'passed' | 'failed' | 'not measured';
 
 /** The outcome of a part, or of one scenario of the part `bench`. */
 export interface Fragment<Result = unknown> {
-  /** Such as `parity`, or `bench/` with a case behind it (`train resnet18@112 b64`). */
+  /** Such as `parity`, or `bench/` followed by a case (`train resnet18@112 b64`). */
   readonly name: string;
   readonly status: Status;
   /** Why it failed or was not measured. */
@@ -43,18 +43,18 @@ export class Fragments {
       : undefined;
   }
 
-  /** Keeps an outcome; a figure that was measured is not lost to a later attempt that could not run. */
+  /** Keeps an outcome; a later attempt that could not run does not replace a measured figure. */
   write(fragment: Fragment): void {
     const before = this.read(fragment.name);
     if (fragment.status === 'not measured' && before && before.status !== 'not measured') return;
     const file = this.#file(fragment.name);
     mkdirSync(dirname(file), { recursive: true });
-    // Whole or absent: a run may be ended at any moment.
+    // Complete or absent: a run may be ended at any moment.
     writeFileSync(`${file}.part`, `${JSON.stringify(fragment, null, 1)}\n`);
     renameSync(`${file}.part`, file);
   }
 
-  /** Takes over the fragments of another folder that are newer, or missing here. */
+  /** Copies fragments from another folder if they are newer, or missing here. */
   merge(folder: string): void {
     for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
       if (!entry.endsWith('.json')) continue;

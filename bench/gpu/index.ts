@@ -17,7 +17,7 @@ import { noGpuStatus } from './programs.js';
 import { collect, resultName, type GpuReport } from './report.js';
 import { markdown } from './tables.js';
 
-// bench/gpu/run.sh: verifies and measures on a GPU, part by part. README.md beside this file.
+// bench/gpu/run.sh: verifies and measures on a GPU, part by part. See README.md in this folder.
 
 interface Options {
   readonly budget?: number;
@@ -69,7 +69,7 @@ function parse(): { chosen: string[]; options: Options } {
   return { chosen, options: command.opts<Options>() };
 }
 
-/** Every part, in order; `bench` is a part for each scenario. */
+/** Every part, in order; `bench` has one part for each scenario. */
 function allParts(options: Options): Part[] {
   return [
     ...[buildPart, parityPart, goldenPart, trainPart, sanitizerPart],
@@ -86,7 +86,7 @@ function isChosen(name: string, chosen: readonly string[], only: string | undefi
 const minutes = (seconds: number) =>
   seconds < 90 ? `${Math.round(seconds)} s` : `${(seconds / 60).toFixed(1)} min`;
 
-/** Whether a part's figures are there already, of this card and commit, and what it made as well. */
+/** Whether a part's figures for this card and commit exist already, with the files that it made. */
 function isDone({ isHere }: Part, fragment: Fragment | undefined, platform: Platform): boolean {
   return (
     isHere?.() !== false &&
@@ -107,7 +107,7 @@ async function runPart(part: Part, context: Context): Promise<Fragment> {
   return { name: part.name, date, seconds, platform: context.platform, ...outcome };
 }
 
-/** Runs what is chosen and not done; returns why parts were left out, and whether all went well. */
+/** Runs the chosen parts that are not done; returns why parts were left out, and whether all went well. */
 async function runParts(
   parts: readonly Part[],
   fragments: Fragments,
@@ -139,7 +139,7 @@ async function runParts(
   return { reasons, good };
 }
 
-/** Leaves the JSON file and the table, where there is any figure, and prints the table. */
+/** Writes the JSON file and the table, if there are any figures, and prints the table. */
 function keep(report: GpuReport, out: string): void {
   console.log(`\n${markdown(report)}`);
   if (report.date === null || !report.platform) return;

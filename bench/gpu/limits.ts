@@ -3,7 +3,7 @@ import type { Scenario } from '../scenarios.js';
 
 const tera = 1e12;
 
-/** By nvidia-smi's name; the first that fits. Figures of NVIDIA's data sheets, dense. */
+/** By nvidia-smi's name; the first match applies. Figures from NVIDIA's data sheets, dense. */
 const table: readonly (readonly [name: RegExp, teraOperations: number, teraBytes: number])[] = [
   [/H200 NVL/, 835.5, 4.8],
   [/H200/, 989.5, 4.8],
@@ -18,21 +18,21 @@ const table: readonly (readonly [name: RegExp, teraOperations: number, teraBytes
   [/\bA10\b/, 125, 0.6],
 ];
 
-/** Of bf16 on its tensor cores and of its memory; undefined for a card that is not in the table. */
+/** For bf16 on its tensor cores and for its memory; undefined for a card that is not in the table. */
 export function limitsOf(cardName: string): Machine | undefined {
   const row = table.find(([name]) => name.test(cardName));
   return row && { flopsPerSecond: row[1] * tera, bytesPerSecond: row[2] * tera };
 }
 
-/** A measured time beside the least that a card would need for it. */
+/** A measured time next to the minimum that a card would need for it. */
 export interface RooflineShare {
   readonly flops: number;
   readonly bytes: number;
-  /** The least seconds, operation by operation. */
+  /** The minimum in seconds, summed over the operations. */
   readonly leastSeconds: number;
-  /** Least time through measured time. */
+  /** Minimum time divided by measured time. */
   readonly share: number;
-  /** What takes longer over all operations. */
+  /** Which takes longer over all operations. */
   readonly boundBy: 'arithmetic' | 'memory';
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs what bench/gpu/run.sh needs on a machine without npm and Node: Node itself, the benchmark
-# compiled to JavaScript, the packages it needs at run time. Less than 60 MiB, for Linux on x86-64.
+# compiled to JavaScript, and the packages it needs at run time. Less than 60 MiB, for Linux on x86-64.
 # Usage: bench/gpu/pack.sh [FOLDER]     default: .gpu in the package, where run.sh looks
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,7 +19,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$root"
 [ -d node_modules ] || npm ci --no-audit --no-fund --loglevel=error
 
-# First: what changes from here on is not in the pack.
+# First: later changes are not in the pack.
 sources=$(sources_hash "$root")
 echo 'compiling lib and bench'
 node node_modules/typescript/bin/tsc -p bench/gpu/tsconfig.json --outDir "$work/js"

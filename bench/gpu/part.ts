@@ -5,20 +5,20 @@ import type { Status } from './fragment.js';
 import type { Platform } from './platform.js';
 import { noGpuStatus, runProgram, type Ended } from './programs.js';
 
-/** What a part of a run may use. */
+/** What a part of a run can use. */
 export interface Context {
   readonly platform: Platform;
   readonly budget: Budget;
   /** Folder of the build: build/gpu. */
   readonly build: string;
-  /** Folder for what is worth keeping beside the figures. */
+  /** Folder for files worth keeping besides the figures. */
   readonly out: string;
-  /** For the card alone, or everything the package ships. */
+  /** For this card only, or everything the package ships. */
   readonly allArchitectures: boolean;
   readonly say: (text: string) => void;
 }
 
-/** What a part found. */
+/** The result of a part. */
 export interface Outcome<Result = unknown> {
   readonly status: Status;
   readonly reason?: string;
@@ -30,20 +30,20 @@ export interface Part<Result = unknown> {
   readonly name: string;
   /** One line for people. */
   readonly what: string;
-  /** About how long it takes, in seconds. */
+  /** Estimated duration in seconds. */
   readonly seconds: number;
-  /** Whether what it made for the other parts is here; absent where it makes nothing. */
+  /** Whether the files it makes for other parts are present; absent if it makes none. */
   readonly isHere?: () => boolean;
   run(context: Context): Promise<Outcome<Result>>;
 }
 
-/** Time left for the tables at the end. */
+/** Time reserved for the tables at the end. */
 const reserve = 5;
 
 /** Where the build puts the plugin, the addon and the test programs. */
 export const releaseFolder = join(root, 'build/gpu/Release');
 
-/** Runs a program for at most `limit` seconds and no longer than the budget allows. */
+/** Runs a program for at most `limit` seconds, and no longer than the budget allows. */
 export function run(
   { budget, build }: Context,
   command: string,
@@ -57,7 +57,7 @@ export function run(
   });
 }
 
-/** Why a program did not run to its end; undefined where it did, with whatever verdict. */
+/** Why a program did not run to its end; undefined if it did, whatever its verdict. */
 export function failureToRun({ status, problem, stdout }: Ended): string | undefined {
   if (status === noGpuStatus) return stdout.trim().split('\n').at(-1);
   return problem;

@@ -5,7 +5,7 @@ import { version } from '../../lib/version.js';
 import { describeMachine, type Machine } from '../machine.js';
 import { root } from '../paths.js';
 
-/** The first GPU, as nvidia-smi tells. */
+/** The first GPU, as reported by nvidia-smi. */
 export interface Card {
   /** Such as `NVIDIA A100-SXM4-80GB`. */
   readonly name: string;
@@ -15,7 +15,7 @@ export interface Card {
   readonly memoryBytes: number;
   /** Compute capability, such as `9.0`. */
   readonly capability: string;
-  /** Highest clocks in MHz and the power limit in W; null where the driver does not tell. */
+  /** Highest clocks in MHz and the power limit in W; null if the driver does not report them. */
   readonly smClock: number | null;
   readonly memoryClock: number | null;
   readonly powerLimit: number | null;
@@ -32,7 +32,7 @@ export interface Platform {
   readonly commit: string;
 }
 
-/** Output of a program, or undefined where it is missing or fails. */
+/** Output of a program, or undefined if it is missing or fails. */
 function output(command: string, ...args: string[]): string | undefined {
   const { status, stdout } = spawnSync(command, args, { encoding: 'utf8', cwd: root });
   return status === 0 ? stdout : undefined;
@@ -76,18 +76,18 @@ export function findCard(): Card {
   };
 }
 
-/** The card's memory in use by all programs, in bytes; undefined where it cannot be told. */
+/** The card's memory in use by all programs, in bytes; undefined if unknown. */
 export function memoryInUse(): Promise<number | undefined> {
   const query = ['--query-gpu=memory.used', '--format=csv,noheader,nounits', '-i', '0'];
   const used = /^\d+/.exec(output('nvidia-smi', ...query) ?? '')?.[0];
   return Promise.resolve(used === undefined ? undefined : Number(used) * 2 ** 20);
 }
 
-/** The commit of the sources, also where only what pack.sh made came along. */
+/** The commit of the sources, even if only the files made by pack.sh came along. */
 function commitOf(): string {
   const head = output('git', 'rev-parse', 'HEAD')?.trim();
   if (head) {
-    // Not what a run leaves itself.
+    // Does not count files that a run itself leaves behind.
     const own = [':!bench/results', ':!test/cuda/golden'];
     const changes = output('git', 'status', '--porcelain', '--', '.', ...own);
     return changes?.trim() ? `${head} with changes` : head;
@@ -109,15 +109,15 @@ export function describePlatform(card: Card): Platform {
 }
 
 /**
- * What kernels are compiled for to run on this card only, as CMAKE_CUDA_ARCHITECTURES.
+ * The target for kernels that run on this card only, as CMAKE_CUDA_ARCHITECTURES.
  *
- * @throws NoCardError for one that the kernels do not support
+ * @throws NoCardError for a card that the kernels do not support
  */
 export function architectureOf({ name, capability }: Card): string {
   const digits = capability.replace('.', '');
   if (Number(digits) < 80) {
     throw new NoCardError(`${name} has compute capability ${capability}; 8.0 is the least`);
   }
-  // Of Hopper the whole instruction set, which only it has.
+  // For Hopper the whole instruction set, which only it has.
   return digits === '90' ? '90a-real' : `${digits}-real`;
 }

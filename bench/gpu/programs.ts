@@ -6,7 +6,7 @@ import { root } from '../paths.js';
 
 /** How a program ended. */
 export interface Ended {
-  /** Its exit status; null where a signal ended it or it could not be started. */
+  /** Its exit status; null if a signal ended it or it could not be started. */
   readonly status: number | null;
   /** Why it did not end by itself: a signal, the time limit, a missing file. */
   readonly problem?: string;
@@ -18,11 +18,11 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Seconds after which it is killed. */
   readonly limit: number;
-  /** File that gets what it writes to both outputs. */
+  /** File that receives both of its outputs. */
   readonly log: string;
 }
 
-/** Process groups that run; they end with this process. */
+/** Running process groups; they end with this process. */
 const running = new Set<number>();
 
 function endGroup(leader: number): void {
@@ -46,7 +46,7 @@ export async function runProgram(
   mkdirSync(dirname(log), { recursive: true });
   const file = createWriteStream(log);
   file.write(`$ ${[command, ...args].join(' ')}\n`);
-  // A process group of its own: a build's compilers end with it.
+  // Its own process group, so that a build's compilers end with it.
   const child = spawn(command, args, {
     cwd: root,
     env: { ...process.env, ...env },
@@ -84,11 +84,11 @@ export async function runProgram(
 /** Exit status of a test program that finds no GPU. */
 export const noGpuStatus = 77;
 
-/** What a native test program said of one test. */
+/** A native test program's report on one test. */
 export interface TestOutcome {
   readonly name: string;
   readonly status: 'passed' | 'failed' | 'skipped';
-  /** Of a skipped one the reason, of a failed one its first complaint. */
+  /** The reason of a skipped one, the first complaint of a failed one. */
   readonly reason?: string;
   /** The largest errors it found, by backend or quantity. */
   readonly errors: Readonly<Record<string, number>>;
@@ -121,7 +121,7 @@ export function parseTests(output: string): TestOutcome[] {
 /** `fp32 1.2e-07, bf16 nan`. */
 function parseErrors(text: string): Record<string, number> {
   const pairs = [...text.matchAll(/([^,]+?) (-?nan|-?inf|[-+.\de]+)(?:, |$)/g)];
-  // JSON has no infinity: an error without bound is the largest number.
+  // JSON has no infinity: an unbounded error becomes the largest number.
   const number = (value: string) => (/nan|inf/.test(value) ? Number.MAX_VALUE : Number(value));
   return Object.fromEntries(pairs.map(([, name, value]) => [name!.trim(), number(value!)]));
 }

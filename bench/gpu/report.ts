@@ -9,7 +9,7 @@ export interface Missing {
 
 /** Everything known about one card: what the JSON file under bench/results holds. */
 export interface GpuReport {
-  /** ISO date of the newest figure; null where there is none. */
+  /** ISO date of the newest figure; null if there is none. */
   readonly date: string | null;
   readonly platform: Platform | null;
   readonly fragments: readonly Fragment[];
@@ -17,10 +17,10 @@ export interface GpuReport {
 }
 
 /**
- * Collects the fragments of the named parts. Figures of another card do not belong here, those of
+ * Collects the fragments of the named parts. Figures of another card do not belong here, but those of
  * another commit do: each fragment says where it comes from.
  *
- * @param reasons why parts were not run this time, where that is known
+ * @param reasons why parts were not run this time, where known
  */
 export function collect(
   fragments: Fragments,
@@ -49,7 +49,7 @@ export function collect(
   };
 }
 
-/** `2026-01-31-nvidia-a100-sxm4-80gb`: the results' name without suffix. */
+/** `2026-01-31-nvidia-a100-sxm4-80gb`: the results' name without its suffix. */
 export function resultName(date: string, card: Card): string {
   const name = card.name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
   return `${date.slice(0, 10)}-${name.replace(/^-|-$/g, '')}`;

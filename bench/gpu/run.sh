@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Verifies and measures countenance on an NVIDIA GPU; README.md beside this file tells how.
+# Verifies and measures countenance on an NVIDIA GPU; README.md in this folder explains how.
 # Usage: bench/gpu/run.sh [PART...] [OPTION...], see --help.
 #
-# Only finds Node and the benchmark's modules, from the folder that pack.sh made or from node_modules;
-# the rest is index.ts.
+# This script only finds Node and the benchmark's modules, in the folder that pack.sh made or in
+# node_modules; index.ts does the rest.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 # shellcheck source=bench/gpu/sources.sh
 . "$here/sources.sh"
 
-# nvcc and compute-sanitizer, which a toolkit does not always put on the path.
+# nvcc and compute-sanitizer, which a toolkit does not always put on PATH.
 export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 
 pack=${COUNTENANCE_GPU_PACK:-$root/.gpu}
@@ -39,7 +39,7 @@ unpack() {
   decompress "$pack/node.xz" >"$tools/node"
   chmod +x "$tools/node"
   decompress "$pack/modules.tar.xz" | tar -x -C "$tools"
-  # Last: what was interrupted before it starts anew.
+  # Last, so that an interrupted unpacking starts over.
   cp "$pack/pack.json" "$tools/pack.json"
 }
 

@@ -1,4 +1,4 @@
-// Prints the folders below node_modules that the packed benchmark needs, a line each: the package's
+// Prints the folders below node_modules that the packed benchmark needs, one per line: the package's
 // dependencies with theirs, and the headers that the addon is compiled with.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -12,7 +12,7 @@ import type { Platform } from './platform.js';
 import type { TestOutcome } from './programs.js';
 import type { GpuReport } from './report.js';
 
-// The readable side of a GpuReport: a page of Markdown. What has no figure says so.
+// A GpuReport for people: a page of Markdown. Parts without figures say so.
 
 export const notMeasured = 'not measured yet';
 
@@ -54,7 +54,7 @@ function worst(tests: readonly TestOutcome[], what: string): string {
 
 type Row = readonly [what: string, verdict: string, figures: string];
 
-/** The rows that a part's result gives, or one that says why there is none. */
+/** The rows of a part's result, or one that says why there are none. */
 function rows<R>(
   report: GpuReport,
   name: string,
@@ -128,7 +128,7 @@ function verificationRows(report: GpuReport): Row[] {
   ];
 }
 
-/** The speed that the project wants: ours as a multiple of the best PyTorch. */
+/** The project's speed goal: ours as a multiple of the best PyTorch. */
 function goalOf({ task, batch }: Scenario): number | undefined {
   if (task === 'train') return batch < 128 ? 1.5 : 1.2;
   return batch === 1 ? 2 : undefined;
@@ -193,7 +193,7 @@ function table(headings: readonly string[], lines: readonly (readonly string[])[
   return [line(headings), `| ${headings.map(() => '---').join(' | ')} |`, ...lines.map(line)];
 }
 
-/** The table of every scenario; what docs/PERFORMANCE.md shows where it has figures of a GPU. */
+/** The table of every scenario; docs/PERFORMANCE.md shows it where it has figures for a GPU. */
 export function speedTable(report: GpuReport): string[] {
   return table(
     speedHeadings,
@@ -249,14 +249,14 @@ function torchLines(report: GpuReport): string[] {
   return lines.length > 0 ? [...new Set(lines)] : [`PyTorch: ${notMeasured}`];
 }
 
-/** Parts whose sources were not those of the others. */
+/** Parts whose sources differ from those of the others. */
 function commitLines({ fragments, platform }: GpuReport): string[] {
   return fragments
     .filter((fragment) => fragment.platform.commit !== platform?.commit)
     .map(({ name, platform: { commit } }) => `${name} was measured with commit ${commit}`);
 }
 
-/** The page beside the JSON file. */
+/** The page that goes with the JSON file. */
 export function markdown(report: GpuReport): string {
   const { platform, date } = report;
   const head = platform

@@ -3,7 +3,7 @@ import { Model, Trainer, openDataset, syntheticTextEmbeddings } from '../../lib/
 import { DataLoader, type Batch } from '../../lib/data/index.js';
 import { curveSettings, steps, type Curve, type CurveSettings } from './curves.js';
 
-// The training runs of the part `train`, in a process of their own; prints each Curve as a line of JSON.
+// The training runs of the part `train`, in their own process; prints each Curve as a line of JSON.
 // Usage: node train-curves.js [STEPS] [DEVICE]
 
 const inputSize = 64;

@@ -124,7 +124,7 @@ def check(path):
         losses_by_step.append(max(difference(loss, wanted[name]) for loss, name in named))
         parameters = dict(run.network.named_parameters())
         for name, digest in wanted.get("gradients", {}).items():
-            # Zero in exact arithmetic, rounding only here: see test/golden/README.md.
+            # Zero in exact arithmetic, only rounding here: see test/golden/README.md.
             if name not in ("encoder.norm.bias", "encoder.feature.1.bias"):
                 norm = float(parameters[name].grad.double().norm())
                 gradients.append(abs(norm / digest["norm"] - 1))
@@ -136,9 +136,9 @@ def check(path):
     return found
 
 
-# In the runs of ResNet-18 at 112 an activation lies so near 0 that the order of a sum decides the
-# side of relu it falls on: with channels_last, or another instruction set, the gradients in front
-# of it move by up to 9e-4, and the losses after an update by 1.3e-3. The other bounds are tight.
+# In the runs of ResNet-18 at 112 an activation is so close to 0 that the order of a sum decides which
+# side of relu it falls on: with channels_last, or another instruction set, the gradients before it
+# move by up to 9e-4, and the losses after an update by 1.3e-3. The other bounds are tight.
 BOUNDS = {
     "logits": 1e-5,
     "first losses": 1e-4,
@@ -149,7 +149,7 @@ BOUNDS = {
 
 
 def check_all(name):
-    """Prints a line a golden run with `name` in its name; True where all lie within `BOUNDS`."""
+    """Prints one line per golden run with `name` in its name; True if all are within `BOUNDS`."""
     paths = sorted(glob.glob(os.path.join(FOLDER, f"*{name}*.json")))
     good = len(paths) > 0
     for path in paths:

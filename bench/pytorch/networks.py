@@ -102,7 +102,7 @@ RESNETS = {
 
 
 def resnet(name):
-    """torchvision's network where there is one, ours otherwise; an `fc` of 512 inputs is left out."""
+    """torchvision's network if available, otherwise ours; an `fc` of 512 inputs is left out."""
     try:
         from torchvision import models
     except Exception:  # absent, or built for another torch
@@ -117,7 +117,7 @@ def resnet(name):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth a sample."""
+    """Stochastic depth per sample."""
 
     def __init__(self, rate):
         super().__init__()

@@ -32,7 +32,7 @@ from variants import Job
 
 
 def cuda():
-    """What this PyTorch sees of the first GPU; null where it has none."""
+    """The first GPU as this PyTorch sees it; null without one."""
     if not torch.cuda.is_available():
         return None
     return {
@@ -59,7 +59,7 @@ def describe():
         loaded = sorted({line[line.index("/") :].strip() for line in maps if ".so" in line})
 
     def library(*names):
-        """The first of these that a loaded library has in its path."""
+        """The first of these that occurs in the path of a loaded library."""
         return next((name for name in names if any(name in path for path in loaded)), None)
 
     return {
@@ -105,14 +105,14 @@ def peak_bytes():
 
 
 def device_bytes():
-    """The most that tensors held on the GPU at once, for a process that uses one."""
+    """Peak memory of tensors on the GPU, for a process that uses one."""
     if not torch.cuda.is_initialized():
         return {}
     return {"deviceBytes": torch.cuda.max_memory_allocated()}
 
 
 def serve():
-    # Whatever a library prints must not end up among the answers.
+    # Anything a library prints must not end up among the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     job = None
@@ -131,7 +131,7 @@ def serve():
                 answer = {"peakBytes": peak_bytes(), **device_bytes()}
             else:
                 raise ValueError(f"unknown command '{command}'")
-        except Exception as error:  # told to the driver, which shows it
+        except Exception as error:  # reported to the driver, which shows it
             answer = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

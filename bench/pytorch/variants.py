@@ -17,7 +17,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def sgd(parameters):
-    """SGD of the method; fused where this PyTorch has it for the device (the fastest it offers)."""
+    """The method's SGD; fused if this PyTorch supports it for the device (the fastest it offers)."""
     settings = {"lr": 0.002, "momentum": 0.9, "weight_decay": 5e-4}
     parameters = list(parameters)
     try:
@@ -37,7 +37,7 @@ class Job:
         if variant == "graphed" and device != "cuda":
             raise ValueError("graphed: for a GPU only")
         torch.manual_seed(0)
-        # Every shape stays the same: the best convolution of cuDNN is worth the search.
+        # Shapes never change, so searching for cuDNN's best convolution pays off.
         torch.backends.cudnn.benchmark = True
         self.task, self.variant = task, variant
         self.device, self.precision = torch.device(device), precision
@@ -74,7 +74,7 @@ class Job:
 
     def outputs_of(self, images):
         """uint8 images on the device to logits and both representations, float32."""
-        # A CUDA graph may not use casts of the weights from before its capture.
+        # A CUDA graph must not use casts of the weights from before its capture.
         cached = self.variant != "graphed"
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=cached
@@ -83,7 +83,7 @@ class Job:
         return [value.float() for value in output]
 
     def losses_of(self, images, labels):
-        """The four losses and the number of right samples."""
+        """The four losses and the number of correctly classified samples."""
         output = self.outputs_of(images)
         losses = objective(*output, labels, self.text, NEUTRAL)
         correct = (output[0].argmax(1) == labels).sum()
@@ -106,7 +106,7 @@ class Job:
         images = self.images.to(self.device, non_blocking=True)
         if self.task == "train":
             return self.update(images, self.labels.to(self.device, non_blocking=True)).tolist()
-        # torch.compile knows no_grad better than inference_mode; its code is the same.
+        # torch.compile supports no_grad better than inference_mode; its code is the same.
         mode = torch.no_grad if self.variant == "compiled" else torch.inference_mode
         with mode():
             return [value.cpu() for value in self.compute(images)]
@@ -119,7 +119,7 @@ class Job:
     # ------------------------------------------------------------------- CUDA graph
 
     def capture(self):
-        """Warm-up on a side stream, as the capture wants it, then the capture of one whole step."""
+        """Warm-up on a side stream, as capturing requires, then the capture of one whole step."""
         self.static_images = self.images.to(self.device)
         self.static_labels = self.labels.to(self.device)
         side = torch.cuda.Stream()
@@ -130,7 +130,7 @@ class Job:
         torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
         if self.task == "train":
-            self.optimizer.zero_grad(set_to_none=True)  # the capture makes gradients of its own
+            self.optimizer.zero_grad(set_to_none=True)  # the capture makes its own gradients
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.static_result = self.static_step()

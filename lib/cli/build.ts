@@ -98,7 +98,7 @@ async function build(options: BuildArguments, output: Output): Promise<number> {
   }
 }
 
-/** Names for CMake; none are what it takes by default. */
+/** Names for CMake; without names it uses its defaults. */
 async function chooseArchitectures(
   given: BuildArguments['architectures'],
 ): Promise<readonly string[]> {

@@ -10,24 +10,24 @@ import { writeFileAtomic } from '../weights/atomic.js';
 
 /** How the plugin is built. */
 export interface CudaBuild {
-  /** As CMAKE_CUDA_ARCHITECTURES; empty: what a published plugin has. */
+  /** As CMAKE_CUDA_ARCHITECTURES; empty: those of a published plugin. */
   readonly architectures: readonly string[];
   readonly jobs: number;
-  /** Folder for the plugin; it exists. */
+  /** Folder for the plugin; must exist. */
   readonly out: string;
   readonly signal: AbortSignal;
-  /** What is done and how far it is: "compiling", "40%" or "" where nobody knows. */
+  /** The current step and its progress: "compiling", "40%", or "" if unknown. */
   readonly onProgress: (step: string, progress: string) => void;
 }
 
 /** Lines of a failed compiler's output that are worth showing. */
 const tailLines = 30;
 
-/** The output of a step that failed. */
+/** The output of a failed step. */
 export class BuildFailure extends CountenanceError {
   constructor(
     step: string,
-    /** The end of what was printed. */
+    /** The end of the output. */
     readonly tail: string,
     reason: string,
   ) {
@@ -35,7 +35,7 @@ export class BuildFailure extends CountenanceError {
   }
 }
 
-/** One job a core, but no more than the memory holds at 1.5 GB a compiler. */
+/** One job per core, but no more than fit in memory at 1.5 GB per compiler. */
 export function defaultJobs(): number {
   return Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 1.5e9)));
 }
@@ -43,7 +43,7 @@ export function defaultJobs(): number {
 /**
  * Builds the plugin from the native sources of this package.
  *
- * @returns its file in `out`
+ * @returns the plugin's file in `out`
  * @throws CountenanceError ERR_BUILD, ERR_WRITE, ERR_ABORTED
  */
 export async function buildCudaPlugin(options: CudaBuild): Promise<string> {
@@ -56,7 +56,7 @@ export async function buildCudaPlugin(options: CudaBuild): Promise<string> {
   try {
     const step = (name: string, args: readonly string[]): Promise<void> =>
       cmake(name, args, signal, (progress) => onProgress(name, progress));
-    // Named, nvcc is not looked for, so that what is wrong with it is told.
+    // When nvcc is named, CMake does not search for it, so the error says what is wrong with it.
     await step('configuring', [
       ...['-S', sources, '-B', folder, '-G', 'Unix Makefiles', '-DCMAKE_BUILD_TYPE=Release'],
       ...['-DCOUNTENANCE_CUDA=ON', '-DWERROR=OFF', '-DCMAKE_CUDA_COMPILER=nvcc'],
@@ -73,7 +73,7 @@ export async function buildCudaPlugin(options: CudaBuild): Promise<string> {
   }
 }
 
-/** Runs cmake in a process group of its own, which ends whole when `signal` says so. */
+/** Runs cmake in its own process group, so that `signal` ends all of it. */
 function cmake(
   step: string,
   args: readonly string[],
@@ -113,7 +113,7 @@ function tailOf(output: string): string {
   return output.trimEnd().split('\n').slice(-tailLines).join('\n');
 }
 
-/** The first line that a compiler calls an error; CMake tells more on the line behind. */
+/** The first line that a compiler marks as an error; CMake's explanation is on the next line. */
 function reasonOf(output: string, status: number | null, by: string | null): string {
   const lines = output.split('\n').map((line) => line.trim());
   const first = lines.findIndex((line) => /\b(fatal|error)\b/i.test(line));

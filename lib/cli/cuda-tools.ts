@@ -6,7 +6,7 @@ import { CountenanceError } from '../errors.js';
 interface Tool {
   readonly name: string;
   readonly arguments: readonly string[];
-  /** Its version, major and minor, in what it prints. */
+  /** Finds its version, major and minor, in its output. */
   readonly version: RegExp;
   readonly least: readonly [major: number, minor: number];
   /** How to get it. */
@@ -48,7 +48,7 @@ const tools: readonly Tool[] = [
 
 const run = promisify(execFile);
 
-/** What a program prints; undefined where there is none of that name or it fails. */
+/** The output of a program; undefined if it does not exist or fails. */
 async function outputOf(name: string, args: readonly string[]): Promise<string | undefined> {
   try {
     return (await run(name, args)).stdout;
@@ -58,7 +58,7 @@ async function outputOf(name: string, args: readonly string[]): Promise<string |
 }
 
 /**
- * Looks whether every tool is there and new enough.
+ * Checks that every tool is installed and new enough.
  *
  * @throws CountenanceError ERR_BUILD that names what is missing or too old and how to get it
  */
@@ -82,8 +82,8 @@ async function problemOf({ name, arguments: args, version, least, hint }: Tool):
 }
 
 /**
- * What the GPUs of this machine are called by nvcc, each once: `89-real` of compute capability 8.9.
- * Empty where there is no driver or no GPU.
+ * nvcc's names for the GPUs of this machine, without duplicates: `89-real` for compute capability 8.9.
+ * Empty if there is no driver or no GPU.
  */
 export async function presentArchitectures(): Promise<string[]> {
   const query = ['--query-gpu=compute_cap', '--format=csv,noheader'];

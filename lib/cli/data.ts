@@ -75,7 +75,7 @@ async function inspect(
   return found > 0 ? exitStatus.failed : exitStatus.done;
 }
 
-/** The text for people; at most `limit` problems and as many duplicates are listed. */
+/** The text for people; lists at most `limit` problems and `limit` duplicates. */
 function describeInfo(info: DatasetInfo, limit: number): string {
   const { spec, sizes, duplicates, problems } = info;
   const lines = [spec, '', countTable(info), ''];

@@ -23,15 +23,15 @@ interface DemoArguments {
   readonly threads?: number;
 }
 
-/** Faces the model is tested on; it never saw them. */
+/** Faces that the model is tested on; it has never seen them. */
 const unseenFaces = 280;
-/** Images written to disk, one of each class. */
+/** Images written to disk, one per class. */
 const imagesWritten = 7;
 
 /**
- * The demonstration, `npm run demo`: trains a small model on synthetic faces, tests it on faces it never
- * saw, predicts images from the disk, and says what to try next. Everything is made here, nothing is
- * downloaded.
+ * The demonstration, `npm run demo`: trains a small model on synthetic faces, tests it on faces it has
+ * never seen, predicts images from disk, and says what to try next. It makes all of its data and
+ * downloads nothing.
  */
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   const command = new Command('demo')
@@ -114,7 +114,7 @@ async function writeFaces(dataset: Dataset, directory: string): Promise<string[]
   return files;
 }
 
-/** Commands that work from here, in the project's directory. */
+/** Commands that work from here, the project's directory. */
 function nextSteps(out: string, model: string): string {
   const command = 'node dist/esm/cli/main.js';
   const faces = `${shellWord(join(out, 'faces'))}/*.png`;

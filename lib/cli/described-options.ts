@@ -17,14 +17,14 @@ type DescribedSection<Options> = {
     : { readonly parse: (text: string) => NonNullable<Options[Name]> });
 };
 
-/** Of what only some optimizers have: `--momentum`, `--betas`, ... */
+/** Options that only some optimizers have: `--momentum`, `--betas`, ... */
 export const optimizerSettings = section<OptimizerSettings>(
   description.optimizers.flatMap(({ label, options }) =>
     options.map((option): Described => ({ option, owner: label })),
   ),
 );
 
-/** Of the loss: `--contrast`, ... */
+/** Options of the loss: `--contrast`, ... */
 export const objectiveSettings = section<ObjectiveOptions>(
   description.objectiveOptions.map((option) => ({ option })),
 );
@@ -44,7 +44,7 @@ function section<Options>(described: readonly Described[]): DescribedSection<Opt
   return Object.fromEntries(entries) as unknown as DescribedSection<Options>;
 }
 
-/** The option of the command for one name; each of its owners may have a default of its own. */
+/** The command's option for one name; each of its owners may have its own default. */
 function entry(same: readonly Described[]): object {
   const { option } = same[0]!;
   const owners = same.flatMap(({ owner }) => owner ?? []);

@@ -115,7 +115,7 @@ async function runEmbedText(options: EmbedTextArguments, output: Output): Promis
   output.text(`${out}: ${shape[0]} classes of ${shape[1]} values`);
 }
 
-/** `a,b=words,c` as names and the words that stand for them. */
+/** Parses `a,b=words,c` into names and the words that stand for them. */
 function classList(text: string): Record<string, string> {
   const pairs = nameList(text).map((item): [string, string] => {
     const at = item.indexOf('=');

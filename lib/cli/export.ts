@@ -76,7 +76,7 @@ async function exportModel(options: ExportArguments, output: Output): Promise<vo
   const { model: directory, out, input, names } = options;
   const format = options.format ?? (extname(out) === '.onnx' ? 'onnx' : formatOf(out));
   await checkWritableFile(out);
-  // Nothing is computed: a GPU would only have to give the weights back.
+  // Nothing is computed, so a GPU would only have to return the weights.
   await using model = await Model.load(directory, { device: 'cpu' });
   if (format === 'onnx') await exportOnnx(model, out, { input });
   else await model.saveWeights(out, { names, format });

@@ -8,7 +8,7 @@ import { importFile } from './import-file.cjs';
 
 /**
  * Opens what `--faces` names: `human`, or a module whose default export is a detector or a function that
- * gives one. What the detector throws becomes ERR_FACE_DETECTOR.
+ * returns one. Errors of the detector become ERR_FACE_DETECTOR.
  *
  * @throws CountenanceError ERR_FACE_DETECTOR, ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, and what
  *   {@link openHumanDetector} throws
@@ -42,7 +42,7 @@ export async function openDetector(name: string): Promise<FaceDetector> {
   };
 }
 
-/** The default export of a module that was compiled to CommonJS stands in another one. */
+/** A module compiled to CommonJS has its default export inside another default export. */
 function unwrap(exported: unknown): unknown {
   const inner = (exported as { __esModule?: boolean; default?: unknown } | undefined)?.__esModule;
   return inner ? (exported as { default?: unknown }).default : exported;

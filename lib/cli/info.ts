@@ -48,7 +48,7 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
     });
 }
 
-/** A line a GPU, or the reason why there is none; what opened them. */
+/** One line per GPU, or the reason why there is none; and what opened the GPUs. */
 function cudaRows({ devices, reason, plugin, driver, runtime }: Info['cuda']): string[][] {
   const rows = devices.map(({ index, name, computeCapability, memoryBytes }) => [
     `cuda:${index}`,

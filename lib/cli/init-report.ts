@@ -1,9 +1,9 @@
 import type { InitializeReport } from '../model/initialize.js';
 
-/** Names that are shown of each kind; the JSON record has them all. */
+/** How many names of each kind are shown; the JSON record has them all. */
 const shown = 3;
 
-/** What `--init` took from a file and what not, a line a kind. */
+/** What `--init` took from a file and what it did not, one line per kind. */
 export function initReport(file: string, report: InitializeReport): string {
   const { source, prefix, matched, reshaped, missing, mismatched, unexpected, ignored } = report;
   const kinds: readonly (readonly [string, readonly string[]])[] = [
@@ -26,7 +26,7 @@ export function initReport(file: string, report: InitializeReport): string {
   return [`${file}: ${source}${prefix && `, under '${prefix}'`}`, ...lines].join('\n');
 }
 
-/** Classifiers and other parts before the counters that every batch norm has. */
+/** Sorts classifiers and other parts before the counters that every batch norm has. */
 function tellingFirst(names: readonly string[]): readonly string[] {
   const isCounter = (name: string): boolean => name.endsWith('num_batches_tracked');
   return [...names.filter((name) => !isCounter(name)), ...names.filter(isCounter)];

@@ -3,7 +3,7 @@ import { exitStatus } from './options.js';
 const signals = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * Turns the first SIGINT or SIGTERM into an AbortSignal, so that work can end in order; a second one
+ * Turns the first SIGINT or SIGTERM into an AbortSignal, so that work can end cleanly; a second one
  * ends the process at once.
  */
 export class Interrupt implements Disposable {
@@ -16,7 +16,7 @@ export class Interrupt implements Disposable {
     this.controller.abort(new Error(`received ${name}`));
   };
 
-  /** @param onFirst called at the first signal, to tell the user what happens */
+  /** @param onFirst called at the first signal, to tell the user what will happen */
   constructor(private readonly onFirst: () => void) {
     for (const name of signals) process.on(name, this.listener);
   }
@@ -25,12 +25,12 @@ export class Interrupt implements Disposable {
     return this.controller.signal;
   }
 
-  /** 128 + the number of the signal, as shells have it. */
+  /** 128 + the number of the signal, as in shells. */
   get status(): number {
     return this.received === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted;
   }
 
-  /** Gives the signals their usual meaning back. */
+  /** Restores the default handling of the signals. */
   [Symbol.dispose](): void {
     for (const name of signals) process.off(name, this.listener);
   }

@@ -34,7 +34,7 @@ export function wholeNumber(
   };
 }
 
-/** A parser of numbers that `accepts` holds for; `expected` says which. */
+/** A parser of numbers for which `accepts` is true; `expected` describes them. */
 export function realNumber(
   expected: string,
   accepts: (value: number) => boolean,
@@ -58,7 +58,7 @@ export function repeated(text: string, before: readonly string[] | undefined): s
   return [...(before ?? []), text];
 }
 
-/** A parser of `name=number` pairs separated by commas, of numbers that `accepts` holds for. */
+/** A parser of comma-separated `name=number` pairs, with numbers for which `accepts` is true. */
 export function numberPairs(
   expected: string,
   accepts: (value: number) => boolean,
@@ -76,7 +76,7 @@ export function numberPairs(
   };
 }
 
-/** {@link numberPairs} whose names are among these. */
+/** {@link numberPairs} restricted to these names. */
 export function pairsAmong<Name extends string>(
   names: readonly Name[],
   expected: string,
@@ -92,21 +92,6 @@ export function pairsAmong<Name extends string>(
   };
 }
 
-/** What {@link addBatchSizeOption} adds. */
-export interface BatchSizeArguments {
-  readonly batchSize: number;
-  /** By its older name. */
-  readonly batch?: number;
-}
-
-/** Adds `--batch-size`, and `--batch`, as it was called before. */
-export function addBatchSizeOption(command: Command, help: string, initial: number): Command {
-  const parse = wholeNumber(1, 4096);
-  return command
-    .option('--batch-size <n>', help, parse, initial)
-    .addOption(new Option('--batch <n>', help).argParser(parse).conflicts('batchSize').hideHelp());
-}
-
 /** Options of every command that runs a model. */
 export interface DeviceArguments {
   readonly device?: Device;
@@ -114,7 +99,7 @@ export interface DeviceArguments {
   readonly precision?: Precision;
 }
 
-/** The same as a model takes it. */
+/** The same options in the form a model takes. */
 export function runOptions({ device, threads, precision }: DeviceArguments): RunOptions {
   return {
     ...(device && { device }),
@@ -128,19 +113,19 @@ function parseDevice(text: string): Device {
   throw new InvalidArgumentError('Expected auto, cpu, cuda or cuda:N.');
 }
 
-/** What a command says of an option, and how it reads its argument. */
+/** A command's description of an option, and how it parses the argument. */
 export interface OptionText {
-  /** With its argument, if it takes one: `--lr <x>`. */
+  /** Includes its argument, if it takes one: `--lr <x>`. */
   readonly flag: `--${string}`;
   readonly help: string;
   /** The default, for the help text. */
   readonly default?: string;
-  /** Default: one of the choices or, without choices, the text as it is. */
+  /** Default: one of the choices or, without choices, the text unchanged. */
   readonly parse?: (text: string, before: never) => unknown;
   readonly choices?: readonly (string | number)[];
 }
 
-/** The option as commander takes it. */
+/** The option in commander's form. */
 export function makeOption({ flag, help, default: value, parse, choices }: OptionText): Option {
   const text = [help, ...(value === undefined ? [] : [`(default: ${value})`])];
   const option = new Option(flag, text.filter((part) => part !== '').join(' '));
@@ -155,7 +140,37 @@ export function makeOption({ flag, help, default: value, parse, choices }: Optio
   return option;
 }
 
-/** Options that several commands have. */
+/** Adds an option under its former name: `formerly` instead of `name`. */
+export function addFormerName(
+  command: Command,
+  entry: OptionText,
+  name: string,
+  formerly: string,
+): void {
+  const flag = entry.flag.replace(/^--\S+/, `--${formerly}`) as OptionText['flag'];
+  command.addOption(
+    makeOption({ ...entry, flag })
+      .conflicts(name)
+      .hideHelp(),
+  );
+}
+
+/** What {@link addBatchSizeOption} adds. */
+export interface BatchSizeArguments {
+  readonly batchSize: number;
+  /** Its older name. */
+  readonly batch?: number;
+}
+
+/** Adds `--batch-size`, and `--batch`, its former name. */
+export function addBatchSizeOption(command: Command, help: string, initial: number): Command {
+  const entry = { flag: '--batch-size <n>', help, parse: wholeNumber(1, 4096) } as const;
+  command.addOption(makeOption(entry).default(initial));
+  addFormerName(command, entry, 'batchSize', 'batch');
+  return command;
+}
+
+/** Options shared by several commands. */
 export const sharedOptions = {
   device: {
     flag: '--device <name>',
@@ -198,14 +213,14 @@ export function addJsonOption(command: Command): Command {
   return command.addOption(makeOption(sharedOptions.json));
 }
 
-/** What a data set specification may be, for the help of the commands that take one. */
+/** The forms of a data set specification, for the help of the commands that take one. */
 export function specHelp(): string {
   const width = Math.max(...dataFormats.map(({ example }) => example.length));
   const lines = dataFormats.map(({ example, summary }) => `  ${example.padEnd(width)}  ${summary}`);
   return `\nA SPEC is format:path[#split][,option=value]:\n${lines.join('\n')}`;
 }
 
-/** Examples under a command's help. */
+/** Examples shown below a command's help. */
 export function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
 }

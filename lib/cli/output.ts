@@ -7,7 +7,7 @@ export interface Streams {
   readonly stderr: TextStream;
 }
 
-/** What a command gets from whoever runs it. */
+/** What a command gets from its caller. */
 export interface Context {
   readonly streams: Streams;
   /** Called once with the exit status. */
@@ -15,13 +15,13 @@ export interface Context {
 }
 
 /**
- * What a command says: results on standard output, everything else on standard error, and the progress
- * line out of the way of both.
+ * A command's output: results on standard output, everything else on standard error, with the progress
+ * line kept out of the way of both.
  */
 export class Output {
   readonly progress: ProgressLine;
 
-  /** @param json results are JSON, an object a line, and {@link text} says nothing */
+  /** @param json results are JSON, one object per line, and {@link text} prints nothing */
   constructor(
     private readonly streams: Streams,
     readonly json: boolean,
@@ -43,13 +43,13 @@ export class Output {
     this.streams.stdout.write(`${JSON.stringify(value)}\n`);
   }
 
-  /** Something to know that is no result. */
+  /** Information that is not a result. */
   note(line: string): void {
     this.progress.clear();
     this.streams.stderr.write(`${line}\n`);
   }
 
-  /** One line that says what went wrong. */
+  /** One line that describes an error. */
   error(error: unknown): void {
     this.note(errorLine(error));
   }

@@ -8,11 +8,11 @@ import type { Output } from './output.js';
 import { PredictionColumns } from './prediction-columns.js';
 
 /**
- * `countenance predict --faces`: every face of every photo, a line a face for people and an object a
- * photo for programs.
+ * `countenance predict --faces`: every face of every photo, printed as one line per face for people and
+ * one object per photo for programs.
  *
- * @param ranked `topK`, where it was asked for
- * @param failed is told of each photo that could not be read, or in which the detector failed
+ * @param ranked `topK`, if requested
+ * @param failed called for each photo that could not be read or on which the detector failed
  */
 export async function predictFaces(
   predictor: Predictor,
@@ -43,13 +43,13 @@ export async function predictFaces(
   }
 }
 
-/** What is wrong with one photo; everything else ends the command. */
+/** The error of one photo; any other error ends the command. */
 const ofPhoto: ReadonlySet<string> = new Set([
   ...['ERR_FILE_NOT_FOUND', 'ERR_NOT_A_FILE', 'ERR_READ'],
   ...['ERR_IMAGE_DECODE', 'ERR_IMAGE_SIZE', 'ERR_IMAGE_CHANNELS', 'ERR_FACE_DETECTOR'],
 ]);
 
-/** As pixels it has a name no longer: errors of reading it tell the file. */
+/** Errors from reading it name the file; pixels no longer have a name. */
 async function readPhoto(file: string): Promise<RawImage & { readonly channels: 3 }> {
   return { ...(await decodeImage(file)), channels: 3 };
 }

@@ -81,7 +81,7 @@ async function predict(
   const detector = options.faces === undefined ? undefined : await openDetector(options.faces);
   const embeddings = text === undefined ? undefined : await loadTextEmbeddings(text);
   await using loaded = await Predictor.load(model, {
-    // A photo has any number of faces.
+    // A photo may contain any number of faces.
     batchSize: detector ? batch : Math.min(batch, files.length),
     flip,
     ...(detector && { faces: detector }),
@@ -123,7 +123,7 @@ async function predictFiles(
   }
 }
 
-/** Says so where the classes were not embedded by the encoder that the model learned from. */
+/** Reports it if the classes were not embedded by the encoder that the model was trained with. */
 function noteOtherEncoder(learned: TextEmbeddings, given: TextEmbeddings, output: Output): void {
   const [before, now] = [learned, given].map(({ model, source }) => model ?? source);
   if (before === now) return;

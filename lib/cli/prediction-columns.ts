@@ -1,6 +1,6 @@
 import type { Prediction, Ranked } from '../predict/prediction.js';
 
-/** Lays out what `countenance predict` prints: a line a prediction, in columns. */
+/** Lays out the output of `countenance predict`: one prediction per line, in columns. */
 export class PredictionColumns {
   readonly #fileWidth: number;
   readonly #labelWidth: number;
@@ -10,12 +10,12 @@ export class PredictionColumns {
     this.#labelWidth = Math.max(...classes.map((name) => name.length));
   }
 
-  /** The column of the file, with what stands behind it. */
+  /** The file's column, with the text that follows it. */
   line(file: string, rest: string): string {
     return `${file.padEnd(this.#fileWidth)}  ${rest}`;
   }
 
-  /** `face.jpg  happiness  0.9731  intensity 0.41`, with `top` all of its classes and scores. */
+  /** `face.jpg  happiness  0.9731  intensity 0.41`; with `top`, all of its classes and scores. */
   prediction(
     file: string,
     { label, score, top = [{ label, score }], intensity }: Prediction & Partial<Ranked>,

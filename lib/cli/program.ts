@@ -15,8 +15,8 @@ import { addTrainCommand } from './train.js';
  * Runs the command line.
  *
  * @param argv the arguments after `countenance`
- * @param streams where to write; default the process's own
- * @returns the exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted
+ * @param streams where to write; default: the process's own streams
+ * @returns the exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted
  */
 export async function run(
   argv: readonly string[],

@@ -1,4 +1,4 @@
-/** Time between two redrawings on a terminal, and between two plain lines elsewhere. */
+/** Time between two redraws on a terminal, and between two plain lines elsewhere. */
 const redrawMilliseconds = 100;
 const plainMilliseconds = 10_000;
 
@@ -10,8 +10,8 @@ export interface TextStream {
 }
 
 /**
- * One line that says how far the work is: redrawn in place on a terminal, a line every ten seconds
- * where it goes to a file or another program.
+ * A progress line: redrawn in place on a terminal, printed every ten seconds when the output goes to a
+ * file or another program.
  */
 export class ProgressLine {
   private shown = false;
@@ -19,7 +19,7 @@ export class ProgressLine {
 
   constructor(private readonly stream: TextStream) {}
 
-  /** Shows `text()` where it is time to; it is not called otherwise. */
+  /** Shows `text()` when an update is due; otherwise it is not called. */
   update(text: () => string): void {
     const { stream } = this;
     const now = performance.now();
@@ -34,7 +34,7 @@ export class ProgressLine {
     this.shown = true;
   }
 
-  /** Takes the line away, so that something else can be written. */
+  /** Clears the line so that something else can be written. */
   clear(): void {
     if (this.shown) this.stream.write('\r\u001b[K');
     this.shown = false;
@@ -50,7 +50,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(total % 60)}`;
 }
 
-/** Images a second: no decimals where they say nothing. */
+/** Images per second, without decimals where they are not significant. */
 export function rate(value: number): string {
   return `${value.toFixed(value < 10 ? 1 : 0)} images/s`;
 }

@@ -6,7 +6,7 @@ import { escapeHtml } from '../train/logs/escape.js';
 import { version } from '../version.js';
 import { figure } from './table.js';
 
-/** What a report tells. */
+/** The content of a report. */
 export interface ReportContent {
   readonly metrics: Evaluation;
   /** Directory of the model. */
@@ -35,7 +35,7 @@ th { font-weight: 600; } tbody th, thead th:first-child { text-align: left; }
   background: color-mix(in srgb, var(--mark) calc(var(--share) * 70%), var(--paper)); }
 `;
 
-/** A page that needs nothing else: figures, figures a class, confusion matrix. */
+/** A self-contained page: figures, figures per class, confusion matrix. */
 export function reportHtml({ metrics, model, config, data }: ReportContent): string {
   const shown: readonly (readonly [string, string])[] = [
     ...figureNames.map((name) => [figures[name].label, figure(metrics[name])] as const),

@@ -1,6 +1,6 @@
 import { figureNames, figures, type Figures, type Metrics } from '../metrics.js';
 
-/** Columns of text: the first and those named in `left` are flush left, the others flush right. */
+/** Columns of text: the first and those named in `left` are left-aligned, the others right-aligned. */
 export function table(
   header: readonly string[],
   rows: readonly (readonly string[])[],
@@ -20,12 +20,12 @@ export function table(
     .join('\n');
 }
 
-/** A share with four decimals. */
+/** A fraction with four decimals. */
 export function figure(value: number): string {
   return value.toFixed(4);
 }
 
-/** The figures of an evaluation, a row a class. */
+/** The figures of an evaluation, one row per class. */
 export function classTable({ classes, perClass }: Metrics): string {
   const rows = classes.map((name) => {
     const { support, recall, precision, f1 } = perClass[name]!;
@@ -34,13 +34,13 @@ export function classTable({ classes, perClass }: Metrics): string {
   return table(['class', 'images', 'recall', 'precision', 'F1'], rows);
 }
 
-/** The confusion matrix, a row a true class. */
+/** The confusion matrix, one row per true class. */
 export function confusionTable({ classes, confusion }: Metrics): string {
   const rows = classes.map((name, row) => [name, ...confusion[row]!.map(String)]);
   return table(['true \\ predicted', ...classes], rows);
 }
 
-/** `accuracy 0.8082, mean class accuracy 0.5801`: those that are given. */
+/** `accuracy 0.8082, mean class accuracy 0.5801`: the figures that are given. */
 export function figuresLine(metrics: Partial<Figures>): string {
   return figureNames
     .filter((name) => metrics[name] !== undefined)

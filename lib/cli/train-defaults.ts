@@ -3,10 +3,10 @@ import { resolveFitOptions } from '../train/fit-options.js';
 import { resolveTrainerOptions } from '../train/options.js';
 import type { Field } from './train-option.js';
 
-/** The encoder where neither the command nor a preset names one. */
+/** The encoder if neither the command nor a preset names one. */
 export const defaultBackbone = 'resnet18';
 
-/** Share split off for validation where nothing is said. */
+/** Fraction split off for validation by default. */
 export const defaultValidationFraction = 0.1;
 
 /** Steps between two checkpoints within an epoch. */
@@ -26,7 +26,7 @@ const adamw = {
   model: resolveConfig({ backbone: 'swin-t', textEmbeddings }),
 };
 
-/** The parts of the loss. */
+/** The terms of the loss. */
 export const lossParts = Object.keys(
   sgd.trainer.lossWeights,
 ) as (keyof typeof sgd.trainer.lossWeights)[];
@@ -34,8 +34,8 @@ export const lossParts = Object.keys(
 /**
  * The library's default of a field, for the help text.
  *
- * @param other what AdamW, which Swin is trained with, has a default of its own for; without it the
- *   field has one default
+ * @param other the name under which the text also gives the default for AdamW, which Swin is trained
+ *   with; without it the field has a single default
  */
 export function defaultOf(field: Field, other?: string): string {
   const swin = valueAt(adamw, field);

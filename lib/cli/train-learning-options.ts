@@ -11,7 +11,7 @@ const notNegative = realNumber('a number of at least 0', (value) => value >= 0);
 const share = realNumber('a number of at least 0 and below 1', (value) => value >= 0 && value < 1);
 const probability = realNumber('a number from 0 to 1', (value) => value >= 0 && value <= 1);
 
-/** Options of how a step changes the weights. */
+/** Options for how a step changes the weights. */
 export const optimizerOptions = {
   optimizer: {
     flag: '--optimizer <name>',
@@ -87,7 +87,7 @@ export const optimizerOptions = {
   },
 } as const satisfies Section;
 
-/** Options of what is minimised. */
+/** Options for what is minimised. */
 export const objectiveOptions = {
   ...objectiveSettings,
   lossWeights: {
@@ -99,7 +99,7 @@ export const objectiveOptions = {
   },
 } as const satisfies Section;
 
-/** Options of the random changes of images. */
+/** Options for the random augmentation of images. */
 export const augmentationOptions = {
   crop: {
     flag: '--crop <x>',

@@ -13,7 +13,7 @@ import type { Output } from './output.js';
 import { duration, rate } from './progress.js';
 import { classTable, figure, figuresLine } from './table.js';
 
-/** Heading and width of the columns of the epochs' table. */
+/** Headings and widths of the columns of the epoch table. */
 const columns = [
   ['epoch', 7],
   ['loss', 8],
@@ -25,7 +25,7 @@ const columns = [
   ['time', 7],
 ] as const satisfies readonly (readonly [string, number])[];
 
-/** Tells people or programs what happens in a training. */
+/** Reports the progress of a training run to people or programs. */
 export class TrainLog {
   /** The newest checkpoint. */
   checkpoint: CheckpointEvent | undefined;
@@ -151,7 +151,7 @@ function reportData(data: DatasetSummary, output: Output): void {
   for (const note of data.notes) output.note(`  ${note}`);
 }
 
-/** A path as a shell takes it. */
+/** A path quoted for a shell. */
 export function shellWord(path: string): string {
   return /^[\w./@:+=,-][\w./@:+=,#-]*$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

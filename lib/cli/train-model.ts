@@ -26,9 +26,9 @@ import { defined, modelSettings, readKept, type TrainSettings } from './train-se
 export interface Resumed {
   /** The checkpoint. */
   readonly checkpoint: string;
-  /** The directory of its run, where there is one. */
+  /** The directory of its run, if there is one. */
   readonly run: string | undefined;
-  /** What the interrupted command was told. */
+  /** The arguments of the interrupted command. */
   readonly options: KeptArguments;
 }
 
@@ -95,7 +95,7 @@ export async function createModel(
   }
 }
 
-/** Text embeddings whose classes are called as the data set calls them. */
+/** Text embeddings for classes with the names used by the data set. */
 async function readText(source: string, classes: readonly string[]): Promise<TextEmbeddings> {
   if (source === 'synthetic') return syntheticTextEmbeddings(classes);
   const embeddings = await loadTextEmbeddings(source);
@@ -110,7 +110,7 @@ async function readText(source: string, classes: readonly string[]): Promise<Tex
 /**
  * Opens the model of a checkpoint.
  *
- * @throws CountenanceError ERR_CHECKPOINT where the command asks for another one
+ * @throws CountenanceError ERR_CHECKPOINT if the command asks for a different model
  */
 export async function loadCheckpointModel(
   options: TrainArguments,
@@ -130,7 +130,7 @@ export async function loadCheckpointModel(
   return Model.load(checkpoint, runOptions(options));
 }
 
-/** Copies the best model so far into another run's directory, where it has none. */
+/** Copies the best model so far into another run's directory, if that has none. */
 export async function copyBestModel(from: string, to: string): Promise<void> {
   if (resolve(from) === resolve(to)) return;
   if ((await kindOf(join(from, modelFiles.config))) !== 'file') return;

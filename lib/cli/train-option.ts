@@ -12,7 +12,7 @@ interface Library {
   readonly model: ModelOptions;
 }
 
-/** Every field of them by its path; `*` stands for each name of a record. */
+/** Each of their fields by its path; `*` stands for each name of a record. */
 export type Field =
   | `trainer.${Exclude<keyof TrainerOptions, 'groups' | 'lossWeights' | 'augmentation'>}`
   | `trainer.groups.*.${keyof ParameterGroupOptions}`
@@ -25,15 +25,15 @@ export type Field =
 
 /** An option of `countenance train`. */
 export type TrainOption = OptionText & {
-  /** The fields it sets, or what reads it: the opening of the data, or the command itself. */
+  /** The fields it sets, or what reads it: the code that opens the data, or the command itself. */
   readonly to: readonly Field[] | 'data' | 'run';
-  /** What a flag without an argument sets the fields to. Default true. */
+  /** The value that a flag without an argument gives the fields. Default true. */
   readonly sets?: unknown;
   /** Its name in older command lines and checkpoints, as a property. */
   readonly formerly?: string;
   /** An option that it cannot be used with. */
   readonly conflicts?: string;
-  /** An option that it means nothing without. */
+  /** An option without which it has no meaning. */
   readonly needs?: string;
 } & (
     | {
@@ -45,7 +45,7 @@ export type TrainOption = OptionText & {
 /** Options under one heading of the help text, by their property. */
 export type Section = Readonly<Record<string, TrainOption>>;
 
-/** What an option's argument becomes. */
+/** The type that an option's argument is parsed to. */
 export type ValueOf<Entry> = Entry extends { parse: (...text: never[]) => infer Value }
   ? Value
   : Entry extends { choices: readonly (infer Choice)[] }
@@ -72,8 +72,8 @@ export type FieldsWithoutOption<Table> = Exclude<
 >;
 
 /**
- * The options of a table with a mistake, or null: a value that does not fit the field it sets, or a
- * name of another option that there is not.
+ * The options of a table that contain a mistake, or null: a value that does not fit the field it sets,
+ * or the name of another option that does not exist.
  */
 export type MistakesOrNull<Table> = [Mistakes<Table>] extends [never]
   ? null
@@ -95,7 +95,7 @@ type Fits<Entry, Path extends string> = FitsField<
   ValueAt<Library, Path>
 >;
 
-/** Assignable, and with no names of its own: all fields of the target may be optional. */
+/** Assignable, and without extra names: all fields of the target may be optional. */
 type FitsField<Value, Target> = [Value] extends [Target]
   ? [keyof Value] extends [keyof NonNullable<Target>]
     ? true

@@ -279,7 +279,7 @@ const trainingOptions = {
   },
 } as const satisfies Section;
 
-/** The options by the heading of the help text that they stand under. */
+/** The options, grouped by their heading in the help text. */
 export const trainSections = {
   'Options:': runOptions,
   'Model:': modelOptions,
@@ -291,7 +291,7 @@ export const trainSections = {
 
 /**
  * Every option of `countenance train`, by its property. What commander reads, what a checkpoint keeps
- * and what the library is given all come from here.
+ * and what the library is given all derive from this.
  */
 export const trainOptions = {
   ...runOptions,
@@ -307,7 +307,7 @@ type Table = typeof trainOptions;
 /** The arguments of `countenance train`. */
 export type TrainArguments = ArgumentsOf<Table>;
 
-/** What a checkpoint keeps of them. */
+/** Those that a checkpoint keeps. */
 export type KeptArguments = Pick<TrainArguments, KeptNames<Table>>;
 
 /**
@@ -333,5 +333,5 @@ export const fieldsWithoutOption = {
   'model.imageStd': "the encoders' weights want ImageNet's",
 } as const satisfies Record<FieldsWithoutOption<Table>, string>;
 
-/** Does not compile where an option does not fit what it sets, or names another that there is not. */
+/** Fails to compile if an option does not fit what it sets, or names an option that does not exist. */
 export const mistakes: MistakesOrNull<Table> = null;

@@ -4,7 +4,7 @@ import type { ModelOptions } from '../model/config.js';
 import type { CheckpointOptions, FitOptions } from '../train/fit-options.js';
 import type { TrainerOptions } from '../train/options.js';
 import { presets, type Preset } from '../train/presets.js';
-import { makeOption } from './options.js';
+import { addFormerName, makeOption } from './options.js';
 import { defaultCheckpointSteps } from './train-defaults.js';
 import type { TrainOption } from './train-option.js';
 import {
@@ -16,14 +16,14 @@ import {
 
 const entries: readonly [string, TrainOption][] = Object.entries(trainOptions);
 
-/** Older names of options, and today's. */
+/** Older names of options, and their current ones. */
 const newNames = new Map(
   entries.flatMap(([name, { formerly }]) => (formerly === undefined ? [] : [[formerly, name]])),
 );
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** What the command tells the library; what it does not say is the library's default. */
+/** The command's settings for the library; anything it leaves out has the library's default. */
 export interface TrainSettings {
   readonly trainer: TrainerOptions;
   readonly fit: Omit<FitOptions, 'checkpoint'> & {
@@ -40,19 +40,13 @@ export function addTrainOptions(command: Command): void {
       const option = makeOption(entry);
       if (entry.conflicts !== undefined) option.conflicts(entry.conflicts);
       command.addOption(option);
-      if (entry.formerly === undefined) continue;
-      const flag = entry.flag.replace(/^--\S+/, `--${entry.formerly}`) as TrainOption['flag'];
-      command.addOption(
-        makeOption({ ...entry, flag })
-          .conflicts(name)
-          .hideHelp(),
-      );
+      if (entry.formerly !== undefined) addFormerName(command, entry, name, entry.formerly);
     }
   }
   command.optionsGroup('Options:');
 }
 
-/** The arguments as commander gives them, by today's names; ends the command on wrong usage. */
+/** The arguments from commander, under their current names; ends the command on wrong usage. */
 export function readArguments(command: Command, parsed: Fields): TrainArguments {
   const given: Fields = withNewNames(parsed);
   for (const [name, { flag, needs }] of entries) {
@@ -86,9 +80,9 @@ export function keptArguments(options: TrainArguments): KeptArguments {
 }
 
 /**
- * Reads what {@link keptArguments}, also an older version's, left in a checkpoint.
+ * Reads what {@link keptArguments}, possibly of an older version, left in a checkpoint.
  *
- * @throws CountenanceError ERR_CHECKPOINT where it holds an option that this version does not know
+ * @throws CountenanceError ERR_CHECKPOINT if it holds an option that this version does not know
  */
 export function readKept(metadata: unknown, checkpoint: string): KeptArguments {
   if (typeof metadata !== 'object' || metadata === null) return {};
@@ -106,7 +100,7 @@ export function readKept(metadata: unknown, checkpoint: string): KeptArguments {
   return { ...kept, ...Object.fromEntries(lists.map((name) => [name, [kept[name]]])) };
 }
 
-/** The arguments of a resumed run: an option that is given also takes the place of what it rules out. */
+/** The arguments of a resumed run: an option that is given also replaces those it rules out. */
 export function mergeArguments(kept: KeptArguments, given: TrainArguments): TrainArguments {
   const ruledOut = entries.flatMap(([name, { conflicts }]) => {
     if (conflicts === undefined) return [];
@@ -116,12 +110,12 @@ export function mergeArguments(kept: KeptArguments, given: TrainArguments): Trai
   return { ...(Object.fromEntries(rest) as KeptArguments), ...given };
 }
 
-/** The preset asked for; without one, nothing is preset. */
+/** The requested preset; without one, nothing is preset. */
 function presetOf({ preset }: TrainArguments): Partial<Preset> {
   return preset === undefined ? {} : presets[preset];
 }
 
-/** The library's options: the command's over the preset's. */
+/** The library's options: those of the command override those of the preset. */
 export function trainSettings(options: TrainArguments): TrainSettings {
   const { model, trainer, fit } = presetOf(options);
   const seed = trainer?.seed;
@@ -132,7 +126,7 @@ export function trainSettings(options: TrainArguments): TrainSettings {
   });
 }
 
-/** What the command says of the model by itself. */
+/** The command's own settings for the model. */
 export function modelSettings(options: TrainArguments): Partial<ModelOptions> {
   return overSettings(options, { trainer: {}, fit: { checkpoint: {} }, model: {} }).model;
 }
@@ -148,7 +142,7 @@ function overSettings(options: TrainArguments, start: TrainSettings): TrainSetti
   return settings as unknown as TrainSettings;
 }
 
-/** The fields with one of them, at a path, set; `*` takes the names of the value. */
+/** The fields with the one at a path set to a value; `*` takes the names of the value. */
 function withField(fields: Fields, [key, ...rest]: readonly string[], value: unknown): Fields {
   if (key === undefined) return value as Fields;
   const inner = (name: string, own: unknown): Fields => ({

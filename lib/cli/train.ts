@@ -69,7 +69,7 @@ function presetHelp(): string {
   return `\nPresets:\n${lines.join('\n')}`;
 }
 
-/** What a new run cannot do without. */
+/** What a new run requires. */
 function checkUsage(command: Command, options: TrainArguments): void {
   if (options.resume !== undefined) return;
   for (const name of ['data', 'text', 'out'] as const) {
@@ -137,7 +137,7 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
   }
 }
 
-/** The logs asked for; what cannot be written is refused before any work. */
+/** The requested logs; a path that cannot be written is rejected before any work. */
 async function openLogs({ log, tensorboard }: TrainArguments): Promise<TrainingLog[]> {
   const logs: TrainingLog[] = [];
   if (log !== undefined) {

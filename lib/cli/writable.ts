@@ -4,7 +4,7 @@ import { writeError } from '../errors.js';
 import { uniqueSuffix } from '../weights/atomic.js';
 
 /**
- * Makes a directory and tries to write into it, so that hours of training are not lost at its end.
+ * Makes a directory and tries to write into it, so that hours of training are not lost at the end.
  *
  * @throws CountenanceError ERR_WRITE
  */

@@ -12,7 +12,7 @@ import {
 
 /**
  * softmax(q k^T / sqrt(d) + bias + mask) v in the windows of a grid of tokens, qkv (B, H, W, 3C). The
- * cyclic shift and the cut into windows are one Gather of tokens with constant places.
+ * cyclic shift and the split into windows are one Gather of tokens with constant indices.
  */
 export function windowAttention(step: Step): void {
   const { onnx } = step;
@@ -31,7 +31,7 @@ export function windowAttention(step: Step): void {
   const [q, k, v] = onnx.split(step.name, placed, 3).map((part, i) => {
     const letter = 'qkv'.charAt(i);
     const split = step.reshape(part, [-1, windows, tokens, heads, depth], letter);
-    // (B, windows, heads, tokens, depth); the keys come transposed.
+    // (B, windows, heads, tokens, depth); the keys are transposed.
     return step.transpose(split, letter === 'k' ? [0, 1, 3, 4, 2] : [0, 1, 3, 2, 4], letter);
   });
   const scaled = step.node('Mul', [q!, onnx.scalar(depth ** -0.5)], {}, 'q');
@@ -46,7 +46,7 @@ export function windowAttention(step: Step): void {
   step.give(step.reshape(y, [-1, channels], 'rows'), 'rows');
 }
 
-/** Groups of 2 x 2 tokens become one: (B, H, W, C) -> (B, H/2, W/2, 4C). */
+/** Merges groups of 2 x 2 tokens into one: (B, H, W, C) -> (B, H/2, W/2, 4C). */
 export function patchMerge(step: Step): void {
   const [, height, width, channels] = step.shape('x') as [number, number, number, number];
   const order = mergeOrder(height, width);
@@ -68,11 +68,11 @@ function gatherTokens(
   return step.node('Gather', [tokens, step.onnx.integers(order, constant)], { axis: 1 }, part);
 }
 
-/** Names the constants that the operations on equal grids share. */
+/** Names the constants shared by the operations on equal grids. */
 const suffixOf = ({ height, width, window, shift }: WindowGrid): string =>
   [height, width, window, shift].join('_');
 
-/** (heads, tokens, tokens): the bias of each pair of places in a window. */
+/** (heads, tokens, tokens): the bias of each pair of positions in a window. */
 function positionBias(step: Step, heads: number, window: number): ValueName {
   const table = step.tensor('bias_table').data;
   const rows = relativePositions(window);

@@ -15,7 +15,7 @@ export function cosineLogits(step: Step): void {
   step.give(step.node('Gemm', [direction, rows], attributes), 'rows', 'logits');
 }
 
-/** Rows divided by their length, in double precision. */
+/** Rows divided by their norms, in double precision. */
 function normalisedRows(data: Float32Array, width: number): Float32Array {
   const result = new Float32Array(data.length);
   for (let start = 0; start < data.length; start += width) {

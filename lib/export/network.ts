@@ -7,7 +7,7 @@ import { operations } from './operations.js';
 import { Step, type Operands } from './step.js';
 import { Values } from './values.js';
 
-/** What the network gives for images (B, 3, S, S). */
+/** Outputs of the network for images (B, 3, S, S). */
 export interface NetworkOutputs {
   /** (B, K) */
   readonly logits: ValueName;
@@ -36,7 +36,7 @@ export function evaluationGraph(config: ModelConfig): NativeGraph {
  * Writes every operation of an evaluation graph into an ONNX graph.
  *
  * @param images normalised images (B, 3, S, S)
- * @throws CountenanceError ERR_INTERNAL that names an operation of a type that is not known here
+ * @throws CountenanceError ERR_INTERNAL that names an operation whose type is not known here
  */
 export function writeNetwork(
   graph: NativeGraph,

@@ -13,7 +13,7 @@ import { evaluationGraph, writeNetwork } from './network.js';
 import { OnnxGraph, type Dimension, type ValueName } from './onnx/graph.js';
 import { encodeModel } from './onnx/model.js';
 
-/** What an exported model can take. */
+/** The possible inputs of an exported model. */
 export const onnxInputs = ['pixel_values', 'pixels'] as const;
 /** One of {@link onnxInputs}. */
 export type OnnxInput = (typeof onnxInputs)[number];
@@ -21,8 +21,8 @@ export type OnnxInput = (typeof onnxInputs)[number];
 /** Options of {@link exportOnnx}. */
 export interface OnnxOptions {
   /**
-   * What the file's only input is, and its name. `pixel_values` (default): float32 (B, 3, S, S), resized
-   * and normalised by the caller, as the metadata say. `pixels`: uint8 RGB (B, S, S, 3), resized by the
+   * The file's only input, and its name. `pixel_values` (default): float32 (B, 3, S, S), resized
+   * and normalised by the caller as the metadata say. `pixels`: uint8 RGB (B, S, S, 3), resized by the
    * caller, normalised in the file.
    */
   readonly input?: OnnxInput;
@@ -33,7 +33,7 @@ export interface OnnxOptions {
  * Writes a model as an ONNX file (operator set 17, any batch size): one input (see
  * {@link OnnxOptions.input}), four outputs, all float32: `logits` (B, K), `probabilities` (B, K),
  * `expression` (B, 512) and `neutral` (B, 512). Classes, text, logit scale and the preparation of
- * images stand in its metadata.
+ * images are stored in its metadata.
  *
  * @throws CountenanceError ERR_WRITE that names the file and the reason, ERR_INVALID_ARGUMENT,
  *   ERR_ABORTED, ERR_CLOSED
@@ -59,7 +59,7 @@ export async function exportOnnx(
 /**
  * The bytes of an ONNX file, in pieces.
  *
- * @param state every tensor of the model by PyTorch's names; not copied
+ * @param state every tensor of the model under its PyTorch name; not copied
  */
 export function encodeOnnx(
   config: ModelConfig,
@@ -108,7 +108,7 @@ function description(config: ModelConfig): string {
   );
 }
 
-/** What a program that has only the file must know. Lists and objects are JSON. */
+/** Everything a program that has only the file needs to know. Lists and objects are JSON. */
 function metadata(
   config: ModelConfig,
   text: TextEmbeddings,

@@ -31,7 +31,7 @@ function relu(step: Step): void {
   step.give(step.node('Relu', [step.input('x', layout)]), layout);
 }
 
-/** In both layouts the second dimension is the channels. */
+/** In both layouts the second dimension holds the channels. */
 function batchNorm(step: Step): void {
   const layout = step.layout('x');
   let y = normalised(step, step.input('x', layout), 'weight', 'bias');
@@ -43,7 +43,7 @@ function convolution(step: Step): void {
   step.give(convolved(step), 'planes');
 }
 
-/** activation(norm(convolution) + residual); whoever runs the file folds the norm again. */
+/** activation(norm(convolution) + residual); the program that runs the file folds the norm again. */
 function convNorm(step: Step): void {
   let y = normalised(step, convolved(step), 'norm_weight', 'norm_bias');
   if (step.has('residual')) y = step.node('Add', [y, step.input('residual', 'planes')]);
@@ -54,7 +54,7 @@ function linear(step: Step): void {
   step.give(product(step), 'rows');
 }
 
-/** x (1 + erf(x / sqrt 2)) / 2; the operator Gelu came with a later set. */
+/** x (1 + erf(x / sqrt 2)) / 2; the Gelu operator was added in a later set. */
 function linearGelu(step: Step): void {
   const { onnx } = step;
   const x = product(step);

@@ -5,17 +5,17 @@ import type { StateDict, TensorData } from '../types.js';
 import type { Attribute, OnnxGraph, ValueName } from './onnx/graph.js';
 import type { Layout, Values } from './values.js';
 
-/** What every operation of a network finds its operands in. */
+/** Where every operation of a network finds its operands. */
 export interface Operands {
   readonly onnx: OnnxGraph;
   readonly values: Values;
-  /** The weights by PyTorch's names. */
+  /** The weights by their PyTorch names. */
   readonly state: StateDict;
-  /** What the core's graph takes as its input `text`. */
+  /** The input `text` of the core's graph. */
   readonly text: Pick<TextEmbeddings, 'shape' | 'data'>;
 }
 
-/** One operation of the core on its way into an ONNX graph. Nodes are called after it. */
+/** One operation of the core on its way into an ONNX graph. Nodes are named after it. */
 export class Step {
   readonly onnx: OnnxGraph;
 
@@ -37,7 +37,7 @@ export class Step {
     return value;
   }
 
-  /** The activation on what the operation computes. */
+  /** The activation applied to the operation's result. */
   get activation(): string {
     return String(this.operation.attributes['activation'] ?? 'none');
   }
@@ -51,7 +51,7 @@ export class Step {
     return this.operands.values.shapeOf(this.index(role));
   }
 
-  /** The layout that an input has anyway. */
+  /** The layout that an input already has. */
   layout(role: string): Layout {
     return this.operands.values.layoutOf(this.index(role));
   }
@@ -67,14 +67,14 @@ export class Step {
     return tensor;
   }
 
-  /** The same as a constant of the file, under PyTorch's name. */
+  /** The same as a constant of the file, under its PyTorch name. */
   weight(role: string): ValueName {
     return this.onnx.once(this.parameter(role), (name) =>
       this.onnx.tensor(name, this.tensor(role)),
     );
   }
 
-  /** A node; `part` tells it from others of its type in this operation. */
+  /** A node; `part` distinguishes it from others of its type in this operation. */
   node(
     type: string,
     inputs: readonly ValueName[],
@@ -93,7 +93,7 @@ export class Step {
     return this.node('Transpose', [x], { perm: order }, part);
   }
 
-  /** Says what the operation's output is. */
+  /** Sets the operation's output. */
   give(name: ValueName, layout: Layout, role = 'y'): void {
     const index = this.operation.outputs[role];
     if (index === undefined) throw this.lacks(`output '${role}'`);

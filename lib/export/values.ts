@@ -3,12 +3,12 @@ import type { NativeValue } from '../native.js';
 import type { OnnxGraph, ValueName } from './onnx/graph.js';
 
 /**
- * How a value of the core, (B, H, W, C) or (B, C), stands in the file. `planes`: (B, C, H, W), for the
+ * How a value of the core, (B, H, W, C) or (B, C), is laid out in the file. `planes`: (B, C, H, W), for the
  * convolutions; `rows`: (B * H * W, C) or (B, C), for the matrix products.
  */
 export type Layout = 'planes' | 'rows';
 
-/** The core's values in an ONNX graph, each in the layout it was made in and in those asked for since. */
+/** The core's values in an ONNX graph, each in its original layout and in those requested since. */
 export class Values {
   private readonly names: Map<Layout, ValueName>[];
 
@@ -19,7 +19,7 @@ export class Values {
     this.names = values.map(() => new Map<Layout, ValueName>());
   }
 
-  /** Shape in the core, with the batch that it was described for. */
+  /** Shape in the core, with the batch size that it was described for. */
   shapeOf(index: number): readonly number[] {
     return this.values[index]!.shape;
   }
@@ -28,7 +28,7 @@ export class Values {
     this.names[index]!.set(layout, name);
   }
 
-  /** The layout it was made in. */
+  /** Its original layout. */
   layoutOf(index: number): Layout {
     for (const layout of this.names[index]!.keys()) return layout;
     throw new CountenanceError(
@@ -37,7 +37,7 @@ export class Values {
     );
   }
 
-  /** Transposed, once, where it has another layout. */
+  /** Transposed, once, if it has another layout. */
   get(index: number, layout: Layout): ValueName {
     const made = this.layoutOf(index);
     const names = this.names[index]!;

@@ -1,15 +1,15 @@
 /**
- * Where the tokens of window attention stand: pure index arithmetic, as
- * native/backend/cpu/attention/window_attention.h does it. Tokens of a grid are counted row by row.
+ * Positions of the tokens of window attention: pure index arithmetic, as in
+ * native/backend/cpu/attention/window_attention.h. Tokens of a grid are counted row by row.
  */
 
-/** A grid of tokens that is cut into windows. */
+/** A grid of tokens that is split into windows. */
 export interface WindowGrid {
   readonly height: number;
   readonly width: number;
-  /** Tokens a side of a window. */
+  /** Side of a window in tokens. */
   readonly window: number;
-  /** How far the grid is rolled up and left before the cut. */
+  /** How far the grid is rolled up and left before the split. */
   readonly shift: number;
 }
 
@@ -35,7 +35,7 @@ export function inverseOrder(order: readonly number[]): number[] {
   return inverse;
 }
 
-/** The tokens in groups of 2 x 2, each group in the order that patch merging concatenates them in. */
+/** The tokens in groups of 2 x 2, each group in the order in which patch merging concatenates them. */
 export function mergeOrder(height: number, width: number): number[] {
   const order: number[] = [];
   for (let y = 0; y < height; y += 2) {
@@ -60,12 +60,12 @@ export function relativePositions(window: number): number[] {
   return rows;
 }
 
-/** What is added to the score of two tokens that are no neighbours in the image. */
+/** Added to the score of two tokens that are not neighbours in the image. */
 const masked = -100;
 
 /**
  * The four masks (4, tokens, tokens) that a window of a rolled image can need: bit 0 of the first
- * index says that it lies in the last row of windows, bit 1 in the last column, where parts from
+ * index says that it is in the last row of windows, bit 1 in the last column, where parts from
  * opposite edges meet.
  */
 export function windowMasks(window: number, shift: number): Float32Array {

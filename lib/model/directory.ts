@@ -105,10 +105,10 @@ async function readJsonObject(file: string, directory: string): Promise<Record<s
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw broken(directory, `'${file}' is no JSON: ${messageOf(error)}`, error);
+    throw broken(directory, `'${file}' is not JSON: ${messageOf(error)}`, error);
   }
   if (!isObject(value)) {
-    throw broken(directory, `'${file}' holds no JSON object`);
+    throw broken(directory, `'${file}' does not hold a JSON object`);
   }
   return value as Record<string, unknown>;
 }

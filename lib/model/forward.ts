@@ -1,9 +1,10 @@
+import { embeddingWidth } from './config.js';
 import { internalsOf, type Model, type ModelOutputs } from './model.js';
 import type { RawImage, TensorData } from '../types.js';
 
 /** Outputs of images, and with test-time flip f_e of their mirror images. */
 export interface FlippedOutputs extends ModelOutputs {
-  readonly mirrored?: TensorData;
+  readonly mirrored?: TensorData | undefined;
 }
 
 /**
@@ -21,11 +22,12 @@ export async function forwardImages(
   const { native, run } = internalsOf(model);
   const data = images.map((image) => image.data);
   const sides = Uint32Array.from(images.flatMap(({ width, height }) => [width, height]));
-  const forward = (mirrored: boolean): Promise<ModelOutputs> =>
-    run(images.length, () => native.forwardImages(data, sides, mirrored));
-  if (!flip) return forward(false);
-  const [outputs, others] = await Promise.all([forward(false), forward(true)]);
-  const { logits } = outputs;
-  const mean = logits.data.map((value, i) => (value + others.logits.data[i]!) / 2);
-  return { ...outputs, logits: { ...logits, data: mean }, mirrored: others.expression };
+  let mirrored: Float32Array | undefined;
+  const outputs = await run(images.length, async () => {
+    const pass = await native.forwardImages(data, sides, flip);
+    mirrored = pass.mirrored;
+    return pass;
+  });
+  const shape = [images.length, embeddingWidth];
+  return { ...outputs, mirrored: mirrored && { shape, data: mirrored } };
 }

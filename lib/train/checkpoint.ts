@@ -21,7 +21,7 @@ import type { ScheduleName } from './schedule.js';
 import type { ResolvedTrainerOptions } from './options.js';
 import type { EpochTotals } from './totals.js';
 
-/** What a checkpoint holds beside the files of a model directory. */
+/** The files of a checkpoint besides those of a model directory. */
 const stateFiles = { json: 'trainer_state.json', tensors: 'trainer_state.safetensors' } as const;
 
 /** Folder of the newest checkpoint inside a run's directory. */
@@ -29,7 +29,7 @@ export const lastFolder = 'last';
 
 const formatVersion = 1;
 
-/** Where a run stands: between two steps. */
+/** The position of a run between two steps. */
 export interface Progress {
   /** Counted from 0. */
   epoch: number;
@@ -42,10 +42,10 @@ export interface Progress {
   stopping: StoppingState;
 }
 
-/** What a resumed run must have in common with the interrupted one to get the same bits. */
+/** Settings that a resumed run must share with the interrupted one to get the same bits. */
 export interface RunSettings {
   readonly trainer: Omit<ResolvedTrainerOptions, 'threads' | 'guard' | 'weightDecayOn'> & {
-    /** Only where it is not `all`. */
+    /** Only if it is not `all`. */
     readonly weightDecayOn?: WeightDecayTarget;
   };
   readonly fit: {
@@ -54,7 +54,7 @@ export interface RunSettings {
     readonly schedule: ScheduleName;
     readonly warmupSteps: number;
     readonly dropLast: boolean;
-    /** Only where images are not simply shuffled; weights in the order of the classes. */
+    /** Only if images are not simply shuffled; weights in the order of the classes. */
     readonly sampling?: SamplingName;
     readonly classWeights?: readonly number[];
     readonly earlyStopping?: EarlyStopping;
@@ -63,7 +63,7 @@ export interface RunSettings {
   readonly validation: DataFingerprint | null;
 }
 
-/** Tells whether a data set is the one it was. */
+/** Identifies a data set, to detect changes. */
 export interface DataFingerprint {
   readonly name: string;
   readonly size: number;
@@ -75,10 +75,10 @@ export interface DataFingerprint {
 export interface CheckpointState {
   readonly format_version: number;
   readonly progress: Readonly<Progress>;
-  /** The trainer's own count of steps: keys its random numbers and AdamW's corrections. */
+  /** The trainer's own step count: keys its random numbers and AdamW's corrections. */
   readonly stepCount: number;
   readonly settings: RunSettings;
-  /** What the caller keeps here; see {@link CheckpointOptions.metadata}. */
+  /** Stored for the caller; see {@link CheckpointOptions.metadata}. */
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
@@ -90,7 +90,7 @@ export function fingerprint(dataset: Dataset): DataFingerprint {
   return { name: dataset.name, size: dataset.size, labels: hash.digest('hex').slice(0, 16) };
 }
 
-/** Writes a checkpoint: a model directory and the trainer's state, whole or not at all. */
+/** Writes a checkpoint: a model directory and the trainer's state, completely or not at all. */
 export async function saveCheckpoint(
   directory: string,
   model: ModelInternals,
@@ -131,7 +131,7 @@ function slotNames(model: ModelInternals, native: NativeTrainer) {
 }
 
 /**
- * The checkpoint that a directory is or, in its folder `last`, has.
+ * The checkpoint in a directory: the directory itself or its folder `last`.
  *
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_DIRECTORY, ERR_CHECKPOINT
  */
@@ -156,7 +156,7 @@ export async function readCheckpointState(directory: string): Promise<Checkpoint
   try {
     state = JSON.parse(bytes.toString('utf8')) as CheckpointState;
   } catch (error) {
-    throw badCheckpoint(directory, `${stateFiles.json} is no JSON: ${messageOf(error)}`);
+    throw badCheckpoint(directory, `${stateFiles.json} is not JSON: ${messageOf(error)}`);
   }
   const { format_version: found, progress, settings } = state ?? {};
   if (found !== formatVersion) {
@@ -173,10 +173,10 @@ export async function readCheckpointState(directory: string): Promise<Checkpoint
 }
 
 /**
- * Puts a checkpoint into a model and its trainer.
+ * Loads a checkpoint into a model and its trainer.
  *
- * @throws CountenanceError ERR_CHECKPOINT where it was made with other settings (each is named) or is
- *   damaged; ERR_SHAPE_MISMATCH where it is of another model
+ * @throws CountenanceError ERR_CHECKPOINT if it was made with other settings (each is named) or is
+ *   damaged; ERR_SHAPE_MISMATCH if it belongs to another model
  */
 export async function restoreCheckpoint(
   directory: string,
@@ -215,13 +215,13 @@ export async function restoreCheckpoint(
     );
     callNative(() => (native.stepCount = state.stepCount));
   });
-  // Checkpoints of runs before there was early stopping tell nothing of it.
+  // Checkpoints from before early stopping existed say nothing about it.
   const progress: Readonly<Omit<Progress, 'stopping'> & Partial<Progress>> = state.progress;
   const { totals, stopping = stoppingStart } = progress;
   return { ...progress, totals: { ...totals }, stopping };
 }
 
-/** `batchSize 64 (now 32)` for each setting that is not the same. */
+/** `batchSize 64 (now 32)` for each setting that differs. */
 function compareSettings(before: RunSettings, now: RunSettings): string[] {
   const old = new Map(leaves(before));
   const current = new Map(leaves(now));

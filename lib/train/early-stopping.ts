@@ -1,16 +1,16 @@
 import { checkInteger, checkNumber, checkObject } from '../check.js';
 
-/** When a training ends before its last epoch. */
+/** When a training run ends before its last epoch. */
 export interface EarlyStopping {
-  /** Epochs without a better validation accuracy until training ends, at least 1. */
+  /** Epochs without a better validation accuracy after which training ends, at least 1. */
   readonly patience: number;
-  /** How much better counts, 0..1; default 0: anything above the best so far. */
+  /** The minimum improvement that counts, 0..1; default 0: anything above the best so far. */
   readonly minDelta?: number;
 }
 
 /** What early stopping remembers between epochs; kept in checkpoints. */
 export interface StoppingState {
-  /** Accuracy that the next epochs are measured by; -1 before the first. */
+  /** Accuracy that the next epochs are compared with; -1 before the first. */
   readonly accuracy: number;
   /** Epochs since it was reached. */
   readonly waited: number;

@@ -3,23 +3,23 @@ import type { Metrics } from '../metrics.js';
 
 /** The losses and the accuracy of a step, or their means over an epoch. */
 export interface Losses extends LossTerms {
-  /** The sum of the terms times their weights: what training lowers. */
+  /** The sum of the terms times their weights: what training minimises. */
   readonly loss: number;
-  /** Share of the (augmented) training images classified rightly, 0..1. */
+  /** Fraction of the (augmented) training images classified correctly, 0..1. */
   readonly accuracy: number;
 }
 
-/** What a data set of a run is. */
+/** A data set of a run. */
 export interface DatasetSummary {
   readonly name: string;
   readonly size: number;
   /** Images of each class, by name. */
   readonly classCounts: Readonly<Record<string, number>>;
-  /** What opening it found out, such as images left out. */
+  /** Notes from opening it, such as images left out. */
   readonly notes: readonly string[];
 }
 
-/** The epoch whose weights were best on the validation set. */
+/** The epoch whose weights did best on the validation set. */
 export interface BestEpoch {
   /** Counted from 1. */
   readonly epoch: number;
@@ -28,24 +28,24 @@ export interface BestEpoch {
   readonly meanClassAccuracy: number;
 }
 
-/** The first event: all is checked and open, training starts. */
+/** The first event: everything is checked and open, training starts. */
 export interface StartEvent {
   readonly type: 'start';
   readonly device: string;
-  /** Trainable values of the model. */
+  /** Number of trainable values of the model. */
   readonly parameters: number;
   readonly epochs: number;
-  /** The batch size, or the number of images where that is less. */
+  /** The batch size, or the number of images if that is smaller. */
   readonly batchSize: number;
   readonly stepsPerEpoch: number;
   /** The highest of the schedule, before the scales of groups. */
   readonly learningRate: number;
   readonly train: DatasetSummary;
-  /** Null without a validation set: then the last epoch counts as the best. */
+  /** Null without a validation set; the last epoch then counts as the best. */
   readonly validation: DatasetSummary | null;
-  /** Epochs of the run done before; 0 for a new one. */
+  /** Epochs of the run already done; 0 for a new run. */
   readonly epochsDone: number;
-  /** The checkpoint that is continued, and the steps done before. */
+  /** The checkpoint that is continued, and the steps already done. */
   readonly resumed: { readonly directory: string; readonly step: number } | null;
 }
 
@@ -61,7 +61,7 @@ export interface StepEvent extends Losses {
   readonly learningRate: number;
   /** |g|_2 before clipping. */
   readonly gradientNorm: number;
-  /** Training images a second, smoothed over the last steps. */
+  /** Training images per second, smoothed over the last steps. */
   readonly imagesPerSecond: number;
 }
 
@@ -76,18 +76,18 @@ export interface EpochEvent extends Losses {
   readonly learningRate: number;
   /** Figures on the validation set, in evaluation mode. */
   readonly validation: Metrics | null;
-  /** True where this is the best epoch so far. */
+  /** True if this is the best epoch so far. */
   readonly best: boolean;
-  /** Training images a second, without the validation. */
+  /** Training images per second, not counting validation. */
   readonly imagesPerSecond: number;
   /** Duration of training and validation. */
   readonly seconds: number;
 }
 
-/** After a checkpoint was written; it is whole and on disk. */
+/** After a checkpoint was written; it is complete and on disk. */
 export interface CheckpointEvent {
   readonly type: 'checkpoint';
-  /** What `resume` takes. */
+  /** The value for `resume`. */
   readonly directory: string;
   readonly reason: 'epoch' | 'steps' | 'abort';
   /** Counted from 1. */
@@ -95,15 +95,15 @@ export interface CheckpointEvent {
   readonly step: number;
 }
 
-/** The last event, and what awaiting a run gives. */
+/** The last event, and the result of awaiting a run. */
 export interface EndEvent {
   readonly type: 'end';
   readonly epochs: number;
-  /** The epoch (counted from 1) after which early stopping ended the run, or null where it did not. */
+  /** The epoch (counted from 1) after which early stopping ended the run, or null if it did not. */
   readonly stoppedAfter: number | null;
   readonly steps: number;
   readonly best: BestEpoch | null;
-  /** Directory of the best model, where checkpoints were asked for. */
+  /** Directory of the best model, if checkpoints were requested. */
   readonly model: string | null;
   readonly seconds: number;
 }

@@ -63,7 +63,7 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
   const underWay: StepUnderWay[] = [];
   const { native } = run;
   const stepsAhead = callNative(() => native.stepsAhead);
-  // Takes the oldest step into account; a failed one changed nothing, nor do those behind it.
+  // Waits for the oldest step and counts it; a failed one changed nothing, and neither did those after it.
   const finish = async (): Promise<StepEvent> => {
     const { batch, learningRate: rate, result: promise } = underWay.shift()!;
     const result = await promise;
@@ -92,7 +92,7 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
     }
     while (underWay.length > 0) yield await finish();
   } finally {
-    // Whatever ended the loop, the steps under way are taken: they count.
+    // Whatever ended the loop, wait for the steps under way: they count.
     while (underWay.length > 0) await finish().catch(() => undefined);
   }
   const trainingSeconds = (performance.now() - started) / 1000;
@@ -122,7 +122,7 @@ async function* epoch(run: Run): AsyncGenerator<TrainingEvent, void, undefined> 
   if (saved) yield saved;
 }
 
-/** A step that was asked for. */
+/** A step that was requested. */
 interface StepUnderWay {
   readonly batch: Batch;
   readonly learningRate: number;
@@ -148,7 +148,7 @@ function startStep(run: Run, batch: Batch, learningRate: number): StepUnderWay {
   return { batch, learningRate, result };
 }
 
-/** Evaluates the epoch and saves its model where it is the best so far; without validation each is. */
+/** Evaluates the epoch and saves its model if it is the best so far; without validation each one is. */
 async function validateAndKeepBest(
   run: Run,
 ): Promise<{ readonly metrics: Metrics | null; readonly best: boolean }> {
@@ -171,7 +171,7 @@ async function validateAndKeepBest(
   });
 }
 
-/** Runs work with the average of the weights in their place, where there is one. */
+/** Runs work with the average of the weights in their place, if there is one. */
 async function withAverage<T>(run: Run, work: () => Promise<T>): Promise<T> {
   if (run.options.emaDecay === 0) return work();
   const swap = (): Promise<void> =>

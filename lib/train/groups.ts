@@ -4,11 +4,11 @@ import { description } from '../description.js';
 import type { Backbone } from '../model/config.js';
 import type { NativeParameterGroups, NativeTensorInfo } from '../native.js';
 
-/** The parts of a model whose parameters may have a learning rate and a weight decay of their own. */
+/** The parts of a model whose parameters may have their own learning rate and weight decay. */
 export const parameterGroups = ['backbone', 'head', 'transformation'] as const;
 /**
- * - `backbone`: the encoder without its head, what weights of other projects bring (`encoder.*`)
- * - `head`: the encoder's layers after pooling, where it has them (ResNet-50: `encoder.fc.*`, Swin:
+ * - `backbone`: the encoder without its head, which other projects' weights can provide (`encoder.*`)
+ * - `head`: the encoder's layers after pooling, if it has any (ResNet-50: `encoder.fc.*`, Swin:
  *   `encoder.feature.*`)
  * - `transformation`: the emotional-to-neutral transformation (`MLP.*`), new in most runs
  */
@@ -17,9 +17,9 @@ export type ParameterGroupName = (typeof parameterGroups)[number];
 /** Options of the parameters in a group. */
 export interface ParameterGroupOptions {
   /**
-   * What the learning rate of each step is multiplied by, 0 or more. Default 1. With 0 the weights stay
-   * as they are to the bit; the gradient is computed and counts for clipping all the same, and the
-   * running statistics of batch norms go on following the data, as in PyTorch's training mode.
+   * Factor for the learning rate of each step, 0 or more. Default 1. With 0 the weights do not change by a
+   * single bit; the gradient is still computed and counts for clipping, and the running statistics of
+   * batch norms still follow the data, as in PyTorch's training mode.
    */
   readonly learningRateScale?: number;
   /** Default: the trainer's. */
@@ -34,16 +34,16 @@ export type ResolvedParameterGroups = Readonly<
   Partial<Record<ParameterGroupName, Required<ParameterGroupOptions>>>
 >;
 
-/** What the weight decay acts on. */
+/** The parameters that weight decay applies to. */
 export const weightDecayTargets = ['all', 'matrices'] as const;
 /**
- * - `all`: every parameter, as torch.optim without groups and the authors' script
- * - `matrices`: weights of convolutions and linear layers; not biases, weights of norms and Swin's
- *   tables of relative positions, which timm leaves out, too
+ * - `all`: every parameter, as in torch.optim without groups and in the authors' script
+ * - `matrices`: weights of convolutions and linear layers; not biases, weights of norms or Swin's
+ *   tables of relative positions, which timm excludes too
  */
 export type WeightDecayTarget = (typeof weightDecayTargets)[number];
 
-/** The trainer's options that groups depend on. */
+/** The trainer's options on which groups depend. */
 export interface GroupSettings {
   readonly groups: ResolvedParameterGroups;
   readonly weightDecay: number;
@@ -83,7 +83,7 @@ export function groupOf(tensor: string): ParameterGroupName {
   return isHead ? 'head' : 'backbone';
 }
 
-/** The groups as the addon takes them: tensors with the same rates are one group. */
+/** The groups in the addon's form: tensors with the same rates are one group. */
 export function toNativeGroups(
   { groups, weightDecay, weightDecayOn }: GroupSettings,
   tensors: readonly NativeTensorInfo[],
@@ -114,7 +114,7 @@ function isMatrix({ name, shape }: NativeTensorInfo): boolean {
   return shape.length > 1 && !name.endsWith('.relative_position_bias_table');
 }
 
-/** What is said of the groups in a log: a line for each, such as `backbone: learning rate x 0.1`. */
+/** Describes the groups for a log: one line each, such as `backbone: learning rate x 0.1`. */
 export function describeGroups({ groups, weightDecay, weightDecayOn }: GroupSettings): string[] {
   const lines = Object.entries(groups).flatMap(([name, own]) => {
     const { learningRateScale: scale } = own;

@@ -54,9 +54,9 @@ export interface Augmentation {
   readonly flipProbability?: number;
   /** Probability of erasing a rectangle (set to 0 after normalisation). */
   readonly eraseProbability?: number;
-  /** Share of the image's area that is erased, smallest and largest. */
+  /** Fraction of the image's area that is erased, minimum and maximum. */
   readonly eraseArea?: readonly [number, number];
-  /** Height / width of the erased rectangle, smallest and largest. */
+  /** Height / width of the erased rectangle, minimum and maximum. */
   readonly eraseAspect?: readonly [number, number];
 }
 
@@ -100,7 +100,7 @@ export interface TrainerOptions extends OptimizerSettings, ObjectiveOptions {
    * (0.5). Erasing (0.5 in the paper's recipe, for pretrained encoders) is off.
    */
   readonly augmentation?: Augmentation;
-  /** Gives every tensor its own buffer, filled with NaN: slow, finds mistakes of the memory plan. */
+  /** Gives every tensor its own buffer, filled with NaN: slow, finds mistakes in the memory plan. */
   readonly guard?: boolean;
 }
 

@@ -2,7 +2,7 @@ import type { ModelOptions } from '../model/config.js';
 import type { FitOptions } from './fit-options.js';
 import type { TrainerOptions } from './options.js';
 
-/** A named set of options of model, trainer and fit; what it does not name keeps its default. */
+/** A named set of options for model, trainer and fit; any that it does not name keep their defaults. */
 export interface Preset {
   /** One line for the help text. */
   readonly summary: string;
@@ -14,8 +14,8 @@ export interface Preset {
 }
 
 /**
- * Presets by name. `paper-code` is the authors' released script to the letter; the others are common
- * practice for their encoder, a place to start from: they were not tuned on any data set.
+ * Presets by name. `paper-code` is exactly the authors' released script; the others are common
+ * practice for their encoder and a starting point: they were not tuned on any data set.
  */
 export const presets = {
   /** The released training script of the paper's authors, for Swin-T on RAF-DB. */
@@ -68,7 +68,7 @@ export const presets = {
     },
     fit: { epochs: 30, batchSize: 64, schedule: 'cosine' },
   },
-  /** Transformers need long training and much regularisation where they start from nothing. */
+  /** Transformers need long training and strong regularisation when they start from random weights. */
   'swin-t-scratch': {
     summary: 'Swin-T from random weights: long, for large data sets',
     model: { backbone: 'swin-t', dropPath: 0.2, logitScale: 30 },
@@ -82,7 +82,7 @@ export const presets = {
     },
     fit: { epochs: 100, batchSize: 64, schedule: 'cosine' },
   },
-  /** As Swin-T is usually fine-tuned: a tenth of the rate it was trained with, but for what is new. */
+  /** Swin-T's usual fine-tuning: a tenth of the original learning rate, except for new parts. */
   'swin-t-finetune': {
     summary: 'Swin-T from weights trained before (--init)',
     model: { backbone: 'swin-t', dropPath: 0.1 },

@@ -21,7 +21,7 @@ import type { ResolvedTrainerOptions } from './options.js';
 import { checkWarmup, type Schedule } from './schedule.js';
 import { noTotals } from './totals.js';
 
-/** What {@link fit} works with. */
+/** Everything {@link fit} works with. */
 export interface TrainerParts {
   readonly model: Model;
   readonly internals: ModelInternals;
@@ -125,7 +125,7 @@ async function openBoth(
   return { train, validation: validation === null ? null : await open(validation) };
 }
 
-/** What the log says of a data set. */
+/** The log's description of a data set. */
 export function summarise(dataset: Dataset): DatasetSummary {
   const counts = countClasses(dataset);
   return {
@@ -136,7 +136,7 @@ export function summarise(dataset: Dataset): DatasetSummary {
   };
 }
 
-/** What the model card says of a run. */
+/** The model card's description of a run. */
 export function cardDetails(run: Run, metrics: Metrics | null): CardDetails {
   const { options, schedule, progress, settings } = run;
   const terms = lossTermNames.map((name) => `${options.lossWeights[name]} x ${name}`);
@@ -170,7 +170,7 @@ function samplingLines({ fit }: Run): string[] {
   ];
 }
 
-/** A data set's name without the directories above it, which are of no use to others. */
+/** A data set's name without the directories above it, which mean nothing to others. */
 function datasetLabel(name: string): string {
   const [, format, path, rest = ''] = /^([a-z0-9]+:)([^#]*)(.*)$/s.exec(name) ?? [];
   return format === undefined || path === undefined ? name : `${format}${basename(path)}${rest}`;

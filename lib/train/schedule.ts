@@ -4,8 +4,8 @@ import { checkInteger } from '../check.js';
 export const schedules = ['cosine', 'constant', 'paper-code'] as const;
 /**
  * - `cosine`: a linear warm-up over some steps, then half a cosine down to 0 at the last step
- * - `constant`: the same warm-up, then always the learning rate
- * - `paper-code`: what the authors' script does, once an epoch: learningRate / 20 in epoch 0, then
+ * - `constant`: the same warm-up, then the learning rate unchanged
+ * - `paper-code`: as in the authors' script, once per epoch: learningRate / 20 in epoch 0, then
  *   learningRate / 2 * (1 + cos(pi (epoch - 1) / epochs))
  */
 export type ScheduleName = (typeof schedules)[number];
@@ -21,7 +21,7 @@ export interface Schedule {
   readonly stepsPerEpoch: number;
 }
 
-/** Steps of a warm-up where nothing else is said: 200, but at most a fifth of a short run. */
+/** Default number of warm-up steps: 200, but at most a fifth of a short run. */
 function defaultWarmupSteps(totalSteps: number): number {
   return Math.min(200, Math.floor(totalSteps / 5));
 }

@@ -24,7 +24,7 @@ export function toTargets(labels: Labels, size: number, classes: number): Float3
   if (labels.length !== size) {
     throw new CountenanceError(
       'ERR_SHAPE_MISMATCH',
-      `Expected ${size} labels, one an image, but received ${labels.length}`,
+      `Expected ${size} labels, one per image, but received ${labels.length}`,
     );
   }
   if (Array.isArray(labels[0])) {
@@ -39,7 +39,7 @@ export function toTargets(labels: Labels, size: number, classes: number): Float3
   return oneHot(labels as ArrayLike<number>, classes);
 }
 
-/** Rows with a single 1. */
+/** One-hot rows. */
 export function oneHot(labels: ArrayLike<number>, classes: number): Float32Array {
   const targets = new Float32Array(labels.length * classes);
   for (let i = 0; i < labels.length; i++) {

@@ -9,7 +9,7 @@ export interface EpochTotals extends Record<LossTermName, number> {
   correct: number;
 }
 
-/** Totals of no image. */
+/** The totals of zero images. */
 export function noTotals(): EpochTotals {
   return { images: 0, loss: 0, ...perTerm(() => 0), correct: 0 };
 }
@@ -38,12 +38,12 @@ export function lossesOf(result: NativeStepResult, images: number): Losses {
   return { loss, ...terms, accuracy: correct / images };
 }
 
-/** Images a second, smoothed over about ten steps. */
+/** Images per second, smoothed over about ten steps. */
 export class Throughput {
   private rate = 0;
   private last = performance.now();
 
-  /** Starts the next interval without counting the time since the last. */
+  /** Starts the next interval without counting the time since the last one. */
   restart(): void {
     this.last = performance.now();
   }

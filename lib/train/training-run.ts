@@ -1,7 +1,7 @@
 import { CountenanceError } from '../errors.js';
 import type { EndEvent, TrainingEvent } from './events.js';
 
-/** How a run ended, as those who await it are told. */
+/** How a run ended, for those who await it. */
 type Outcome = { readonly end: EndEvent } | { readonly error: unknown };
 
 interface Waiter {
@@ -10,15 +10,15 @@ interface Waiter {
 }
 
 /**
- * A training that {@link Trainer.fit} has prepared. Nothing is trained until it is iterated or awaited,
- * one of the two:
+ * A training run that {@link Trainer.fit} has prepared. Nothing is trained until it is either iterated or
+ * awaited:
  *
- * - Iterated, it gives event after event and trains on when the next one is asked for. Leaving the loop
- *   ends the run and leaves the trainer usable.
+ * - Iterated, it yields one event after another and trains on when the next one is requested. Leaving the
+ *   loop ends the run and leaves the trainer usable.
  * - Awaited, it trains to the end and gives the end event. Awaiting it again gives the same event and
- *   trains no further.
+ *   does not train any further.
  *
- * Awaiting a run that is being iterated, or was, waits for the iteration to reach the end: it gives the
+ * Awaiting a run that is being or has been iterated waits for the iteration to reach the end: it gives the
  * end event, or rejects with the error that ended the run. If the loop was left early it rejects with
  * ERR_INVALID_ARGUMENT. So do not await a run inside its own loop: it would wait for itself. Iterating a
  * run that is awaited rejects with ERR_BUSY, since its events are gone.
@@ -59,7 +59,7 @@ export class TrainingRun
   /**
    * Trains up to the next event.
    *
-   * @throws CountenanceError ERR_BUSY where the run is awaited; else what {@link Trainer.fit} says
+   * @throws CountenanceError ERR_BUSY if the run is awaited; otherwise as {@link Trainer.fit}
    */
   async next(): Promise<IteratorResult<TrainingEvent, void>> {
     if (this.#end && !this.#iterated) {
@@ -72,7 +72,7 @@ export class TrainingRun
     return this.#advance(this.#events.next());
   }
 
-  /** Ends the run between two steps; the trainer can be used again. What leaving a loop calls. */
+  /** Ends the run between two steps; the trainer can be used again. Called when a loop is left. */
   async return(): Promise<IteratorResult<TrainingEvent, void>> {
     this.#iterated ||= !this.#end;
     return this.#advance(this.#events.return());
@@ -90,10 +90,10 @@ export class TrainingRun
   }
 
   /**
-   * What `await` calls: trains to the end, or waits for whoever iterates to get there.
+   * Called by `await`: trains to the end, or waits for the iteration to get there.
    *
    * @returns a promise of the end event
-   * @throws CountenanceError by rejecting: what {@link Trainer.fit} says; ERR_INVALID_ARGUMENT where the
+   * @throws CountenanceError by rejecting: as {@link Trainer.fit}; ERR_INVALID_ARGUMENT if the
    *   run was left before its end
    */
   then<Result = EndEvent, Caught = never>(
@@ -103,14 +103,14 @@ export class TrainingRun
     return this.#ended().then(onEnd, onError);
   }
 
-  /** As of a promise: {@link then} with a handler of errors alone. */
+  /** As in a promise: {@link then} with only an error handler. */
   catch<Caught = never>(
     onError?: ((error: unknown) => Caught | PromiseLike<Caught>) | null,
   ): Promise<EndEvent | Caught> {
     return this.#ended().catch(onError);
   }
 
-  /** As of a promise: {@link then} with a handler that is called either way. */
+  /** As in a promise: {@link then} with a handler that is called either way. */
   finally(onSettled?: (() => void) | null): Promise<EndEvent> {
     return this.#ended().finally(onSettled);
   }
@@ -128,11 +128,11 @@ export class TrainingRun
     try {
       while (!(await this.#advance(this.#events.next())).done);
     } catch {
-      // The promise of the end has been told.
+      // The promise of the end already has the error.
     }
   }
 
-  /** Hands on what the generator gives, and keeps what it says of the end. */
+  /** Passes on what the generator gives, and remembers how it ended. */
   async #advance(
     step: Promise<IteratorResult<TrainingEvent, void>>,
   ): Promise<IteratorResult<TrainingEvent, void>> {

@@ -7,8 +7,8 @@
 
 namespace countenance::addon {
 
-// Runs `work` on libuv's thread pool and settles a promise with what `result` makes: for work that
-// belongs to no model.
+// Runs `work` on libuv's thread pool and settles a promise with the value from `result`. For work
+// that belongs to no model.
 Napi::Promise run_async(Napi::Env env, std::function<void()> work, MakeResult result);
 
 }  // namespace countenance::addon

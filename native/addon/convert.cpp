@@ -8,7 +8,8 @@ namespace countenance::addon {
 
 namespace {
 
-// What a typed array holds, valid until JavaScript runs again. A detached array has no element.
+// The contents of a typed array, valid until JavaScript runs again. A detached array has no
+// elements.
 struct ArrayView {
   napi_typedarray_type type;
   size_t length;
@@ -127,7 +128,7 @@ JoinedBytes read_byte_arrays(Napi::Value value, std::string_view name, uint32_t 
   const uint32_t count = array.Length();
   require(count <= most, "Expected at most ", most, " Uint8Arrays for ", name, " but received ",
           count);
-  // An array may run JavaScript where it is read, so that nothing is looked at before all is read.
+  // Reading an array may run JavaScript, so all items are read before any is inspected.
   std::vector<Napi::Value> items;
   for (uint32_t i = 0; i < count; ++i) items.push_back(array.Get(i));
   JoinedBytes joined;

@@ -39,7 +39,7 @@ inline uint64_t read_seed(Napi::Value value, std::string_view name) {
 // Typed arrays of any length.
 std::vector<float> read_floats(Napi::Value value, std::string_view name);
 std::vector<uint8_t> read_bytes(Napi::Value value, std::string_view name);
-// An array of Uint8Arrays: their bytes, one after the other, and how many each has.
+// An array of Uint8Arrays: their concatenated bytes and the length of each.
 struct JoinedBytes {
   std::vector<uint8_t> bytes;
   std::vector<size_t> lengths;
@@ -67,7 +67,7 @@ Enum read_choice(Napi::Value value, std::string_view name,
 Napi::Value to_js(Napi::Env env, std::span<const float> values);
 Napi::Value text(Napi::Env env, std::string_view value);
 Napi::Array texts(Napi::Env env, std::span<const std::string_view> values);
-// The shortest number that float32 cannot tell from `value`: 0.9, not 0.8999999761581421.
+// The shortest number that float32 cannot distinguish from `value`: 0.9, not 0.8999999761581421.
 Napi::Value number(Napi::Env env, float value);
 
 }  // namespace countenance::addon

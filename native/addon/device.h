@@ -21,11 +21,11 @@ Device read_device(Napi::Value value);
 struct ModelBackend {
   std::shared_ptr<Backend> backend;
   bool is_cpu = true;
-  std::string fallback;  // why 'auto' could not take the GPU that is there, else empty
+  std::string fallback;  // why 'auto' could not use the GPU that is present, else empty
 };
 
-// Opens the CUDA plugin where the device may need it: not for the JavaScript thread.
-// ERR_DEVICE_UNAVAILABLE where the GPU that was asked for cannot be had. 'auto' then takes the CPU.
+// Opens the CUDA plugin if the device may need it, so do not call it on the JavaScript thread.
+// Throws ERR_DEVICE_UNAVAILABLE if the requested GPU is unavailable; 'auto' falls back to the CPU.
 ModelBackend make_backend(const Device& device, int threads, Isa isa);
 
 }  // namespace countenance::addon

@@ -48,7 +48,7 @@ void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, std::excepti
       deferred.Resolve(value);
     }
   } catch (...) {
-    // Only an environment on its way out refuses to settle a promise; nobody waits for it there.
+    // Only an environment that is shutting down refuses to settle a promise; nobody waits then.
   }
 }
 

@@ -10,18 +10,19 @@
 namespace countenance::addon {
 
 // The JavaScript Error for a native exception: its `code` is the native error's, ERR_OUT_OF_MEMORY
-// for std::bad_alloc, ERR_INTERNAL for anything else. An exception of JavaScript stays itself.
+// for std::bad_alloc, ERR_INTERNAL for anything else. A JavaScript exception passes through
+// unchanged.
 Napi::Error to_js(Napi::Env env, std::exception_ptr failure);
 
 // Makes a job's value on the JavaScript thread.
 using MakeResult = std::function<Napi::Value(Napi::Env)>;
 
-// Resolves with what `result` makes, or rejects with the failure, which may be null. Never throws:
-// in an environment that is being terminated nothing happens.
+// Rejects with the failure unless it is null, else resolves with the value from `result`. Never
+// throws; does nothing in an environment that is being terminated.
 void settle(Napi::Env env, const Napi::Promise::Deferred& deferred, std::exception_ptr failure,
             const MakeResult& result) noexcept;
 
-// The body of a synchronous method: native exceptions become JavaScript's.
+// The body of a synchronous method: native exceptions become JavaScript exceptions.
 template <class Body>
 auto guarded(Napi::Env env, Body&& body) -> decltype(body()) {
   try {

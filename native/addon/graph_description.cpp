@@ -102,7 +102,7 @@ Napi::Value describe_graph(const Napi::CallbackInfo& info) {
     validate(config);
     require(config.neutral < config.classes, "Expected a neutral class in [0, ", config.classes,
             ") but received ", config.neutral);
-    // It is only asked for the sizes of packed weights and workspaces; nothing is allocated or run.
+    // Only used for the sizes of packed weights and workspaces; nothing is allocated or run.
     const auto backend = make_cpu_backend(1);
     ParameterTable table(*backend);
     Graph graph(*backend, table, mode, precision);

@@ -12,7 +12,7 @@ namespace countenance::addon {
 
 namespace {
 
-// "13.0" of 13000; null of 0.
+// 13000 -> "13.0"; 0 -> null.
 Napi::Value version(Napi::Env env, int number) {
   if (number == 0) return env.Null();
   return Napi::String::New(

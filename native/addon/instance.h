@@ -4,7 +4,7 @@
 
 namespace countenance::addon {
 
-// What the addon knows per environment: the main thread and each worker have one.
+// The addon's state per environment: the main thread and each worker have their own.
 struct Instance {
   Napi::FunctionReference model_class;
   Napi::FunctionReference trainer_class;

@@ -29,7 +29,7 @@ class JobQueue::PromiseJob final : public Job {
 
 JobQueue::JobQueue(Napi::Env env, std::function<void()> on_idle)
     : env_(env), on_idle_(std::move(on_idle)), thread_([this](std::unique_ptr<Job> job) {
-        // The channel outlives the thread (clean_up), so that it takes every job.
+        // The channel outlives the thread (clean_up), so it accepts every job.
         channel_.NonBlockingCall(static_cast<PromiseJob*>(job.release()));
       }) {}
 
@@ -44,8 +44,8 @@ void JobQueue::open() {
   if (open_) return;
   channel_ = Channel::New(env_, "countenance", 0, 1, this);
   channel_.Unref(env_);
-  // Hooks run last in, first out: this one before the channel's own, which would free it while the
-  // thread still uses it.
+  // Hooks run last in, first out: this one runs before the channel's own, which would free the
+  // channel while the thread still uses it.
   if (napi_add_env_cleanup_hook(env_, clean_up, this) != napi_ok) {
     channel_.Release();
     fail(code::kInternal, "the environment takes no clean-up hook");
@@ -77,7 +77,7 @@ void JobQueue::finish(Napi::Env env, PromiseJob& job) {
 void JobQueue::clean_up(void* data) {
   auto* queue = static_cast<JobQueue*>(data);
   queue->environment_gone_ = true;
-  // May hold the last reference to the queue: dropped at the very end.
+  // May hold the last reference to the queue, so they are dropped at the very end.
   const auto unstarted = queue->thread_.stop();
   queue->channel_.Release();
 }

@@ -9,22 +9,22 @@
 
 namespace countenance::addon {
 
-// The rest of a job that works on by itself, on a device: waits for its end, on the queue's thread.
-// Empty where nothing is left to do.
+// The rest of a job that continues on a device by itself: waits for it to end, on the queue's
+// thread. Empty if nothing is left to do.
 using Rest = std::function<void()>;
-// On the queue's thread. `cancelled` becomes true when the job's result is no longer wanted.
+// Runs on the queue's thread. `cancelled` becomes true when the job's result is no longer wanted.
 using Work = std::function<Rest(const std::atomic<bool>& cancelled)>;
 
 // Runs the jobs of one model in order on a thread of its own and settles their promises on the
 // JavaScript thread, which is the only one that calls these functions.
 //
-// Life: the closures of a job keep whatever holds this queue alive until the job is settled, and
+// Lifetime: a job's closures keep whatever holds this queue alive until the job is settled, and
 // they are only destroyed on the JavaScript thread, so the thread never joins itself. When the
-// environment goes (worker.terminate(), the end of the process) a clean-up hook cancels the running
-// job, joins the thread and drops the others unsettled.
+// environment ends (worker.terminate(), process exit), a cleanup hook cancels the running job,
+// joins the thread and drops the other jobs unsettled.
 class JobQueue {
  public:
-  // on_idle: called after the last pending job was settled.
+  // on_idle: called once the last pending job has been settled.
   JobQueue(Napi::Env env, std::function<void()> on_idle);
   ~JobQueue();
   JobQueue(const JobQueue&) = delete;
@@ -32,8 +32,8 @@ class JobQueue {
 
   // The process does not exit before the promise is settled.
   Napi::Promise post(const void* owner, Work work, MakeResult result);
-  // Jobs of the owner (all for nullptr) reject with ERR_ABORTED, the running one at its next look.
-  // From any thread.
+  // The owner's jobs (all jobs for nullptr) reject with ERR_ABORTED, the running one at its next
+  // check. May be called from any thread.
   void cancel(const void* owner = nullptr) { thread_.cancel(owner); }
   // True while a job is waiting, running or not yet settled.
   bool busy() const { return pending_ > 0; }

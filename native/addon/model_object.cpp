@@ -15,7 +15,7 @@ namespace countenance::addon {
 
 namespace {
 
-// Tells our objects from others that wrap something, whatever their prototype says.
+// Distinguishes our objects from others that wrap something, whatever their prototype.
 constexpr napi_type_tag kModelTag = {0x8a1d5cf3e07b4e21, 0x9c4f1b6d2a7385e0};
 
 using Payload = Napi::External<std::shared_ptr<ModelState>>;
@@ -207,7 +207,7 @@ Napi::Value ModelObject::forward(const Napi::CallbackInfo& info) {
   return promised(info.Env(), [&] {
     state_->require_open("the model");
     const int64_t size = read_integer(info[1], "batch", 1, 1 << 30);
-    return post_forward(read_images(info[0]), size, {});
+    return post_forward(read_images(info[0]), size, false);
   });
 }
 
@@ -216,14 +216,13 @@ Napi::Value ModelObject::forward_images(const Napi::CallbackInfo& info) {
     state_->require_open("the model");
     CopiedImages images = read_sized_images(info[0], info[1]);
     const auto size = static_cast<int64_t>(images.sizes.size());
-    const ImageTransform transform{.flip = read_boolean(info[2], "mirrored")};
+    const bool flip = read_boolean(info[2], "flip");
     state_->require_open("the model");  // a getter of the array could have closed it
-    return post_forward(std::move(images), size, transform);
+    return post_forward(std::move(images), size, flip);
   });
 }
 
-Napi::Value ModelObject::post_forward(CopiedImages images, int64_t size,
-                                      const ImageTransform& transform) {
+Napi::Value ModelObject::post_forward(CopiedImages images, int64_t size, bool flip) {
   struct Forward {
     CopiedImages images;
     Prediction prediction;
@@ -234,16 +233,25 @@ Napi::Value ModelObject::post_forward(CopiedImages images, int64_t size,
   return state_->queue.post(
       state.get(),
       [=](const std::atomic<bool>& cancelled) {
-        const Evaluator::InFlight run =
-            state->evaluator->begin(job->images.batch(size), normalization, &cancelled, transform);
-        return now_or_later(state->model->backend(),
-                            [=] { job->prediction = Evaluator::finish(run); });
+        const auto begin = [&](const ImageTransform& transform) {
+          return state->evaluator->begin(job->images.batch(size), normalization, &cancelled,
+                                         transform);
+        };
+        const Evaluator::InFlight run = begin({});
+        std::optional<Evaluator::InFlight> mirrored;
+        if (flip) mirrored = begin({.flip = true});
+        return now_or_later(state->model->backend(), [=] {
+          job->prediction = Evaluator::finish(run);
+          if (!mirrored) return;
+          job->prediction = with_flip(std::move(job->prediction), Evaluator::finish(*mirrored));
+        });
       },
       [=](Napi::Env job_env) {
         auto outputs = Napi::Object::New(job_env);
         outputs.Set("logits", to_js(job_env, job->prediction.logits));
         outputs.Set("expression", to_js(job_env, job->prediction.expression));
         outputs.Set("neutral", to_js(job_env, job->prediction.neutral));
+        if (flip) outputs.Set("mirrored", to_js(job_env, job->prediction.mirrored));
         return outputs;
       });
 }

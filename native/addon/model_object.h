@@ -7,10 +7,10 @@
 
 namespace countenance::addon {
 
-// What of a model's options describes its network.
+// The part of a model's options that describes its network.
 ModelConfig read_config(Napi::Object options);
 
-// The images of a call: copied, in one of the forms of ImageBatch.
+// Copies of a call's images, in one of the forms of ImageBatch.
 struct CopiedImages {
   std::vector<uint8_t> pixels;
   std::vector<float> normalized;
@@ -45,7 +45,8 @@ class ModelObject final : public Napi::ObjectWrap<ModelObject> {
 
   // Guards a synchronous access.
   Model& idle_model() const;
-  Napi::Value post_forward(CopiedImages images, int64_t size, const ImageTransform& transform);
+  // flip: test-time flip, not of normalised images.
+  Napi::Value post_forward(CopiedImages images, int64_t size, bool flip);
 
   std::shared_ptr<ModelState> state_;
 };

@@ -36,7 +36,7 @@ struct ModelState {
   };
   ModelState(Napi::Env env, std::unique_ptr<Model> made, Settings chosen);
 
-  // No more work: running jobs are aborted, and the memory is freed as soon as none is left.
+  // Accepts no more work: running jobs are aborted, and the memory is freed once no job is left.
   void close();
   // Frees what was closed; called when no job is left.
   void free_closed();
@@ -51,10 +51,10 @@ struct ModelState {
   std::vector<std::weak_ptr<TrainerState>> trainers;
   const Settings settings;
   bool closed = false;
-  JobQueue queue;  // last: its thread ends before what it works on goes
+  JobQueue queue;  // last: its thread ends before the data it works on is destroyed
 };
 
-// The rest of a job on a device that works on its own; elsewhere it is done at once.
+// The rest of a job on an asynchronous device; on other devices it is done at once.
 template <class F>
 Rest now_or_later(const Backend& backend, F&& rest) {
   if (backend.asynchronous()) return rest;

@@ -6,8 +6,8 @@
 namespace countenance::addon {
 
 // An object with a value for each of these options: a number, [number, number], a boolean or one of
-// the words. Throws ERR_INVALID_ARGUMENT naming the option that is missing or of another type; the
-// range is checked by OptionValues.
+// the words. Throws ERR_INVALID_ARGUMENT naming an option that is missing or has the wrong type;
+// OptionValues checks the range.
 GivenOptions read_options(Napi::Value value, std::string_view name,
                           std::span<const OptionSpec> specs);
 

@@ -20,7 +20,8 @@ struct RgbImage {
   int64_t height;
 };
 
-// Reads (image, width, height, size) and promises `make(out, size, image)`'s (size, size, 3).
+// Reads (image, width, height, size) and promises the (size, size, 3) image of `make(out, size,
+// image)`.
 template <class Make>
 Napi::Value promise_square(const Napi::CallbackInfo& info, Make make) {
   RgbImage image{read_bytes(info[0], "image"), read_integer(info[1], "width", 1, kMaxImageSide),

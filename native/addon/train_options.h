@@ -5,7 +5,7 @@
 
 namespace countenance::addon {
 
-// NativeTrainerOptions of lib/native.ts, but for `threads`. Ranges are checked by the Trainer.
+// NativeTrainerOptions of lib/native.ts, except `threads`. The Trainer checks the ranges.
 TrainOptions read_train_options(Napi::Object options);
 
 }  // namespace countenance::addon

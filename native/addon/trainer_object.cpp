@@ -144,8 +144,8 @@ void TrainerObject::set_step_count(const Napi::CallbackInfo& info, const Napi::V
   });
 }
 
-// On an asynchronous device one step runs, one is in flight after it, one waits with its batch
-// ready.
+// On an asynchronous device, one step runs, one is in flight behind it, and one waits with its
+// batch ready.
 Napi::Value TrainerObject::steps_ahead(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     require_open();
@@ -168,7 +168,7 @@ Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
             try {
               part();
             } catch (...) {
-              state->model->queue.cancel(state.get());  // nobody wants the steps behind this one
+              state->model->queue.cancel(state.get());  // drop the steps queued behind this one
               throw;
             }
           };

@@ -43,7 +43,7 @@ struct MaxPoolAttributes {
 
 struct WindowAttentionAttributes {
   int64_t heads = 1;
-  int64_t window = 7;  // tokens a side
+  int64_t window = 7;  // tokens per side
   int64_t shift = 0;   // cyclic shift of the windows, 0 <= shift < window
 };
 
@@ -126,8 +126,8 @@ enum LionRate : int {
   kLionRates
 };
 
-// Elements of an arena with one entry in an optimizer's `groups`: at least a vector of any backend,
-// at most what parameters are aligned to.
+// Elements of an arena that share one entry of an optimizer's `groups`: at least a vector of any
+// backend, at most the alignment of parameters.
 inline constexpr int64_t kGroupElements = 16;
 
 // One sample's augmentation, drawn on the host (image/augment.h), applied by the backend.

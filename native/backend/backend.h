@@ -27,13 +27,13 @@ class Recording {
   virtual ~Recording() = default;
 };
 
-// Host memory that results are copied to while the caller goes on.
+// Host memory that results are copied to while the caller continues.
 class Readback {
  public:
   virtual ~Readback() = default;
-  // Asks for a copy of x, which takes at most as many bytes as this was made for.
+  // Starts copying x, which may have at most as many bytes as this was created for.
   virtual void start(Tensor x) = 0;
-  // The bytes of the last start, as soon as they are there; valid until the next start.
+  // The bytes of the last start, once they have arrived; valid until the next start.
   virtual const void* wait() = 0;
 };
 
@@ -41,14 +41,14 @@ class Readback {
 // backend that lacks one does not compile.
 //
 // Conventions
-//   Arguments: outputs, inputs, attributes, workspace; of more than five tensors a struct with
-//   their names (backend/operands.h). The gradient of x is dx; a Gradient says whether its kernel
-//   overwrites, accumulates or ignores (core/tensor.h).
+//   Arguments: outputs, inputs, attributes, workspace; more than five tensors are passed in a
+//   struct that names them (backend/operands.h). The gradient of x is dx; a Gradient specifies
+//   whether its kernel overwrites, accumulates or ignores (core/tensor.h).
 //   Activations are NHWC: (B, H, W, C); where only rows and channels matter, (rows, C).
 //   `weight` of a convolution or linear layer is a matrix parameter: its Tensor carries PyTorch's
 //   shape, its memory the backend's packed layout (pack_parameter). Everything else is dense.
 //   Optional tensors are absent (Tensor{}).
-//   A function named ..._workspace tells how many bytes of scratch its operation wants for these
+//   A function named ..._workspace returns how many bytes of scratch its operation needs for these
 //   shapes; the memory plan provides them, as a float32 tensor. Kernels never allocate.
 //   Results depend on shapes and values only, never on the number of threads.
 //   Shapes are checked by the ops (ops/), not here.
@@ -56,7 +56,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for people.
+  // "cpu (avx512)", "cuda:0 (NVIDIA H100)": for display.
   virtual std::string description() const = 0;
   virtual const DeviceKind& kind() const = 0;
 
@@ -66,16 +66,16 @@ class Backend {
   virtual void copy_out(void* host, Tensor device) = 0;
   virtual void copy(Tensor y, Tensor x) = 0;
   virtual void fill(Tensor x, float value) = 0;
-  // True where operations only start, in order, and their functions return before they are done.
+  // True if functions only enqueue their operations, in order, and return before they complete.
   virtual bool asynchronous() const = 0;
-  // Waits until everything asked for so far is done.
+  // Waits until all operations issued so far are complete.
   virtual void synchronize() = 0;
   virtual std::unique_ptr<Readback> make_readback(size_t bytes) = 0;
 
-  // Records what `operations` asks of this backend; nothing runs. Everything that may be allocated
-  // at a first use must have been, so that the same operations ran once before; copies from and to
-  // the host cannot be recorded. Null where the backend records nothing: `operations` was not
-  // called.
+  // Records the operations that `operations` issues on this backend; nothing runs. Anything
+  // allocated on first use must already exist, so the same operations must have run once before;
+  // copies to and from the host cannot be recorded. Null if the backend does not record:
+  // `operations` was then not called.
   virtual std::unique_ptr<Recording> record(FunctionRef<void()> operations) = 0;
   // Runs a recording. stream_shift is added to the stream of every RandomKey in it.
   virtual void replay(const Recording& recording, uint64_t stream_shift) = 0;
@@ -114,8 +114,8 @@ class Backend {
   virtual size_t batch_norm_workspace(const Shape& x) const = 0;
   virtual void batch_norm_forward(const BatchNormForward& t,
                                   const BatchNormAttributes& attributes) = 0;
-  // The same, with the statistics of x that the convolution which made it left: x is read once
-  // less.
+  // The same, with the statistics of x left by the convolution that produced it: x is read one time
+  // fewer.
   virtual void batch_norm_from_statistics(const BatchNormForward& t, Tensor statistics,
                                           const BatchNormAttributes& attributes) = 0;
   virtual void batch_norm_backward(const BatchNormBackward& t,
@@ -176,8 +176,8 @@ class Backend {
 
   // Optimizers, over flat arenas of n elements (OptimizerStep).
   //   scale = min(1, max_norm / (norm + 1e-6)), norm (1) = |gradients|_2; max_norm 0: scale = 1.
-  // NaN where norm or loss (1, may be absent) is not finite; a NaN that is there already stays, so
-  // that the steps after a skipped one are skipped as well.
+  // NaN if norm or loss (1, may be absent) is not finite; an existing NaN stays, so that the steps
+  // after a skipped one are skipped as well.
   virtual size_t clip_workspace(int64_t n) const = 0;
   virtual void clip_gradient(Tensor gradient_scale, Tensor norm, Tensor gradients, Tensor loss,
                              float max_norm, Tensor workspace) = 0;
@@ -194,13 +194,13 @@ class Backend {
   virtual void lion_step(const OptimizerStep& t, Tensor momentum,
                          const LionAttributes& attributes) = 0;
   virtual void ema_update(Tensor average, Tensor weights, Tensor gradient_scale, float decay) = 0;
-  // x = saved where the step is skipped: undoes what changed before that was known.
+  // x = saved if the step is skipped: rolls back what changed before that was known.
   virtual void restore_skipped(Tensor x, Tensor saved, Tensor gradient_scale) = 0;
 
   // Images. out (B, S, S, 3) activations; images (B, S, S, 3) uint8; transforms: B of them (host).
   virtual void prepare_images(Tensor out, Tensor images, std::span<const ImageTransform> transforms,
                               const Normalization& normalization) = 0;
-  // The same of images of any size, resized to (S, S) first; the bits are those of core/resize.h
+  // The same for images of any size, resized to (S, S) first; the bits are those of core/resize.h
   // and prepare_images. pixels: the images (height, width, 3), on the host, one after the other.
   virtual void resize_and_prepare_images(Tensor out, std::span<const uint8_t> pixels,
                                          std::span<const ImageSize> sizes,

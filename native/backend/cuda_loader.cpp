@@ -35,7 +35,7 @@ std::string own_folder() {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-// The path is empty where nobody installed one; the reason is not where it may not be used.
+// The path is empty if no plugin is installed; the reason is not empty if it must not be used.
 Loaded find() {
   const char* other = std::getenv("COUNTENANCE_CUDA_PLUGIN");
   if (other && *other) return {.path = other};

@@ -1,17 +1,17 @@
 #pragma once
 
 #include <cstdint>
-#include <string>  // and with it the macros of the standard library
+#include <string>  // also defines the standard library's macros
 
 // What countenance_cuda.so offers, found by dlsym under kCudaPluginSymbol. The functions are plain
 // C; the backend behind them is a C++ object, used through Backend's virtual functions. That
 // assumes the same headers and the same layout of the standard library's classes on both sides:
-// `abi` is a hash of the headers, made by the build, and the library's name; a plugin with another
-// one is not used. Versions of GCC and Clang may differ: libstdc++ keeps its layout.
+// `abi` is a hash of the headers, computed by the build, and the library's name; a plugin whose
+// `abi` differs is not used. Versions of GCC and Clang may differ: libstdc++ keeps its layout.
 //
-// Exceptions pass from the backend to its caller and back. Each side may have linked libstdc++
-// statically: their types are then compared by name. The unwinder, libgcc_s, must be shared: one
-// that meets frames prepared for another one aborts.
+// Exceptions propagate from the backend to its caller and back. Each side may have linked libstdc++
+// statically: their types are then compared by name. The unwinder, libgcc_s, must be shared: an
+// unwinder that meets frames prepared for another one aborts.
 
 namespace countenance {
 
@@ -39,7 +39,7 @@ struct CudaPlugin {
   void (*status)(CudaStatus* status);
   // 0, or -1 with the reason.
   int (*device)(int index, CudaDevice* device, char reason[512]);
-  // A new backend of the caller's, or null with one of countenance::code and the reason.
+  // A new backend, owned by the caller, or null with one of countenance::code and the reason.
   Backend* (*create)(int index, const char** code, char reason[512]);
 };
 

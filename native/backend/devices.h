@@ -9,7 +9,7 @@ namespace countenance {
 
 // A kind of device and what it can do.
 struct DeviceKind {
-  std::string_view name;  // of the option `device`
+  std::string_view name;  // value of the option `device`
   std::vector<Precision> precisions;
 };
 

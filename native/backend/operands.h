@@ -74,8 +74,8 @@ struct ObjectiveOperands {
   Tensor workspace;  // objective_workspace() bytes
 };
 
-// What every optimizer's step over flat arenas of n elements takes. Whatever changes from step to
-// step is in the backend's memory, so that a recorded step can be replayed.
+// Operands common to all optimizer steps over flat arenas of n elements. Whatever changes from step
+// to step is in the backend's memory, so that a recorded step can be replayed.
 struct OptimizerStep {
   Tensor weights;
   Tensor gradients;

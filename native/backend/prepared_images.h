@@ -12,7 +12,7 @@ namespace countenance {
 
 inline constexpr int kImageChannels = 3;
 
-// What every backend checks before it makes `count` images `out` (B, S, S, 3).
+// Checks common to all backends before they prepare `count` images `out` (B, S, S, 3).
 inline void ensure_prepares(const Tensor& out, int64_t count,
                             std::span<const ImageTransform> transforms) {
   const int64_t size = out.shape[1];
@@ -28,14 +28,14 @@ inline void ensure_prepares(const Tensor& out, int64_t count,
   }
 }
 
-// Bytes of an image (height, width, 3); a side out of its range is ERR_INVALID_ARGUMENT.
+// Bytes of an image (height, width, 3); an out-of-range side is ERR_INVALID_ARGUMENT.
 inline int64_t image_bytes(const ImageSize& image_size) {
   check_image_side("width", image_size.width);
   check_image_side("height", image_size.height);
   return image_size.width * image_size.height * kImageChannels;
 }
 
-// Where each image's bytes begin in `pixels`, and after them where the last one's end.
+// Offset of each image's bytes in `pixels`, followed by the end of the last one's.
 inline std::vector<size_t> image_offsets(std::span<const uint8_t> pixels,
                                          std::span<const ImageSize> sizes) {
   std::vector<size_t> offsets = {0};

@@ -11,8 +11,8 @@ namespace countenance {
 
 namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
-// mmap grants more than is available and the system kills the process later; blocks from here on
-// are checked before.
+// mmap grants more memory than is available, and the system later kills the process; blocks of this
+// size or larger are checked first.
 constexpr size_t kCheckedBytes = size_t{64} << 20;
 }  // namespace
 

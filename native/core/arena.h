@@ -11,8 +11,8 @@ constexpr size_t align_up(size_t bytes, size_t alignment = kAlignment) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-// One aligned block of host memory, zeroed, freed with its owner. Blocks of 2 MiB and more ask
-// for huge pages: a convolution's rows lie far apart and would miss the TLB otherwise.
+// One aligned block of host memory, zeroed, freed with its owner. Blocks of 2 MiB and more ask for
+// huge pages: a convolution's rows are far apart and would miss the TLB otherwise.
 class HostBlock {
  public:
   HostBlock() = default;

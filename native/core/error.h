@@ -7,7 +7,7 @@
 
 namespace countenance {
 
-// Stable codes; the same strings are in lib/errors.ts, where JavaScript users meet them.
+// Stable codes; the same strings are in lib/errors.ts, where JavaScript users see them.
 namespace code {
 inline constexpr const char* kInvalidArgument = "ERR_INVALID_ARGUMENT";
 inline constexpr const char* kShapeMismatch = "ERR_SHAPE_MISMATCH";
@@ -35,13 +35,13 @@ class Error : public std::runtime_error {
   const char* code_;  // one of countenance::code, so it lives forever
 };
 
-// Memory that could not be had: ERR_OUT_OF_MEMORY with the figures that a caller can act on.
+// A failed allocation: ERR_OUT_OF_MEMORY with numbers that a caller can act on.
 class OutOfMemory : public Error {
  public:
   OutOfMemory(size_t wanted, size_t free, const std::string& message)
       : Error(code::kOutOfMemory, message), wanted_(wanted), free_(free) {}
-  size_t wanted() const { return wanted_; }  // bytes of the block that was asked for
-  size_t free() const { return free_; }      // bytes that there were
+  size_t wanted() const { return wanted_; }  // bytes of the requested block
+  size_t free() const { return free_; }      // bytes that were available
 
  private:
   size_t wanted_;

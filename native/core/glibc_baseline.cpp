@@ -1,7 +1,7 @@
-// Binaries that are built on a new Linux and run on one with glibc 2.28, which Node's own binaries
-// need as well. The C library gave a few functions new versions since then that do the same; the
-// build links with --wrap for each of them (CMakeLists.txt), which leads here, and from here to the
-// version that old systems have too. tools/check-binary.mjs looks whether any was forgotten.
+// Lets binaries built on a recent Linux run with glibc 2.28, which Node's own binaries also need.
+// Since then glibc has given a few functions new versions that do the same. The build links with
+// --wrap for each of them (CMakeLists.txt), which redirects calls here, and from here they go to
+// the version that old systems also have. tools/check-binary.mjs checks that none was forgotten.
 #include <cstdint>  // and with it __GLIBC__
 
 #if defined(__linux__) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
@@ -21,7 +21,7 @@ constexpr int kStatVersion = 0;
 
 #define WRAPPED extern "C" __attribute__((visibility("hidden")))
 
-// Calls of `name` go to the function that the first glibc of this processor had.
+// Calls to `name` go to the version in the first glibc for this processor.
 #define FORWARD(result, name, parameters, arguments)                       \
   extern "C" result old_##name parameters;                                 \
   __asm__(".symver old_" #name ", " #name "@" FIRST_VERSION);              \
@@ -43,7 +43,7 @@ FORWARD(int, pthread_key_delete, (pthread_key_t key), (key));
 FORWARD(void*, pthread_getspecific, (pthread_key_t key), (key));
 FORWARD(int, pthread_setspecific, (pthread_key_t key, const void* value), (key, value));
 FORWARD(int, pthread_sigmask, (int how, const sigset_t* set, sigset_t* before), (how, set, before));
-// libstdc++ asks by this name whether there are threads.
+// libstdc++ looks up this name to tell whether there are threads.
 WRAPPED int __wrap___pthread_key_create(pthread_key_t* key, Destructor destructor) {
   return old_pthread_key_create(key, destructor);
 }

@@ -14,22 +14,23 @@ namespace countenance {
 // A piece of work for a JobThread.
 class Job {
  public:
-  // owner: whom JobThread::cancel names; never dereferenced.
+  // owner: identifies the job to JobThread::cancel; never dereferenced.
   explicit Job(const void* owner) : owner_(owner) {}
   virtual ~Job() = default;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  // On the thread. What it throws becomes failure(). True where finish() is still to be called: the
-  // work goes on by itself, on a device.
+  // Runs on the thread. What it throws becomes failure(). Returns true if finish() must still be
+  // called: the work continues on a device by itself.
   virtual bool run() = 0;
-  // On the thread, later. Waits for the end of what run() began. What it throws becomes failure().
+  // Runs on the thread, later. Waits for the work that run() started. What it throws becomes
+  // failure().
   virtual void finish() {}
 
   const void* owner() const { return owner_; }
-  // To be looked at while running; true from a cancellation on.
+  // To be checked while running; true once the job is cancelled.
   const std::atomic<bool>& cancelled() const { return cancelled_; }
-  // Null after a run that went well; ERR_ABORTED for a job cancelled before it started.
+  // Null after a successful run; ERR_ABORTED for a job cancelled before it started.
   std::exception_ptr failure() const { return failure_; }
 
  private:
@@ -41,26 +42,26 @@ class Job {
   bool unfinished_ = false;
 };
 
-// Runs jobs one after another, in order, on a thread that starts with the first one. Before a job
-// that works on by itself is finished, the next one starts, if there is one: at most one is
-// ahead.
+// Runs jobs one after another, in order, on a thread that starts with the first one. If a job
+// continues on a device by itself, the next job, if any, starts before that one is finished: at
+// most one is ahead.
 class JobThread {
  public:
   // finished: receives each job on the thread, after its run. It must not throw, nor destroy the
   // JobThread.
   explicit JobThread(std::function<void(std::unique_ptr<Job>)> finished)
       : finished_(std::move(finished)) {}
-  // As stop(); the jobs that had not started are dropped.
+  // Like stop(); jobs that had not started are dropped.
   ~JobThread();
   JobThread(const JobThread&) = delete;
   JobThread& operator=(const JobThread&) = delete;
 
   void post(std::unique_ptr<Job> job);
-  // Cancels the running job and the waiting ones of one owner, of all for nullptr. They still reach
+  // Cancels one owner's running and waiting jobs, or all jobs for nullptr. They still reach
   // `finished`.
   void cancel(const void* owner = nullptr);
-  // Cancels the running job, waits for its end and gives back the jobs that had not started.
-  // Nothing can be posted afterwards.
+  // Cancels the running job, waits for it to end and returns the jobs that had not started. Nothing
+  // can be posted afterwards.
   std::deque<std::unique_ptr<Job>> stop();
 
  private:

@@ -13,8 +13,8 @@
 
 namespace countenance {
 
-// Something that a user may set, described once. The checks and defaults of JavaScript, the command
-// line and its help are made of these (lib/description.ts).
+// A user option, described once. JavaScript's checks and defaults, the command line and its help
+// are built from these (lib/description.ts).
 struct OptionSpec {
   enum class Kind : uint8_t { Number, Pair, Switch, Choice };
   enum class Range : uint8_t {
@@ -38,13 +38,13 @@ struct OptionValue {
   std::array<float, 2> numbers;
 };
 
-// What was set, by name; the rest has its default.
+// The options that were set, by name; the others keep their defaults.
 using GivenOptions = std::map<std::string, OptionValue, std::less<>>;
 
 // The values of a list of options.
 class OptionValues {
  public:
-  // Throws ERR_INVALID_ARGUMENT naming an option that there is not, or whose value is out of range.
+  // Throws ERR_INVALID_ARGUMENT naming an option that is unknown or whose value is out of range.
   OptionValues(std::span<const OptionSpec> specs, const GivenOptions& given);
 
   float number(std::string_view name) const { return at(name)[0]; }
@@ -58,8 +58,8 @@ class OptionValues {
   std::map<std::string_view, std::array<float, 2>> values_;
 };
 
-// The entry of a table (pointers to something with a name) that has this name. Throws
-// ERR_INVALID_ARGUMENT listing the names there are; `what` says what they name.
+// The entry with this name in a table of pointers to something with a name. Throws
+// ERR_INVALID_ARGUMENT listing the known names; `what` says what they name.
 template <class Table>
 const auto& find_named(const Table& table, std::string_view name, std::string_view what) {
   std::string names;

@@ -10,8 +10,8 @@ namespace countenance {
 
 namespace {
 
-// Rows between the two passes are made for a strip of columns at a time, so that a strip stays in
-// the cache and memory stays bounded whatever the image.
+// Rows between the two passes are computed for one strip of columns at a time, so that a strip
+// stays in the cache and memory stays bounded for any image.
 constexpr int64_t kStripBytes = 1 << 20;
 
 template <int kChannels>
@@ -85,7 +85,7 @@ void Resizer::run(uint8_t* out, const uint8_t* in) const {
                         : channels_ == 2 ? resample_row<2>
                         : channels_ == 3 ? resample_row<3>
                                          : resample_row<4>;
-  // Columns of a strip: only two passes need rows in between.
+  // Columns of a strip: rows in between are needed only if there are two passes.
   int64_t columns = out_width_;
   std::unique_ptr<uint8_t[]> between;
   if (horizontal && vertical) {

@@ -6,19 +6,19 @@
 
 namespace countenance {
 
-// Sides of the images the resizer takes and makes.
+// Limits of the images the resizer reads and writes.
 inline constexpr int64_t kMaxImageSide = 32768;
 inline constexpr int64_t kMaxImageChannels = 4;
-// ERR_INVALID_ARGUMENT "... for the `name` of an image ..." outside of 1..kMaxImageSide.
+// Throws ERR_INVALID_ARGUMENT "... for the `name` of an image ..." outside 1..kMaxImageSide.
 void check_image_side(const char* name, int64_t side);
 
-// Antialiased bilinear ("triangle") resampling of uint8 images (height, width, channels), equal to
-// the last bit to Pillow's Image.resize(size, BILINEAR), which torchvision's Resize calls. Channels
-// are resampled separately: alpha is not premultiplied, so of Pillow's modes it matches L, RGB
-// and CMYK. Sides are scaled independently: a square target stretches, as Resize((S, S)) does.
+// Antialiased bilinear ("triangle") resampling of uint8 images (height, width, channels),
+// bit-identical to Pillow's Image.resize(size, BILINEAR), which torchvision's Resize calls.
+// Channels are resampled separately: alpha is not premultiplied, so of Pillow's modes it matches L,
+// RGB and CMYK. Sides are scaled independently: a square target stretches, as Resize((S, S)) does.
 //
-// The coefficients of one pair of sizes are computed once, in the constructor; one Resizer may be
-// run by many threads at a time.
+// The coefficients of one pair of sizes are computed once, in the constructor; many threads may run
+// one Resizer at the same time.
 class Resizer {
  public:
   // Sides 1..kMaxImageSide, channels 1..kMaxImageChannels; anything else is ERR_INVALID_ARGUMENT
@@ -34,7 +34,7 @@ class Resizer {
   int64_t width_;
   int64_t height_;
   int64_t channels_;
-  // No window where an axis' two sizes agree and Pillow skips its pass.
+  // No windows where the two sizes of an axis are equal and Pillow skips its pass.
   ResizeAxis horizontal_;
   ResizeAxis vertical_;
 };

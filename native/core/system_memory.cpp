@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kUnknown = std::numeric_limits<uint64_t>::max();
 
-// The file's first number; a limit of "max" is unknown.
+// The file's first number; a limit of "max" counts as unknown.
 uint64_t read_number(const char* path) {
   std::ifstream file(path);
   uint64_t value = 0;
@@ -31,8 +31,7 @@ uint64_t machine_available() {
   return kUnknown;
 }
 
-// A control group's limit less what it holds; the files it has cached are given back under
-// pressure.
+// A control group's limit minus its usage; its cached files are released under memory pressure.
 uint64_t group_available(const char* limit_path, const char* usage_path, const char* stat_path) {
   const uint64_t limit = read_number(limit_path);
   const uint64_t usage = read_number(usage_path);

@@ -4,9 +4,9 @@
 
 namespace countenance {
 
-// Bytes this process may still take before the system starts to kill: the lesser of what the
-// machine has available and what the control group (a container's limit) leaves. The largest
-// size_t where neither can be read.
+// Bytes this process may still take before the system starts killing processes: the smaller of what
+// the machine has available and what the control group (a container's limit) leaves. The largest
+// size_t if neither can be read.
 size_t available_memory();
 
 }  // namespace countenance

@@ -5,8 +5,8 @@
 
 namespace countenance {
 
-// A dense view of memory owned by somebody else (an arena, a typed array). Copying it copies no
-// data. A default-constructed tensor is "absent": the way optional arguments are passed.
+// A dense view of memory owned elsewhere (an arena, a typed array). Copying it copies no data. A
+// default-constructed tensor is "absent": the way optional arguments are passed.
 struct Tensor {
   void* data = nullptr;
   Shape shape;
@@ -32,9 +32,9 @@ struct Tensor {
 
 inline Tensor tensor_of(float* data, Shape shape) { return {data, shape, DType::F32}; }
 
-// What a backward kernel does with the gradient it computes. Every backward says it explicitly:
-// the first consumer (in reverse order) of a value overwrites, the others accumulate, and a value
-// that needs no gradient (an image) is ignored and may have no memory.
+// What a backward kernel does with the gradient it computes. Every backward call states it
+// explicitly: the first consumer (in reverse order) of a value overwrites, the others accumulate,
+// and a value that needs no gradient (an image) is ignored and may have no memory.
 enum class GradientMode : uint8_t { Ignore, Overwrite, Accumulate };
 
 struct Gradient {

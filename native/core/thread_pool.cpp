@@ -15,7 +15,7 @@ namespace countenance {
 
 namespace {
 
-// How often a waiting thread looks before it sleeps: about 20 microseconds, the usual gap between
+// How often a waiting thread polls before it sleeps: about 20 microseconds, the usual gap between
 // two loops of a step. Longer spinning would steal the core of a second pool.
 constexpr int kSpins = 2000;
 

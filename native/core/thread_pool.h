@@ -23,7 +23,7 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   static constexpr int kMaxThreads = 256;
-  // What the process may use: the affinity mask's size, at least 1.
+  // Threads the process may use: the affinity mask's size, at least 1.
   static int available_threads();
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }

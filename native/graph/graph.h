@@ -8,18 +8,18 @@
 
 namespace countenance {
 
-// ERR_UNSUPPORTED, with what to do, for a precision the backend lacks.
+// Throws ERR_UNSUPPORTED, with advice, for a precision the backend lacks.
 void require_precision(const Backend& backend, Precision precision);
 
 enum class Mode : uint8_t { Evaluation, Training };
 
-// A static graph for one model, input size, batch and precision: a list of ops in order of
-// execution. Built by the functions of ops/ and losses/, run by a Plan.
+// A static graph for one model, input size, batch and precision: a list of ops in execution order.
+// Built by the functions of ops/ and losses/, run by a Plan.
 class Graph {
  public:
   struct Node {
     std::unique_ptr<Op> op;
-    OpDescription description;  // without what is absent
+    OpDescription description;  // without absent items
     OpNeeds needs;
   };
   struct Entry {
@@ -38,13 +38,13 @@ class Graph {
   DType activation() const { return activation_dtype(precision_); }
   Backend& backend() const { return *backend_; }
 
-  // Something the caller fills before each run: its memory is reused after its last reader.
+  // A tensor the caller fills before each run; its memory is reused after its last reader.
   Value input(const Shape& shape, DType dtype);
-  // Asks that a value survive the run, for the caller to read.
+  // Keeps a value until the end of the run, for the caller to read.
   void output(Value value) { entries_[static_cast<size_t>(value.index)].is_output = true; }
 
-  // For the functions of ops/: a tensor, a parameter, the op itself. Tensors that only the
-  // backward pass wants (`saved`) are absent in evaluation mode.
+  // For the functions of ops/: a tensor, a parameter, the op itself. Tensors that only the backward
+  // pass needs (`saved`) are absent in evaluation mode.
   Value tensor(const Shape& shape, DType dtype);
   Value activation_tensor(const Shape& shape) { return tensor(shape, activation()); }
   Value saved(const Shape& shape, DType dtype) {

@@ -5,8 +5,8 @@
 
 namespace countenance {
 
-// A buffer that must keep its content from `first` to `last`, both included, on the timeline of a
-// run: op i's forward is time i, its backward time 2n - 1 - i.
+// A buffer that must keep its contents from `first` to `last`, inclusive, on the timeline of a run:
+// op i's forward is time i, its backward time 2n - 1 - i.
 struct Lifetime {
   size_t bytes = 0;
   int first = 0;
@@ -14,7 +14,7 @@ struct Lifetime {
 };
 
 struct MemoryPlan {
-  std::vector<size_t> offsets;  // one a buffer, aligned
+  std::vector<size_t> offsets;  // one per buffer, aligned
   size_t bytes = 0;             // of the whole arena
 };
 

@@ -26,11 +26,11 @@ class Run {
   virtual Tensor operator[](ParameterId id) const = 0;
   // The incoming gradient of an output.
   virtual Tensor dy(Value output) const = 0;
-  // Where the gradient of an input goes, and how; ignored for absent values and those that want
-  // none.
+  // Where the gradient of an input goes and how it is written; ignored for absent values and those
+  // that need none.
   virtual Gradient d(Value input) const = 0;
   virtual Gradient d(ParameterId id) const = 0;
-  // As many bytes as the op asked for in this direction, absent if none.
+  // The bytes the op requested for this direction; absent if none.
   virtual Tensor workspace() const = 0;
   // A stream of random numbers of this op in this step.
   virtual RandomKey random() const = 0;
@@ -45,28 +45,27 @@ struct Attribute {
   std::variant<double, std::string> value;
 };
 
-// What an op computes from what, for the memory plan and for code that reads a graph instead of
-// running it: exports, estimates of its cost. Each item has the name of its role in the op's
-// formula; absent ones may be listed. The name of the first parameter, without its last part, is
-// the op's.
+// What an op computes and from what, for the memory plan and for code that reads a graph instead of
+// running it (exports, cost estimates). Each item is named after its role in the op's formula;
+// absent items may be listed. The op's name is that of its first parameter without the last part.
 struct OpDescription {
   template <class T>
   using Named = std::vector<std::pair<const char*, T>>;
 
   Named<Attribute> attributes = {};
-  Named<Value> inputs = {};   // read by forward; backward writes the gradients that are wanted
+  Named<Value> inputs = {};   // read by forward; backward writes the requested gradients
   Named<Value> outputs = {};  // written by forward, saved tensors included
   Named<ParameterId> parameters = {};
 };
 
-// What an op needs besides.
+// What else an op needs.
 struct OpNeeds {
-  std::vector<Value> kept = {};  // which inputs and outputs backward reads again
+  std::vector<Value> kept = {};  // inputs and outputs that backward reads again
   size_t forward_workspace = 0;  // bytes
   size_t backward_workspace = 0;
 };
 
-// One operation: forward and backward stand together in a file of ops/ or losses/. An op holds
+// One operation: its forward and backward are together in one file of ops/ or losses/. An op holds
 // values and attributes, never memory.
 class Op {
  public:

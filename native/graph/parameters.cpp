@@ -23,7 +23,7 @@ std::vector<float> draw(const ParameterSpec& spec, uint64_t seed) {
       x = 2.0 * random.uniform(i) - 1.0;
     } else {
       x = random.normal(i);
-      // Draws outside are drawn again from a distant part of the stream.
+      // Values outside are redrawn from a distant part of the stream.
       for (uint64_t again = 1; init.kind == Initializer::Kind::TruncatedNormal && std::abs(x) > 2.0;
            ++again) {
         x = random.normal((again << 40) + i);

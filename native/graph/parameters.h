@@ -21,7 +21,7 @@ enum class ParameterKind : uint8_t {
   Statistic,  // running mean or variance: in the state dict, not trained
 };
 
-// How a fresh parameter is drawn, from (seed, name): the same weights for any declaration order.
+// How a fresh parameter is drawn, from (seed, name): the same weights in any declaration order.
 struct Initializer {
   enum class Kind : uint8_t { Constant, Normal, Uniform, TruncatedNormal } kind = Kind::Constant;
   float value = 0;  // the constant, the standard deviation or the bound
@@ -33,7 +33,7 @@ struct Initializer {
   static Initializer uniform(float bound) { return {Kind::Uniform, bound}; }
   // Cut at two standard deviations, the customary form for transformers.
   static Initializer truncated_normal(float std) { return {Kind::TruncatedNormal, std}; }
-  // He et al. 2015 for ReLU networks, fan-out form, as torchvision's ResNet. shape (out, in, kh,
+  // He et al. 2015 for ReLU networks, fan-out form, as in torchvision's ResNet. shape (out, in, kh,
   // kw).
   static Initializer kaiming_fan_out(const Shape& shape);
   // torch.nn.Linear's default for weight and bias: uniform within 1 / sqrt(in).
@@ -46,7 +46,7 @@ struct ParameterSpec {
   ParameterKind kind;
   Initializer initializer;
   int64_t offset = 0;    // in floats, in the arena of its kind (trained or statistics)
-  int64_t elements = 0;  // floats it takes there, packing padding included
+  int64_t elements = 0;  // floats it takes there, including packing padding
 
   bool trainable() const { return kind != ParameterKind::Statistic; }
 };

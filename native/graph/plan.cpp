@@ -83,7 +83,7 @@ class Plan::NodeRun final : public Run {
   }
 
   RandomKey random() const override {
-    // The node's number separates the ops, the step's the draws of one op.
+    // The node number separates the ops; the step number separates the draws of one op.
     return {bindings_.seed, first_stream(bindings_.step) + static_cast<uint64_t>(node_)};
   }
 
@@ -245,8 +245,8 @@ void Plan::backward(const RunBindings& bindings) const {
   if (options_.guard) check_canaries();
 }
 
-// Everything but the inputs, which the caller has filled, becomes NaN (as bytes 0xFF, also as
-// bfloat16), every gap a canary.
+// Fills everything but the inputs, which the caller has filled, with NaN (bytes 0xFF, NaN as
+// bfloat16 too), and every gap with a canary.
 void Plan::poison() const {
   for (size_t b = 0; b < lifetimes_.size(); ++b) {
     const size_t bytes = lifetimes_[b].bytes;

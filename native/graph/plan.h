@@ -10,32 +10,32 @@
 namespace countenance {
 
 struct PlanOptions {
-  bool dry = false;  // no memory: only bytes() is wanted
+  bool dry = false;  // no memory: only bytes() is needed
   // Gives every tensor its own buffer, filled with NaN before each run and followed by a canary.
-  // Slow; the same bits as without prove the memory plan and the ops' declarations.
+  // Slow; getting the same bits as without it proves the memory plan and the ops' declarations.
   bool guard = false;
 };
 
-// Is told of every op that ran, for profiles. The backend is waited for around each op.
+// Notified of every op that ran, for profiling. The run waits for the backend around each op.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
   virtual void ran(const Graph& graph, int node, bool backward, double seconds) = 0;
 };
 
-// The random streams of a step begin here; below it is room for the ops of a graph.
+// The first random stream of a step; the streams up to the next step's are for a graph's ops.
 constexpr uint64_t first_stream(uint64_t step) { return step << 16; }
 
-// ERR_ABORTED where the flag, which may be null, is set.
+// Throws ERR_ABORTED if the flag, which may be null, is set.
 void require_going_on(const std::atomic<bool>* cancel);
 
-// What a run works on besides its own memory.
+// What a run uses besides the plan's own memory.
 struct RunBindings {
   ParameterStore* parameters = nullptr;
   ParameterArena* gradients = nullptr;  // training only
   uint64_t seed = 0;                    // of drop path
   uint64_t step = 0;
-  const std::atomic<bool>* cancel = nullptr;  // looked at between ops: ERR_ABORTED
+  const std::atomic<bool>* cancel = nullptr;  // checked between ops: ERR_ABORTED
   RunObserver* observer = nullptr;
 };
 
@@ -48,7 +48,7 @@ class Plan {
   Plan(Plan&&) noexcept;
 
   const Graph& graph() const { return graph_; }
-  // The place of an input or output.
+  // The memory of an input or output.
   Tensor tensor(Value value) const;
 
   void forward(const RunBindings& bindings) const;
@@ -90,7 +90,7 @@ class Plan {
   std::vector<int> forward_workspace_;
   std::vector<int> backward_workspace_;
   std::vector<int> last_parameter_user_;  // node that overwrites dparameter, per parameter
-  std::vector<bool> has_backward_;        // per node: does a gradient reach one of its outputs
+  std::vector<bool> has_backward_;        // per node: whether a gradient reaches one of its outputs
 };
 
 }  // namespace countenance

@@ -12,16 +12,16 @@
 
 namespace countenance {
 
-// The plans of the batch sizes used last; the one unused for longest makes room. An Entry holds a
-// Plan and the values of its graph.
+// Plans for the most recently used batch sizes; the least recently used one is evicted. An Entry
+// holds a Plan and the values of its graph.
 template <class Entry>
 class PlanCache {
  public:
   explicit PlanCache(size_t capacity) : capacity_(capacity) {}
 
-  // The entry of a batch size, made by make(batch) -> std::unique_ptr<Entry> when there is none.
-  // bytes_of(batch): of its plan. A plan too large for the memory left is ERR_OUT_OF_MEMORY, which
-  // tells a batch size that would fit.
+  // The entry of a batch size, made by make(batch) -> std::unique_ptr<Entry> if missing.
+  // bytes_of(batch): the size of its plan. Throws ERR_OUT_OF_MEMORY for a plan that does not fit in
+  // the remaining memory, with a batch size that would fit.
   template <class Make, class BytesOf>
   Entry& get(int64_t batch, Make&& make, BytesOf&& bytes_of) {
     for (auto item = items_.begin(); item != items_.end(); ++item) {
@@ -41,7 +41,7 @@ class PlanCache {
       return make(batch);
     } catch (const OutOfMemory&) {
     }
-    items_.clear();  // the other plans' memory may be what is missing
+    items_.clear();  // the other plans' memory may be what is needed
     try {
       return make(batch);
     } catch (const OutOfMemory& error) {
@@ -57,8 +57,8 @@ class PlanCache {
     }
   }
 
-  // The bytes of a plan grow almost linearly with the batch: a few steps find the largest one whose
-  // plan is not larger than what is free.
+  // The bytes of a plan grow almost linearly with the batch, so a few steps find the largest batch
+  // whose plan fits in the free memory.
   template <class BytesOf>
   static int64_t fitting_batch(int64_t batch, size_t free, BytesOf&& bytes_of) {
     int64_t fits = batch - 1;

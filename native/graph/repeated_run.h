@@ -7,12 +7,12 @@
 namespace countenance {
 
 // Operations that are the same each time, on the same memory: they run one by one at first, are
-// recorded once, and replayed from then on where the backend can.
+// recorded once, and are replayed from then on if the backend supports it.
 class RepeatedRun {
  public:
-  // weights: the memory that may lie elsewhere the next time (an average takes the weights' place);
-  // the operations are then recorded again. stream: of the operations' random numbers, which are
-  // moved along with it.
+  // weights: memory that may be elsewhere the next time (an average takes the weights' place); the
+  // operations are then recorded again. stream: the stream of the operations' random numbers, which
+  // a replay shifts to match.
   void run(Backend& backend, const void* weights, uint64_t stream, FunctionRef<void()> operations);
 
  private:

@@ -10,8 +10,8 @@ namespace countenance {
 
 namespace {
 
-// One block of four random numbers for each decision: crop and flip, erase or not, and each try of
-// the erased rectangle.
+// One block of four random numbers for each decision: crop and flip, erase or not, and each attempt
+// at the erased rectangle.
 enum Block : uint64_t { kCropAndFlip, kErase, kFirstTry, kTries = 10, kBlocks = 16 };
 static_assert(kFirstTry + kTries <= kBlocks);
 
@@ -27,7 +27,7 @@ double between(uint32_t bits, double low, double high) {
   return low + (high - low) * RandomStream::to_uniform(bits);
 }
 
-// Uniform in 0..count-1. (Lemire's multiply-shift; its bias of count / 2^32 is nothing here.)
+// Uniform in 0..count-1. (Lemire's multiply-shift; its bias of count / 2^32 is negligible here.)
 int32_t below(uint32_t bits, int64_t count) {
   return static_cast<int32_t>((uint64_t{bits} * static_cast<uint64_t>(count)) >> 32);
 }
@@ -41,11 +41,11 @@ void draw_erasing(ImageTransform& transform, const AugmentOptions& options, int6
     const Philox::Block bits = random.block(first_block + kFirstTry + i);
     const double erased = area * between(bits[0], options.erase_area[0], options.erase_area[1]);
     const double aspect = std::exp(between(bits[1], log_low, log_high));
-    // Python's round: halves go to the even neighbour, as nearbyint's do.
+    // Python's round: halves round to even, as nearbyint does.
     const double height = std::nearbyint(std::sqrt(erased * aspect));
     const double width = std::nearbyint(std::sqrt(erased / aspect));
     if (!(height < static_cast<double>(size) && width < static_cast<double>(size))) continue;
-    if (height < 1.0 || width < 1.0) return;  // an empty rectangle counts as a try that fits
+    if (height < 1.0 || width < 1.0) return;  // an empty rectangle counts as a successful attempt
     transform.erase_height = static_cast<int32_t>(height);
     transform.erase_width = static_cast<int32_t>(width);
     transform.erase_top = below(bits[2], size - transform.erase_height + 1);
@@ -78,7 +78,7 @@ ImageTransform draw_transform(const AugmentOptions& options, int64_t size, uint6
   check(options);
   require(size >= 1 && size <= kMaxImageSide, "Expected 1 to ", kMaxImageSide,
           " pixels for the side of an image but received ", size);
-  // A stream a sample, a range of blocks an epoch: no two draws of a run share a block.
+  // One stream per sample, one range of blocks per epoch: no two draws of a run share a block.
   const RandomStream random(seed, hash_name("augment") + sample);
   const uint64_t first_block = epoch * kBlocks;
 

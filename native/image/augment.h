@@ -22,12 +22,12 @@ struct AugmentOptions {
   static constexpr int64_t kMaxCropPadding = 4096;
 };
 
-// Throws ERR_INVALID_ARGUMENT with the option's name when one is out of its range.
+// Throws ERR_INVALID_ARGUMENT with the option's name if one is out of range.
 void check(const AugmentOptions& options);
 
 // The transform of one sample (its index in the data set) in one epoch for a square image of `size`
-// pixels a side. A pure function of its arguments: threads, batches and resumption change nothing.
-// Options out of range are ERR_INVALID_ARGUMENT.
+// pixels per side. A pure function of its arguments: threads, batches and resuming change nothing.
+// Throws ERR_INVALID_ARGUMENT for out-of-range options.
 ImageTransform draw_transform(const AugmentOptions& options, int64_t size, uint64_t seed,
                               uint64_t epoch, uint64_t sample);
 

@@ -11,7 +11,7 @@ namespace countenance {
 namespace {
 
 constexpr int kChannels = 3;
-// Samples a side of an output pixel at most: a face of 7,000 pixels still shrinks to 112 cleanly.
+// Maximum samples per side of an output pixel: a face of 7,000 pixels still shrinks to 112 cleanly.
 constexpr int64_t kMaxSamples = 64;
 
 struct Image {
@@ -19,7 +19,7 @@ struct Image {
   int64_t width;
   int64_t height;
 
-  // sum += weight * pixel, nothing outside of the image.
+  // sum += weight * pixel; adds nothing outside the image.
   void add(double (&sum)[kChannels], int64_t x, int64_t y, double weight) const {
     if (x < 0 || y < 0 || x >= width || y >= height) return;
     const uint8_t* pixel = data + (y * width + x) * kChannels;

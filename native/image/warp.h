@@ -11,8 +11,8 @@ namespace countenance {
 using AffineMap = std::array<double, 6>;
 
 // out (size, size, 3) from in (height, width, 3), uint8. Bilinear; where the map shrinks, the mean
-// of as many bilinear samples as input pixels lie between two output pixels, so that nothing
-// aliases. Outside of the input everything is black, as in ArcFace's alignment.
+// of as many bilinear samples as there are input pixels between two output pixels, to prevent
+// aliasing. Outside the input everything is black, as in ArcFace's alignment.
 // Sides 1..kMaxImageSide (core/resize.h), a finite map: otherwise ERR_INVALID_ARGUMENT.
 void warp_affine(uint8_t* out, int64_t size, const uint8_t* in, int64_t width, int64_t height,
                  const AffineMap& map);

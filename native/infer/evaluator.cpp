@@ -10,6 +10,14 @@ int64_t result_elements(int64_t batch, int64_t classes) {
 
 }  // namespace
 
+Prediction with_flip(Prediction images, Prediction mirror_images) {
+  for (size_t i = 0; i < images.logits.size(); ++i) {
+    images.logits[i] = (images.logits[i] + mirror_images.logits[i]) / 2;
+  }
+  images.mirrored = std::move(mirror_images.expression);
+  return images;
+}
+
 Evaluator::Evaluator(Model& model, Precision precision) : model_(model), precision_(precision) {
   require_precision(model.backend(), precision);
 }
@@ -59,7 +67,7 @@ Evaluator::InFlight Evaluator::begin(const ImageBatch& batch, const Normalizatio
                      [&] { forward(entry, batch.size, cancel); });
   const int64_t classes = model_.config().classes;
   InFlight run{entry.readbacks[entry.next_readback], batch.size, classes};
-  entry.next_readback ^= 1;
+  entry.next_readback = (entry.next_readback + 1) % kInFlight;
   run.results->start(tensor_of(static_cast<float*>(entry.results->data()),
                                Shape{result_elements(batch.size, classes)}));
   return run;

@@ -9,44 +9,52 @@
 
 namespace countenance {
 
-// What the model says of a batch, row-major.
+// The model's outputs for a batch, row-major.
 struct Prediction {
   std::vector<float> logits;      // (B, K)
   std::vector<float> expression;  // (B, D), f_e
   std::vector<float> neutral;     // (B, D), f_n
+  std::vector<float> mirrored;    // (B, D), f_e of the mirror images; empty without test-time flip
 };
 
-// Runs a model in evaluation mode. A plan is made for each exact batch size and kept for the sizes
-// used last. One caller at a time; the model must outlive it.
+// Test-time flip: the mean of the logits of images and of their mirror images; f_e and f_n are
+// those of the images.
+Prediction with_flip(Prediction images, Prediction mirror_images);
+
+// Runs a model in evaluation mode. A plan is built for each exact batch size and kept for the most
+// recently used sizes. One caller at a time; the model must outlive it.
 class Evaluator {
  public:
-  // ERR_UNSUPPORTED for a precision that the model's backend lacks.
+  // Throws ERR_UNSUPPORTED for a precision that the model's backend lacks.
   explicit Evaluator(Model& model, Precision precision = Precision::FP32);
 
-  // A run whose results may still be on their way.
+  // A run whose results may still be in flight.
   struct InFlight {
     std::shared_ptr<Readback> results;
     int64_t batch = 0;
     int64_t classes = 0;
   };
 
-  // cancel is looked at between ops, or before a recorded run: ERR_ABORTED. transform: what becomes
-  // of each image, such as its mirror image; not of normalised ones.
+  // cancel is checked between ops, or before a recorded run: ERR_ABORTED. transform: applied to
+  // each image, for example to mirror it; not applied to normalised images.
   Prediction run(const ImageBatch& batch, const Normalization& normalization,
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {}) {
     return finish(begin(batch, normalization, cancel, transform));
   }
-  // The two halves of run(): one more run may start before one is finished.
+  // The two halves of run(): kInFlight runs may have begun before the first is finished.
   InFlight begin(const ImageBatch& batch, const Normalization& normalization,
                  const std::atomic<bool>* cancel = nullptr, const ImageTransform& transform = {});
   static Prediction finish(const InFlight& run);
 
  private:
+  // Two batches, each with its mirror images.
+  static constexpr int kInFlight = 4;
+
   struct Entry {
     Plan plan;
     EvaluationGraph graph;
     std::unique_ptr<DeviceBlock> results;  // float32: expression, neutral, logits
-    std::shared_ptr<Readback> readbacks[2];
+    std::shared_ptr<Readback> readbacks[kInFlight];
     int next_readback = 0;
     RepeatedRun repeated;
   };

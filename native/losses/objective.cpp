@@ -4,8 +4,8 @@ namespace countenance {
 
 namespace {
 
-// Value and gradient come out of one pass, so forward saves the gradients and backward hands them
-// on.
+// Value and gradients are computed in one pass, so forward saves the gradients and backward passes
+// them on.
 class Ke2ntObjective final : public Op {
  public:
   struct Values {

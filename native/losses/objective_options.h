@@ -3,12 +3,12 @@
 #include "backend/attributes.h"
 #include "core/option.h"
 
-// What a user may set of the objective, and what it reports.
+// The objective's user options and the values it reports.
 
 namespace countenance {
 
 struct LossTerm {
-  std::string_view name;    // "supervised": of its weight, its value in a log, its column
+  std::string_view name;    // "supervised": names its weight, its value in a log, its column
   std::string_view symbol;  // as in docs/METHOD.md
   std::string_view help;
 };

@@ -30,7 +30,7 @@ struct TrainingGraph {
 TrainingGraph training_graph(Graph& graph, const ModelConfig& config, int64_t batch,
                              const ObjectiveAttributes& objective = {});
 
-// What a graph takes and gives, by role.
+// A graph's inputs and outputs, by role.
 struct GraphEnds {
   std::vector<std::pair<const char*, Value>> inputs;
   std::vector<std::pair<const char*, Value>> outputs;

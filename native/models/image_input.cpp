@@ -15,7 +15,7 @@ void validate_sized_images(const ImageBatch& batch) {
   if (count != batch.size) {
     fail(code::kShapeMismatch, "Expected ", batch.size, " images but received ", count);
   }
-  int64_t bytes = 0;  // kMaxBatch images of kMaxImageSide are far from its limit
+  int64_t bytes = 0;  // kMaxBatch images of kMaxImageSide are far below its limit
   for (const ImageSize& image_size : batch.sizes) bytes += image_bytes(image_size);
   if (batch.pixels.size() != static_cast<size_t>(bytes) || !batch.normalized.empty()) {
     fail(code::kShapeMismatch, "Expected ", bytes, " bytes for ", count,

@@ -6,7 +6,7 @@
 
 namespace countenance {
 
-// No batch is larger: it would not train better, and its plan takes tens of GiB.
+// The largest batch: a larger one would not train better, and its plan takes tens of GiB.
 inline constexpr int64_t kMaxBatch = 4096;
 
 // B square RGB images, NHWC (B, S, S, 3), as pixels or normalised, or B images to be resized.
@@ -18,11 +18,11 @@ struct ImageBatch {
   std::span<const ImageSize> sizes = {};
 };
 
-// Throws ERR_BATCH_TOO_LARGE, ERR_SHAPE_MISMATCH, for an image's sides ERR_INVALID_ARGUMENT, for
-// normalised images ERR_NOT_FINITE.
+// Throws ERR_BATCH_TOO_LARGE or ERR_SHAPE_MISMATCH, ERR_INVALID_ARGUMENT for an image's sides,
+// ERR_NOT_FINITE for normalised images.
 void validate(const ImageBatch& batch, int64_t input_size);
 
-// The images of a graph: normalised activations, and the place that pixels come through.
+// The images of a graph: normalised activations, and the tensor through which pixels enter.
 struct ImageInput {
   Value images;  // (B, S, S, 3) activations
   Value pixels;  // (B, S, S, 3) uint8; lives only until the first op starts

@@ -9,14 +9,14 @@
 
 namespace countenance {
 
-// Width D of the representations, given by the vision-language model's text embeddings.
+// Width D of the representations, set by the vision-language model's text embeddings.
 inline constexpr int64_t kEmbedding = 512;
 
 struct ModelConfig {
-  std::string_view backbone = "resnet18";  // of an entry in models/encoders.h
+  std::string_view backbone = "resnet18";  // the name of an entry in models/encoders.h
   int64_t input_size = 112;
-  int64_t patch_size = 2;  // where the encoder cuts the image into patches
-  float drop_path = 0.1f;  // where it has stochastic depth: the last block's rate, rising from 0
+  int64_t patch_size = 2;  // if the encoder cuts the image into patches
+  float drop_path = 0.1f;  // if it has stochastic depth: the last block's rate, rising from 0
   int64_t classes = 7;
   int64_t neutral = 6;
   float logit_scale = 100.0f;
@@ -32,7 +32,7 @@ struct Features {
 };
 
 // The whole network of docs/METHOD.md: from normalised images (B, S, S, 3) to two representations.
-// Parameters stand under `encoder.` and `MLP.`, as in the reference's checkpoints.
+// Parameters are under `encoder.` and `MLP.`, as in the reference's checkpoints.
 Features ke2nt(Graph& graph, const ModelConfig& config, Value images);
 
 // Weights, text embeddings and the backend that holds them.

@@ -12,17 +12,22 @@ using Block = Value (*)(Graph& graph, Value x, const std::string& name, int64_t 
                         int64_t stride);
 constexpr int64_t kExpansion = 4;  // of a bottleneck
 
-// Two 3x3 convolutions and a shortcut, which is a strided 1x1 convolution where the shape changes.
+// The shortcut of a block: a strided 1x1 convolution where the shape changes.
+Value shortcut_of(Graph& graph, Value x, const std::string& name, int64_t channels,
+                  int64_t stride) {
+  if (stride == 1 && graph.shape(x).channels() == channels) return x;
+  return conv_norm(graph, x, name + ".downsample.0", name + ".downsample.1",
+                   {.out_channels = channels, .kernel = 1, .stride = stride}, {});
+}
+
+// Two 3x3 convolutions and a shortcut.
 Value basic_block(Graph& graph, Value x, const std::string& name, int64_t channels,
                   int64_t stride) {
-  Value out = conv_norm(graph, x, name + ".conv1", name + ".bn1",
-                        {.out_channels = channels, .kernel = 3, .stride = stride, .padding = 1},
-                        {.activation = Activation::Relu});
-  Value shortcut = x;
-  if (stride != 1 || graph.shape(x).channels() != channels) {
-    shortcut = conv_norm(graph, x, name + ".downsample.0", name + ".downsample.1",
-                         {.out_channels = channels, .kernel = 1, .stride = stride}, {});
-  }
+  const Value out =
+      conv_norm(graph, x, name + ".conv1", name + ".bn1",
+                {.out_channels = channels, .kernel = 3, .stride = stride, .padding = 1},
+                {.activation = Activation::Relu});
+  const Value shortcut = shortcut_of(graph, x, name, channels, stride);
   return conv_norm(graph, out, name + ".conv2", name + ".bn2",
                    {.out_channels = channels, .kernel = 3, .stride = 1, .padding = 1},
                    {.activation = Activation::Relu, .residual = shortcut});
@@ -37,11 +42,7 @@ Value bottleneck(Graph& graph, Value x, const std::string& name, int64_t channel
   out = conv_norm(graph, out, name + ".conv2", name + ".bn2",
                   {.out_channels = channels, .kernel = 3, .stride = stride, .padding = 1},
                   {.activation = Activation::Relu});
-  Value shortcut = x;
-  if (stride != 1 || graph.shape(x).channels() != expanded) {
-    shortcut = conv_norm(graph, x, name + ".downsample.0", name + ".downsample.1",
-                         {.out_channels = expanded, .kernel = 1, .stride = stride}, {});
-  }
+  const Value shortcut = shortcut_of(graph, x, name, expanded, stride);
   return conv_norm(graph, out, name + ".conv3", name + ".bn3",
                    {.out_channels = expanded, .kernel = 1},
                    {.activation = Activation::Relu, .residual = shortcut});
@@ -64,28 +65,26 @@ Value build(Graph& graph, Value images, const std::string& name, const Depths& d
   return global_average_pool(graph, x);
 }
 
+// He et al., "Deep residual learning for image recognition", 2016; torchvision's names, no fc.
+template <Depths depths>
+Encoder without_head(std::string_view name, std::string_view label) {
+  return {.name = name,
+          .label = label,
+          .optimizer = "sgd",
+          .build = [](Graph& graph, Value images, const std::string& prefix, const ModelConfig&) {
+            return build(graph, images, prefix, depths);
+          }};
+}
+
 }  // namespace
 
-// He et al., "Deep residual learning for image recognition", 2016; torchvision's names, no fc.
 const Encoder& resnet18() {
-  static const Encoder encoder{
-      .name = "resnet18",
-      .label = "ResNet-18",
-      .optimizer = "sgd",
-      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
-        return build(graph, images, name, {2, 2, 2, 2});
-      }};
+  static const Encoder encoder = without_head<{2, 2, 2, 2}>("resnet18", "ResNet-18");
   return encoder;
 }
 
 const Encoder& resnet34() {
-  static const Encoder encoder{
-      .name = "resnet34",
-      .label = "ResNet-34",
-      .optimizer = "sgd",
-      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig&) {
-        return build(graph, images, name, {3, 4, 6, 3});
-      }};
+  static const Encoder encoder = without_head<{3, 4, 6, 3}>("resnet34", "ResNet-34");
   return encoder;
 }
 

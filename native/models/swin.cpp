@@ -35,7 +35,7 @@ Value mlp(Graph& graph, Value x, const std::string& name) {
   return dense(graph, x, name + ".fc2", channels);
 }
 
-// Pre-norm transformer block; every second one works on windows shifted by half, unless one window
+// Pre-norm transformer block; every second one uses windows shifted by half, unless one window
 // covers the whole grid.
 Value block(Graph& graph, Value x, const std::string& name, int64_t heads, bool odd,
             float drop_path) {
@@ -82,40 +82,34 @@ Value build(Graph& graph, Value images, const std::string& name, const ModelConf
   return batch_norm(graph, x, name + ".feature.3", norm);
 }
 
-constexpr int64_t kGrid = kWindow << (kHeads.size() - 1);  // tokens a side: one window at last
+constexpr int64_t kGrid = kWindow << (kHeads.size() - 1);  // tokens per side: one window at the end
+
+// Liu et al., "Swin transformer", 2021, with the reference's head.
+template <Depths depths>
+Encoder swin(std::string_view name, std::string_view label) {
+  return {.name = name,
+          .label = label,
+          .least_input = 112,
+          .patch_sizes = {2, 4},
+          .grid = kGrid,
+          .has_drop_path = true,
+          .head = "feature.",
+          .optimizer = "adamw",
+          .build = [](Graph& graph, Value images, const std::string& prefix,
+                      const ModelConfig& config) {
+            return build(graph, images, prefix, config, depths);
+          }};
+}
 
 }  // namespace
 
-// Liu et al., "Swin transformer", 2021, with the reference's head.
 const Encoder& swin_t() {
-  static const Encoder encoder{
-      .name = "swin-t",
-      .label = "Swin-T",
-      .least_input = 112,
-      .patch_sizes = {2, 4},
-      .grid = kGrid,
-      .has_drop_path = true,
-      .head = "feature.",
-      .optimizer = "adamw",
-      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig& config) {
-        return build(graph, images, name, config, {2, 2, 6, 2});
-      }};
+  static const Encoder encoder = swin<{2, 2, 6, 2}>("swin-t", "Swin-T");
   return encoder;
 }
 
 const Encoder& swin_s() {
-  static const Encoder encoder{
-      .name = "swin-s",
-      .label = "Swin-S",
-      .least_input = 112,
-      .patch_sizes = {2, 4},
-      .grid = kGrid,
-      .has_drop_path = true,
-      .head = "feature.",
-      .optimizer = "adamw",
-      .build = [](Graph& graph, Value images, const std::string& name, const ModelConfig& config) {
-        return build(graph, images, name, config, {2, 2, 18, 2});
-      }};
+  static const Encoder encoder = swin<{2, 2, 18, 2}>("swin-s", "Swin-S");
   return encoder;
 }
 

@@ -12,7 +12,7 @@ class Add final : public Op {
   const char* type() const override { return "add"; }
 
   OpDescription describe() const override {
-    // Nothing is dropped without a scale, in evaluation mode.
+    // Without a scale, in evaluation mode, nothing is dropped.
     return {.attributes = {{"drop_path", scale_ ? drop_path_ : 0.0f}},
             .inputs = {{"a", a_}, {"b", b_}},
             .outputs = {{"y", y_}, {"scale", scale_}}};

@@ -125,7 +125,7 @@ Geometry geometry(const Graph& graph, Value x, const std::string& name,
 
 struct ConvOutput {
   Value y;
-  Value statistics;  // absent when they are not wanted, or not to be had from this backend
+  Value statistics;  // absent if not requested or not supported by this backend
 };
 
 ConvOutput add_conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions& options,

@@ -4,7 +4,7 @@ namespace countenance {
 
 namespace {
 
-// y = x weight^T + bias, or y = gelu(that), which training saves as the pre-activation.
+// y = x weight^T + bias, or y = gelu of that, which training saves as the pre-activation.
 class Linear final : public Op {
  public:
   Linear(Value y, Value pre_activation, Value x, ParameterId weight, ParameterId bias,
@@ -35,7 +35,7 @@ class Linear final : public Op {
   void backward(Run& run) const override {
     const Tensor dy = run.dy(y_);
     if (activation_ == Activation::Gelu) {
-      // In place: nobody reads dy after this op.
+      // In place: nothing reads dy after this op.
       run.backend().gelu_backward(overwrite(dy), dy, run[pre_activation_]);
     }
     if (const Gradient dx = run.d(x_); dx.wanted()) {

@@ -10,7 +10,7 @@
 // `name` is the prefix of the parameters in PyTorch's state dict.
 // Errors: ERR_INVALID_ARGUMENT when a shape does not fit.
 // Every op describes itself (graph/op.h), and lib/export and bench/ know ops by their types: a new
-// type needs a row in each of them, a new model made of these none.
+// type needs a row in each of them, a new model built from these ops needs none.
 
 namespace countenance {
 
@@ -29,7 +29,7 @@ Value conv2d(Graph& graph, Value x, const std::string& name, const Conv2dOptions
 struct BatchNormOptions {
   Activation activation = Activation::None;
   Value residual = {};    // added before the activation
-  Value statistics = {};  // that the convolution which made x has left, if it did
+  Value statistics = {};  // left by the convolution that made x, if any
   float eps = 1e-5f;
   float momentum = 0.1f;
 };
@@ -43,7 +43,8 @@ Value batch_norm(Graph& graph, Value x, const std::string& name, const BatchNorm
 Value conv_norm(Graph& graph, Value x, const std::string& conv, const std::string& norm,
                 const Conv2dOptions& options, const BatchNormOptions& norm_options);
 
-// x (..., Cin) -> (..., Cout). Initial weights are given, the bias's too (absent: no bias).
+// x (..., Cin) -> (..., Cout). The initial weights are given, and the initial bias (absent: no
+// bias).
 struct LinearOptions {
   int64_t out_features = 0;
   Initializer weight;

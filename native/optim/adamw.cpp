@@ -6,7 +6,7 @@ namespace countenance {
 
 namespace {
 
-// Loshchilov & Hutter, "Decoupled weight decay regularization", 2019; as torch.optim.AdamW.
+// Loshchilov & Hutter, "Decoupled weight decay regularization", 2019; like torch.optim.AdamW.
 class AdamW final : public Optimizer {
  public:
   AdamW(Backend& backend, const ParameterTable& table, const OptimizerOptions& options)

@@ -10,7 +10,7 @@ namespace countenance {
 
 namespace {
 
-constexpr size_t kMaxGroups = 256;  // numbered in uint8
+constexpr size_t kMaxGroups = 256;  // group numbers are uint8
 
 void check_at_least_zero(const char* name, float value) {
   require(std::isfinite(value) && value >= 0, "Expected a number of at least 0 for ", name,
@@ -54,7 +54,7 @@ Optimizer::Optimizer(Backend& backend, const ParameterTable& table, const Optimi
   }
 }
 
-// Writes down the group of each kGroupElements elements of the arenas.
+// Records the group of each kGroupElements elements of the arenas.
 void Optimizer::place_groups(const ParameterTable& table) {
   static_assert(kAlignment % (kGroupElements * sizeof(float)) == 0, "parameters share no run");
   const std::vector<uint8_t>& group_of = options_.group_of;

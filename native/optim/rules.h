@@ -6,10 +6,10 @@
 
 namespace countenance {
 
-// What the trainer uses where the user says nothing.
+// What the trainer uses if the user sets nothing.
 struct OptimizerDefaults {
   float learning_rate = 0;
-  // Where the logit scale is above 50, whose gradients are that much larger.
+  // Used if the logit scale is above 50, where gradients are that much larger.
   float steep_learning_rate = 0;
   float weight_decay = 0;
   float max_gradient_norm = 0;  // 0: no clipping
@@ -29,7 +29,7 @@ const OptimizerRule& adamw_rule();
 const OptimizerRule& lion_rule();
 
 std::span<const OptimizerRule* const> optimizer_rules();
-// Throws ERR_INVALID_ARGUMENT listing the names there are.
+// Throws ERR_INVALID_ARGUMENT listing the known names.
 const OptimizerRule& find_optimizer(std::string_view name);
 
 }  // namespace countenance

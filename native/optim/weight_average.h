@@ -9,17 +9,17 @@ namespace countenance {
 // averages already and are not averaged again.
 class WeightAverage {
  public:
-  // decay: 0..1, both excluded; anything else is ERR_INVALID_ARGUMENT.
+  // decay: between 0 and 1, exclusive; anything else is ERR_INVALID_ARGUMENT.
   WeightAverage(Backend& backend, const ParameterTable& table, float decay);
 
-  // The average, started from these weights where there is none yet.
+  // The average; if there is none yet, it starts from these weights.
   ParameterArena& started(const ParameterArena& weights);
   bool is_started() const { return started_; }
-  // As before the first update: the step that started it was not taken.
+  // Back to the state before the first update: the step that started it was rolled back.
   void forget() { started_ = false; }
-  // Nothing where gradient_scale (1) is NaN: the step was skipped.
+  // Does nothing if gradient_scale (1) is NaN: the step was skipped.
   void update(const ParameterArena& weights, Tensor gradient_scale);
-  // Exchanges the weights with the average; a second call changes back.
+  // Swaps the weights with the average; a second call swaps them back.
   void swap(ParameterArena& weights);
   bool swapped() const { return swapped_; }
 

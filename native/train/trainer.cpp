@@ -7,7 +7,7 @@ namespace countenance {
 
 namespace {
 
-// Keys of random numbers leave this many bits to the step (graph/plan.cpp).
+// Random-number keys leave room for this many steps (graph/plan.cpp).
 constexpr int64_t kMaxSteps = int64_t{1} << 40;
 // Floats of a step's results: its losses, then the gradient's norm.
 constexpr int64_t kNormPlace = kObjectiveValues;
@@ -53,7 +53,7 @@ Trainer::Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Back
       gradients_(*backend_, model.table()),
       statistics_before_(*backend_, model.table(), ParameterArena::Part::Statistics),
       optimizer_(make_optimizer(*backend_, model.table(), options.optimizer)) {
-  // Packed weights are read in place: both backends must pack alike.
+  // Packed weights are read in place: both backends must use the same packing.
   require(backend_->description() == model.backend().description(), "a trainer on ",
           backend_->description(), " cannot train a model on ", model.backend().description());
   if (options_.ema_decay > 0) average_.emplace(*backend_, model.table(), options_.ema_decay);
@@ -93,7 +93,7 @@ void Trainer::draw_transforms(const TrainBatch& batch) {
   }
 }
 
-// What the host knows of a step, on its way to the device.
+// Copies the host's inputs of a step to the device.
 void Trainer::load(Entry& entry, const TrainBatch& batch) {
   draw_transforms(batch);
   load_images(entry.plan, entry.graph.input, batch.images, transforms_, batch.normalization);
@@ -133,8 +133,8 @@ void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
   ParameterStore& parameters = model_.parameters();
   InFlight step{step_count_, batch.learning_rate, average_ && !average_->is_started(), false};
   if (average_) average_->started(parameters.weights);
-  // The forward pass moves the running statistics; the rest changes only what a skipped step leaves
-  // alone.
+  // The forward pass updates the running statistics; the rest changes only what a skipped step
+  // leaves alone.
   backend_->copy(statistics_before_.flat(), parameters.statistics.flat());
   has_gradients_ = false;
   const RunBindings bindings{.parameters = &parameters,
@@ -144,7 +144,7 @@ void Trainer::begin(const TrainBatch& batch, const std::atomic<bool>* cancel,
                              .cancel = cancel,
                              .observer = observer};
   try {
-    if (observer || options_.guard) {  // which look at the memory between ops
+    if (observer || options_.guard) {  // both read memory between ops
       run(entry, bindings);
     } else {
       entry.repeated.run(*backend_, parameters.weights.flat().data, first_stream(bindings.step),
@@ -186,7 +186,7 @@ StepResult Trainer::finish() {
   return result;
 }
 
-// The host's part of a step that was not taken.
+// Rolls back the host's state for a step that was not taken.
 void Trainer::roll_back(const InFlight& step) {
   step_count_ = step.index;
   if (step.started_average) average_->forget();

@@ -39,42 +39,40 @@ struct TrainBatch {
 
 struct StepResult {
   float loss = 0;                         // the terms times their weights
-  std::array<float, kLossTerms> terms{};  // as loss_terms()
-  int64_t correct = 0;                    // samples whose best logit is their target's best class
+  std::array<float, kLossTerms> terms{};  // in the order of loss_terms()
+  int64_t correct = 0;                    // samples whose top logit is their target's top class
   float gradient_norm = 0;                // |g|_2 before clipping
 };
 
-// Trains a model, one step at a time. One caller at a time, which is also the only one that uses
-// the model meanwhile; the model must outlive it.
+// Trains a model, one step at a time. One caller at a time, and nobody else may use the model
+// meanwhile; the model must outlive it.
 class Trainer {
  public:
-  // backend: the model's, or another one of the same device that computes with a number of threads
-  // of its own. Throws ERR_INVALID_ARGUMENT naming the option, ERR_UNSUPPORTED for a precision the
-  // backend lacks.
+  // backend: the model's, or another one for the same device with its own number of threads. Throws
+  // ERR_INVALID_ARGUMENT naming the option, ERR_UNSUPPORTED for a precision the backend lacks.
   Trainer(Model& model, const TrainOptions& options, std::shared_ptr<Backend> backend);
 
-  // Forward pass, backward pass and update. A step is whole or it was not: where this throws
-  // (ERR_ABORTED between two ops when `cancel` is set, ERR_NOT_FINITE when the loss or the gradient
-  // is not finite), weights, running statistics, optimizer and step count are as before.
+  // Forward pass, backward pass and update. A step is all or nothing: if this throws (ERR_ABORTED
+  // between two ops when `cancel` is set, ERR_NOT_FINITE when the loss or the gradient is not
+  // finite), weights, running statistics, optimizer and step count are as before.
   StepResult step(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
                   RunObserver* observer = nullptr) {
     begin(batch, cancel, observer);
     return finish();
   }
 
-  // The two halves of step(). On a device that works on its own, the next step may start before
-  // this one is finished, so that the device never waits for the host; kInFlight at a time.
-  // Whether the loss and the gradient are numbers is decided on the device. Where they are not,
-  // finish() throws ERR_NOT_FINITE, and a step in flight behind that one was not taken
-  // either: its finish() throws ERR_ABORTED.
+  // The two halves of step(). On an asynchronous device, the next step may start before this one is
+  // finished, so that the device never waits for the host; at most kInFlight at a time. The device
+  // decides whether the loss and the gradient are finite. If they are not, finish() throws
+  // ERR_NOT_FINITE, and a step in flight behind that one is skipped too: its finish() throws
+  // ERR_ABORTED.
   static constexpr size_t kInFlight = 2;
   void begin(const TrainBatch& batch, const std::atomic<bool>* cancel = nullptr,
              RunObserver* observer = nullptr);
   // Waits for the oldest step in flight.
   StepResult finish();
 
-  // Steps taken or in flight; keys the random numbers of drop path and AdamW's bias
-  // correction.
+  // Steps taken or in flight; the key of drop path's random numbers and of AdamW's bias correction.
   int64_t step_count() const { return step_count_; }
   void set_step_count(int64_t count);
 
@@ -86,7 +84,7 @@ class Trainer {
   void read_slot(std::string_view slot, const ParameterSpec& spec, std::span<float> out);
   void write_slot(std::string_view slot, const ParameterSpec& spec, std::span<const float> in);
 
-  // Exchanges the weights with their average, for evaluation; a second call changes back.
+  // Swaps the weights with their average, for evaluation; a second call swaps them back.
   void swap_average();
 
  private:
@@ -95,7 +93,7 @@ class Trainer {
     TrainingGraph graph;
     RepeatedRun repeated;
   };
-  // A step whose results have not been looked at.
+  // A step whose results have not been read yet.
   struct InFlight {
     int64_t index;  // steps taken before it
     float learning_rate;
@@ -110,7 +108,7 @@ class Trainer {
   void roll_back(const InFlight& step);
   ParameterArena& slot_arena(std::string_view slot, const ParameterSpec& spec);
 
-  static constexpr size_t kPlans = 2;  // whole batches, and the last one of an epoch
+  static constexpr size_t kPlans = 2;  // full batches, and the last one of an epoch
 
   Model& model_;
   TrainOptions options_;

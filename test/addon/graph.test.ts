@@ -4,7 +4,7 @@ import { addon, failsWith, graphOptions, makeModel, size } from './support.js';
 
 const swin = { ...graphOptions, backbone: 'swin-t', inputSize: 112 } as const;
 
-/** Every value is there before it is read and written once, every parameter used, every name new. */
+/** Every value is available before it is read and written once, every parameter used, every name new. */
 function assertComplete(graph: NativeGraph): void {
   const { operations, values, parameters, inputs, outputs } = graph;
   const known = new Set(Object.values(inputs));

@@ -17,7 +17,7 @@ import {
   width,
 } from './support.js';
 
-/** Takes an array's memory away, as a transfer to a worker does. */
+/** Detaches an array's memory, as a transfer to a worker does. */
 function detach(array: Uint8Array | Float32Array): void {
   structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] });
 }
@@ -30,7 +30,7 @@ const getterThrows = Object.defineProperty({}, 'seed', {
   },
 });
 
-/** Whatever JavaScript can put in the place of an argument. */
+/** Anything JavaScript can pass in place of an argument. */
 const hostile: unknown[] = [
   undefined,
   null,
@@ -84,18 +84,18 @@ const hostile: unknown[] = [
   globalThis,
 ];
 
-/** Succeeds, or fails like the addon: no crash, no hang, no nameless error. */
+/** Succeeds, or fails like the addon: no crash, no hang, no error without a code. */
 async function survives(work: () => unknown): Promise<void> {
   try {
     await work();
   } catch (error) {
-    // V8's own errors: a wrong `this`, an exception of a getter.
+    // V8's own errors: a wrong `this`, an exception in a getter.
     if (error instanceof TypeError || error instanceof RangeError) return;
     codeOf(error);
   }
 }
 
-/** An object that is right but for one property. */
+/** An object that is valid except for one property. */
 function* spoiled(right: object): Generator<object> {
   for (const name of Object.keys(right)) {
     for (const value of hostile) yield { ...right, [name]: value };
@@ -273,7 +273,7 @@ describe('addon: hostile calls', function () {
       await failsWith('ERR_INVALID_ARGUMENT', () => forward([images(1)], Uint32Array.of(side, 1)));
       await failsWith('ERR_INVALID_ARGUMENT', () => forward([images(1)], Uint32Array.of(1, side)));
     }
-    // What an array runs while it is read.
+    // Code that an array runs while it is read.
     const closing = await makeModel();
     const getter = [images(1)];
     Object.defineProperty(getter, 0, {

@@ -13,7 +13,7 @@ import type {
   NativeTrainerOptions,
 } from '../../lib/native.js';
 
-/** The addon itself, without the TypeScript that checks arguments before it. */
+/** The addon itself, without the TypeScript layer that checks its arguments. */
 export const addon = loadBinding() as NativeAddon;
 
 export const classes = 4;
@@ -106,7 +106,7 @@ export function makeModel(options: Partial<NativeModelOptions> = {}): Promise<Na
   return addon.createModel({ ...modelOptions, ...options });
 }
 
-/** The code of an error that must be a native one with a message. */
+/** The code of an error, which must be a native one with a message. */
 export function codeOf(error: unknown): string {
   assert.ok(error instanceof Error, `not an Error: ${String(error)}`);
   assert.ok(error.message.length > 0, 'an error without a message');
@@ -133,7 +133,7 @@ export function call(object: object, method: string, ...args: unknown[]): unknow
   return Reflect.apply(target, object, args);
 }
 
-/** What a script of {@link runScript} starts with: the addon and the tests' options. */
+/** The start of a script of {@link runScript}: the addon and the tests' options. */
 const prelude = `
   const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
   const { loadBinding } = require(${JSON.stringify(join(__dirname, '../..', 'lib', 'binding.cjs'))});
@@ -176,7 +176,7 @@ export function runScript(main: string, worker = ''): Promise<ScriptEnd> {
   });
 }
 
-/** Expects a script that ended well, and returns what it printed. */
+/** Expects that a script succeeded, and returns its output. */
 export async function expectCleanEnd(end: Promise<ScriptEnd>): Promise<string> {
   const { status, signal, output, errors } = await end;
   assert.deepEqual({ status, signal, errors }, { status: 0, signal: null, errors: '' });

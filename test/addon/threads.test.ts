@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { expectCleanEnd, runScript } from './support.js';
 
-/** Trains in a worker until it is stopped from outside; tells its parent about each step. */
+/** Trains in a worker until it is stopped from outside; reports each step to its parent. */
 const trainForever = `
   const model = await createModel({ seed: workerData ?? 0 });
   const trainer = addon.createTrainer(model, trainerOptions);

@@ -247,7 +247,7 @@ describe('bench/gpu', () => {
         assert.ok(page.includes(`| ${id} | ${notMeasured}: it was not run |`), id);
       }
       assert.match(page, /\| golden runs, bf16 \| not measured yet: it was not run \|/);
-      // Where nothing was measured there is no figure but sizes, goals and names.
+      // Where nothing was measured, the only figures are sizes, goals and names.
       const cells = page.split('\n').filter((line) => line.startsWith('|'));
       assert.ok(cells.every((line) => !/\d\.\d{2}|images\/s \| \d/.test(line)));
     });

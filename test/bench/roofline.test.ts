@@ -31,7 +31,7 @@ describe('roofline', () => {
   });
 
   it('counts the multiply-adds that torchvision publishes of deeper ResNets at 224', () => {
-    // `_ops` of the weights: 3.664 G and 4.089 G, with a classifier of 1000 in the place of our layers.
+    // `_ops` of the weights: 3.664 G and 4.089 G, with a 1000-class classifier in place of our layers.
     const ops = (backbone: Load['backbone'], head: number): number =>
       workOf({ ...resnet, backbone }).flops / 2 - head - transformation;
     assert.equal(ops('resnet34', 0) + 512 * 1000, 3_663_761_408);

@@ -7,8 +7,8 @@ import { builtPluginFolder, findCudaPlugin } from '../../lib/cuda-plugin.js';
 import { version } from '../../lib/version.js';
 import { command, jsonLines, startChild } from './support.js';
 
-// `countenance build --cuda` with programs in the place of nvcc, cmake, g++ and make, which say what
-// the test wants. test/package/cuda.test.ts has the real ones.
+// `countenance build --cuda` with stand-ins for nvcc, cmake, g++ and make, which print what the test
+// wants. test/package/cuda.test.ts has the real ones.
 
 interface Tools {
   nvcc?: string;
@@ -18,7 +18,7 @@ interface Tools {
   'nvidia-smi'?: string;
 }
 
-/** What each program prints as its version, where it is new enough. */
+/** The version output of each program, if it is new enough. */
 const versions = {
   nvcc: "echo 'Cuda compilation tools, release 12.8, V12.8.61'",
   'g++': 'echo 12.2.0',
@@ -34,7 +34,7 @@ describe('command line: build', function () {
   const scratch = join(folder, 'scratch');
   const before = { ...process.env };
 
-  /** A cmake that writes down its arguments and then, as it is asked to build, does `building`. */
+  /** A cmake that records its arguments and, when asked to build, does `building`. */
   const cmake = (building: string, configuring = ''): string => `
     case "$1" in
       --version) echo 'cmake version 3.25.1' ;;
@@ -45,7 +45,7 @@ describe('command line: build', function () {
     'echo "[ 50%] Building"; /bin/mkdir "$2/Release"; echo a plugin >"$2/Release/countenance_cuda.so"',
   );
 
-  /** PATH has these programs and no others. */
+  /** PATH contains only these programs. */
   function install(tools: Tools): void {
     rmSync(bin, { recursive: true, force: true });
     mkdirSync(bin);
@@ -114,7 +114,7 @@ describe('command line: build', function () {
     assert.equal(readFileSync(file, 'utf8'), 'a plugin\n');
     assert.deepEqual(readdirSync(join(file, '..')), ['countenance_cuda.so']);
     assert.deepEqual(findCudaPlugin(), { file, problem: '' });
-    // No GPU here: what a published plugin has.
+    // No GPU here: the architectures of a published plugin.
     const args = readFileSync(told, 'utf8');
     assert.ok(!args.includes('CUDA_ARCHITECTURES'), args);
     assert.ok(args.includes('\n-DCMAKE_CUDA_COMPILER=nvcc\n') && args.includes('--parallel\n'));

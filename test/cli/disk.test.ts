@@ -8,7 +8,7 @@ import { makeModel } from '../api-support.js';
 import { startChild } from './support.js';
 import { temporaryDirectory } from '../data/data-support.js';
 
-/** Files of a directory and of those in it, by their content. */
+/** Files of a directory and its subdirectories, with their content. */
 async function contents(directory: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const entry of await readdir(directory, { withFileTypes: true, recursive: true })) {
@@ -23,7 +23,7 @@ async function contents(directory: string): Promise<Record<string, string>> {
 
 describe('command line: a full disk', function () {
   this.timeout(300_000);
-  // Hooks run in the order of their registration: what is mounted goes before its directory.
+  // Hooks run in the order of their registration: mounts are removed before their directory.
   after(() => {
     if (mounted) execFileSync('umount', [disk]);
   });

@@ -9,7 +9,7 @@ import { makeModel, side } from '../api-support.js';
 import { command, jsonLines, startChild } from './support.js';
 import { temporaryDirectory } from '../data/data-support.js';
 
-/** Two faces on each wide picture, one of which has no score; none elsewhere; a fault on tall ones. */
+/** Two faces on each wide picture, one of them without a score; none elsewhere; an error on tall ones. */
 const twoFaces = `{
   async detect({ data, width, height }) {
     if (data.length !== width * height * 3) throw new Error('no RGB');

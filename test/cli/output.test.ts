@@ -83,7 +83,7 @@ describe('demonstration', function () {
   const temporary = temporaryDirectory();
 
   it('trains, tests, predicts, and ends with its accuracy', async () => {
-    // Far too little to learn from: what is tested is the way through. CI runs the real one.
+    // Far too little to learn from: only the sequence of steps is tested. CI runs the real one.
     const out = temporary.path('demo');
     const root = join(__dirname, '../..');
     const argv = ['--faces', '70', '--epochs', '1', '--threads', '1', '--out', out];

@@ -111,7 +111,7 @@ describe('command line: evaluate and predict', function () {
         const { label, scores, score, intensity } = predictions[i]!;
         assert.equal(line['label'], label);
         assert.deepEqual(Object.keys(line['scores'] as object), Object.keys(scores));
-        // Another batch size may add up in another order.
+        // Another batch size may sum in another order.
         assert.ok(Math.abs((line['score'] as number) - score) < 1e-4);
         assert.ok(Math.abs((line['intensity'] as number) - intensity) < 1e-4);
       });

@@ -11,7 +11,7 @@ export interface CommandEnd {
   readonly stderr: string;
 }
 
-/** Runs the command in this process: quick, for what needs no process of its own. */
+/** Runs the command in this process: fast, for tests that need no separate process. */
 export async function command(...argv: string[]): Promise<CommandEnd> {
   let stdout = '';
   let stderr = '';
@@ -22,11 +22,11 @@ export async function command(...argv: string[]): Promise<CommandEnd> {
   return { status, stdout, stderr };
 }
 
-/** A command in a process of its own. */
+/** A command in its own process. */
 export interface Child {
   readonly process: ChildProcess;
   readonly end: Promise<CommandEnd & { readonly signal: NodeJS.Signals | null }>;
-  /** Settles when standard output has held `text`. */
+  /** Settles when standard output has contained `text`. */
   readonly saw: (text: string) => Promise<void>;
 }
 

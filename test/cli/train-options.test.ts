@@ -10,7 +10,7 @@ import { command, jsonLines, startChild } from './support.js';
 
 const entries: readonly [string, TrainOption][] = Object.entries(trainOptions);
 
-/** What both runs are told; the last three only show that a model's options need not be repeated. */
+/** The arguments of both runs; the last three only show that a model's options need not be repeated. */
 const common = {
   data: ['synthetic:70#train'],
   classes: ['neutral', 'happiness', 'fear', 'anger'],
@@ -40,14 +40,14 @@ const common = {
   seed: 4,
   checkpointSteps: 2,
   minDelta: 0.001,
-  // The only one at its default: bf16 needs a GPU.
+  // The only one left at its default: bf16 needs a GPU.
   precision: 'fp32',
   size: 32,
   text: 'synthetic',
   logitScale: 20,
 };
 
-/** Options that rule each other out, or that only one optimizer uses, need a run of their own. */
+/** Options that exclude each other, or that only one optimizer uses, need separate runs. */
 const runs = {
   sgd: {
     ...common,
@@ -194,7 +194,7 @@ describe('command line: the options of train', function () {
   }
 
   describe('of an older checkpoint', () => {
-    /** What the command of version 0.1.0 left. */
+    /** Arguments left by the command of version 0.1.0. */
     const old = {
       data: 'synthetic:56#train',
       validationFraction: 0.13,

@@ -5,7 +5,7 @@
 #include "device_array.h"
 #include "harness/harness.h"
 
-// Batch norm behind statistics that another kernel took, as a convolution's epilogue does.
+// Batch norm with statistics from another kernel, such as a convolution's epilogue.
 
 namespace countenance::test {
 
@@ -18,7 +18,7 @@ constexpr int64_t kBlockRows = 128;  // the last block is shorter
 constexpr int64_t kBlocks = 3;
 constexpr int64_t kChannels = 10;
 
-// Numbers around 1000 that repeat no block.
+// Numbers around 1000; no block repeats.
 std::vector<float> numbers() {
   std::vector<float> x;
   for (int64_t i = 0; i < kRows * kChannels; ++i) {

@@ -1,12 +1,12 @@
-// Reads what ptxas said of each kernel (the .ptxas files that tools/keep-ptxas.sh left beside the
-// objects) and fails when one spills registers or uses more than its bound.
+// Reads ptxas's report on each kernel (the .ptxas files that tools/keep-ptxas.sh left beside the
+// objects) and fails if one spills registers or uses more than its bound.
 // Usage: node test/cuda/check-ptxas.mjs BUILD_FOLDER [--table]
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Registers a thread may use, the first match decides. The bound follows from the threads that
+ * Registers a thread may use; the first match decides. The bound follows from the threads that
  * should be resident on a multiprocessor, which has 65,536 registers.
  */
 const bounds = [

@@ -5,7 +5,7 @@
 #include "harness/harness.h"
 #include "numbers.h"
 
-// What the op cases do not show of the backend itself: its memory, its streams, its recordings.
+// What the op cases do not cover of the backend itself: its memory, its streams, its recordings.
 
 namespace countenance::test {
 
@@ -26,7 +26,7 @@ TEST(fresh_memory_is_zero) {
   CHECK(values == std::vector<float>(10, 0.0f));
 }
 
-// Longer than the slots are many, in all sizes, with the source gone at once.
+// More copies than there are slots, of all sizes, with the source overwritten at once.
 TEST(copies_in_do_not_need_their_source_any_more) {
   CudaBackend backend(0);
   for (size_t n : {size_t{3}, size_t{100000}, size_t{5000000}}) {
@@ -58,7 +58,7 @@ TEST(copies_convert_between_float32_and_bfloat16) {
   backend.copy(half, x.tensor);
   uint16_t bits[5];
   backend.copy_out(bits, half);
-  // 1.00390625 lies between 1 and 1.0078125: a tie, to the even one.
+  // 1.00390625 lies between 1 and 1.0078125: a tie, rounded to even.
   const uint16_t want[5] = {0x3F80, 0x3F80, 0xC049, 0x714A, 0};
   CHECK(std::memcmp(bits, want, sizeof bits) == 0, bits[0], " ", bits[1], " ", bits[2], " ",
         bits[3]);
@@ -119,7 +119,7 @@ class Product {
   }
   Tensor weight() const { return {weights_->data(), kShape, DType::F32}; }
   Tensor flat() const { return {weights_->data(), Shape{kSide * kSide}, DType::F32}; }
-  // Every weight becomes this.
+  // Sets every weight to this value.
   void set(float value) {
     backend_.pack_parameter(weight(), std::vector<float>(kSide * kSide, value).data());
   }
@@ -129,7 +129,7 @@ class Product {
     backend_.linear_forward(bf16(y_), bf16(x_), weight(), {},
                             tensor_of(static_cast<float*>(workspace_->data()), {floats}));
   }
-  // What one weight must have been for the product that is there.
+  // The value of a weight that gave the current product.
   float seen_weight() {
     std::vector<float> y(kSide * kSide);
     const auto block = backend_.allocate(y.size() * sizeof(float));
@@ -239,7 +239,7 @@ TEST(what_cannot_be_recorded_is_an_error) {
   CHECK(code_of([&] { backend.copy_out(values, x.tensor); }) == code::kInternal);
   CHECK(code_of([&] { backend.allocate(10); }) == code::kInternal);
   CHECK(code_of([&] { fail(code::kAborted, "stop"); }) == code::kAborted);
-  // And the backend goes on.
+  // And the backend still works.
   CHECK(x.get(backend) == counted(10));
   const auto recording = backend.record([&] { backend.fill(x.tensor, 2); });
   backend.replay(*recording, 0);

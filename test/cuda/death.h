@@ -5,8 +5,8 @@
 
 namespace countenance::test {
 
-// What f writes to standard error in a process of its own, and how that ends: "exit 0" or "exit 66"
-// or "signal 6" stands at the end. For what a sanitizer must report.
+// What f writes to standard error in its own process, followed by how the process ended: "exit 0",
+// "exit 66" or "signal 6". For errors that a sanitizer must report.
 std::string death_of(const std::function<void()>& f);
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -40,7 +40,7 @@ describe('models on a GPU (the emulated one), in whole runs', function () {
       ],
     );
 
-    // Left between two steps, some of which are ahead of the events.
+    // Aborted between two steps, some of which are ahead of the events.
     await using model = await makeModel({ device: 'cuda' });
     await using trainer = new Trainer(model, { learningRate: 0.01, emaDecay: 0.5 });
     const stop = new AbortController();

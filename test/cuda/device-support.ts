@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { info } from '../../lib/index.js';
 
 /**
- * Skips the tests of a `describe` where the CUDA backend is not the one on the emulator of its kernels.
- * `npm run test:cuda` builds that as a plugin and sets the environment. The emulated machine has two
- * GPUs of 1 GiB.
+ * Skips the tests of a `describe` unless the CUDA backend is the one on the emulator of its
+ * kernels. `npm run test:cuda` builds that as a plugin and sets the environment. The emulated
+ * machine has two GPUs of 1 GiB.
  */
 export function needEmulatedGpu(): void {
   before(function () {
@@ -24,7 +24,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Holds `a` to the CPU's `b`. */
+/** Checks that `a` is close to the CPU's `b`. */
 export function close(a: number, b: number, tolerance: number, what: string): void {
   assert.ok(Math.abs(a - b) <= tolerance * Math.abs(b), `${what}: ${a} but the CPU has ${b}`);
 }

@@ -12,7 +12,7 @@ describe('models on a GPU (the emulated one), step by step', function () {
 
   const images = noise(4);
   const labels = [1, 5, 3, 6];
-  /** So that a step is small against what the loss is sensitive to: other roundings then stay small. */
+  /** Keeps a step small relative to the loss's sensitivity: different roundings then stay small. */
   const gentle = { learningRate: 1e-3, maxGradientNorm: 10 };
 
   /** A few steps of one batch; its losses fall. */
@@ -36,7 +36,7 @@ describe('models on a GPU (the emulated one), step by step', function () {
       }
       close(found[i]!.gradientNorm, step.gradientNorm, 2e-2, `gradient of step ${i}`);
     });
-    // The guard mode looks at the memory between the operations, so that nothing is recorded.
+    // The guard mode reads the memory between the operations, so nothing is recorded.
     assert.deepEqual(await train(direct, { ...options, guard: true }, 3), found);
     assert.equal(digest(direct.stateDict()), digest(recorded.stateDict()));
   });
@@ -59,7 +59,8 @@ describe('models on a GPU (the emulated one), step by step', function () {
         if (groupOf(name) === 'backbone' && !name.includes('running_')) {
           assert.deepEqual(data, old, `${name} stays where it is with ${optimizer}`);
         }
-        // Of the change of a whole tensor: what a rounding decides is a sign of few gradients.
+        // Relative to the change of a whole tensor: rounding decides the sign of only a few
+        // gradients.
         const wanted = expected.get(name)!.data;
         const distance = (other: Float32Array) =>
           Math.sqrt(wanted.reduce((sum, value, i) => sum + (other[i]! - value) ** 2, 0));

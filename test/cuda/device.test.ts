@@ -16,8 +16,8 @@ import { close, needEmulatedGpu, temporaryFolder } from './device-support.js';
 
 /**
  * Models on a GPU, end to end, without a GPU: the CUDA backend on the emulator of its kernels, as a
- * plugin. Their training: device-training.test.ts, device-fit.test.ts. Files apart, because
- * tools/test-cuda.mjs runs them side by side.
+ * plugin. Their training: device-training.test.ts, device-fit.test.ts. The files are separate so
+ * that tools/test-cuda.mjs can run them side by side.
  */
 describe('models on a GPU (the emulated one)', function () {
   this.timeout(600_000);
@@ -60,7 +60,7 @@ describe('models on a GPU (the emulated one)', function () {
         });
       }
     }
-    // Other weights reach a recorded run.
+    // A recorded run uses changed weights.
     const state = gpu.stateDict();
     const bias = state.get('MLP.fc2.bias')!;
     gpu.loadStateDict(new Map([['MLP.fc2.bias', { ...bias, data: bias.data.map((x) => x + 1) }]]), {
@@ -77,7 +77,8 @@ describe('models on a GPU (the emulated one)', function () {
       assert.match(second.device, /^cuda:1 /);
       assert.equal(digest(first.stateDict()), digest(second.stateDict()));
     }
-    // 45 MiB of weights, twice or three times as much a trainer: more than there is, were it not freed.
+    // 45 MiB of weights, two or three times that per trainer: more than there is if it were not
+    // freed.
     for (let round = 0; round < 6; round++) {
       const model = await makeModel({ device: 'cuda' });
       new Trainer(model).close();
@@ -111,7 +112,7 @@ describe('models on a GPU (the emulated one)', function () {
         const worker = new Worker(${JSON.stringify(worker)}, { eval: true });
         worker.once('message', () => worker.terminate());
         await new Promise((resolve) => worker.once('exit', resolve));
-        // A second one finds the memory of the first one free.
+        // The next model finds the memory of the previous one free.
         for (const device of ['cuda:1', 'cuda', 'cuda', 'cuda']) {
           const model = await makeModel({ device });
           const trainer = new api.Trainer(model, { emaDecay: 0.5 });
@@ -158,7 +159,8 @@ describe('models on a GPU (the emulated one)', function () {
 
   it('resize the pictures of a Predictor, with the same bits as the host', async () => {
     await using model = await makeModel({ device: 'cuda' });
-    // Frames of a camera, larger and smaller, the model's size in one axis and in both, a pixel.
+    // Frames of a camera, larger and smaller, the model's size in one axis and in both, a single
+    // pixel.
     const sizes = [
       [160, 120],
       [20, 45],
@@ -175,8 +177,11 @@ describe('models on a GPU (the emulated one)', function () {
     const handed = watchImages(model);
     const predictions = await predictor.predict(pictures);
     handed.stop();
-    const widths = sizes.map(([width]) => width);
-    assert.deepEqual(handed.widths, [...widths, ...widths]);
+    assert.deepEqual(
+      handed.widths,
+      sizes.map(([width]) => width),
+      'each crosses into the addon once',
+    );
     const resized = await Promise.all(
       pictures.map(async (picture) => {
         const data = await resizeImage(await decodeImage(picture), side);
@@ -195,7 +200,7 @@ describe('models on a GPU (the emulated one)', function () {
   it('say how large a batch would fit where memory is short', async () => {
     await using model = await makeModel({ device: 'cuda' });
     await using trainer = new Trainer(model);
-    const many = 4096; // the most that is taken
+    const many = 4096; // the largest batch accepted
     const step = trainer.step({
       images: new Uint8Array(many * side * side * 3),
       labels: Array.from({ length: many }, () => 1),
@@ -208,12 +213,12 @@ describe('models on a GPU (the emulated one)', function () {
       );
       return true;
     });
-    await trainer.step({ images, labels }); // and nothing is broken
+    await trainer.step({ images, labels }); // and everything still works
   });
 
   describe('whose plugin is of no use', () => {
     const plugins = join(info().cuda.plugin ?? '', '..');
-    /** What a process says that asks for a model, first of `auto`, then of `cuda`. */
+    /** What a process prints that asks for a model, first on `auto`, then on `cuda`. */
     async function told(environment: string): Promise<{ output: string; errors: string }> {
       const script = `
         process.on('warning', (warning) => console.log('warning:', warning.message));
@@ -233,7 +238,7 @@ describe('models on a GPU (the emulated one)', function () {
 
     it('fall back to the CPU silently where there is no plugin, no driver or no GPU', async () => {
       const silent = {
-        // Whoever built the plugin for GPUs has it beside the addon.
+        // Anyone who built the plugin for GPUs has it beside the addon.
         'unset COUNTENANCE_CUDA_PLUGIN': /countenance_cuda\.so is not installed|there is no NVIDIA/,
         'export EMULATED_DRIVER=0': /there is no NVIDIA driver/,
         'export EMULATED_DEVICES=0': /there is no NVIDIA GPU/,

@@ -6,7 +6,7 @@
 
 namespace countenance::test {
 
-// Numbers on the device, for tests that launch kernels of their own.
+// Numbers on the device, for tests that launch their own kernels.
 template <class T>
 class DeviceArray {
  public:

@@ -2,8 +2,8 @@
 #include "harness/harness.h"
 #include "numbers.h"
 
-// The backend on machines that only the emulator can be: with little memory, two devices, an old
-// driver.
+// The backend on machines that only the emulator can provide: with little memory, two devices, an
+// old driver.
 
 namespace countenance::test {
 
@@ -11,7 +11,7 @@ using cuda::CudaBackend;
 
 namespace {
 
-// The emulated machine as it was, whatever the test does to it.
+// Restores the emulated machine, whatever the test does to it.
 struct SavedHardware {
   emulator::Hardware saved = emulator::hardware();
   ~SavedHardware() { emulator::hardware() = saved; }
@@ -53,7 +53,7 @@ TEST(out_of_memory_tells_what_was_wanted_and_what_is_free) {
   CHECK(message.find("(70 MiB)") != std::string::npos &&
             message.find("of its 100 MiB are free") != std::string::npos,
         message);
-  // Nothing is broken by it.
+  // Everything still works.
   const Numbers x(backend, counted(5));
   CHECK(x.get(backend) == counted(5));
 }
@@ -70,7 +70,7 @@ TEST(images_reuse_the_memory_of_those_before_them) {
     backend.resize_and_prepare_images(images, pixels, sizes, transforms, {});
     backend.synchronize();
   };
-  for (int i = 0; i < 4; ++i) prepare(100, 80);  // every slot of the staging
+  for (int i = 0; i < 4; ++i) prepare(100, 80);  // every staging slot
   const emulator::Resources before = emulator::resources();
   for (const auto& [width, height] : {std::pair{100, 80}, {80, 100}, {3, 5}}) {
     prepare(width, height);
@@ -80,7 +80,7 @@ TEST(images_reuse_the_memory_of_those_before_them) {
   }
   emulator::hardware().memory = size_t{40} << 20;
   CHECK(error_code([&] { prepare(3000, 3000); }) == code::kOutOfMemory);
-  prepare(100, 80);  // nothing is broken by it
+  prepare(100, 80);  // everything still works
   CHECK(out.get(backend)[0] == (128 / 255.0f - 0.485f) / 0.229f);
 }
 

@@ -5,8 +5,8 @@
 #include "device_array.h"
 #include "harness/harness.h"
 
-// The emulator's warp operations, votes, atomics, streams and graphs against what CUDA's manual
-// says.
+// The emulator's warp operations, votes, atomics, streams and graphs, checked against CUDA's
+// manual.
 
 namespace countenance::test {
 
@@ -25,7 +25,7 @@ std::vector<T> run_kernel(int threads, int outputs, Kernel kernel, Arguments... 
   return out.get();
 }
 
-// A row of results a thread.
+// One row of results per thread.
 __global__ void shuffle_kernel(int* out) {
   const int t = static_cast<int>(threadIdx.x);
   int* row = out + 8 * t;
@@ -49,7 +49,7 @@ TEST(shuffles_follow_the_manual) {
     CHECK(row[0] == warp + 5, t);
     CHECK(row[1] == t - t % 8 + 5, t);
     CHECK(row[2] == warp + (lane ^ 3), t);
-    // A lane of an earlier segment may be read, one of a later segment gives the lane's own.
+    // A lane of an earlier segment can be read; a lane of a later one gives the lane's own value.
     CHECK(row[3] == ((lane ^ 9) < lane - lane % 8 + 8 ? warp + (lane ^ 9) : t), t);
     CHECK(row[4] == (lane + 2 < 32 ? t + 2 : t), t);
     CHECK(row[5] == (lane % 4 + 3 < 4 ? t + 3 : t), t);
@@ -91,7 +91,7 @@ TEST(votes_and_reductions_follow_the_manual) {
 
 namespace {
 
-// Lanes of one warp in two groups that work for themselves.
+// Lanes of one warp in two independent groups.
 __global__ void two_groups_kernel(int* out) {
   const int t = static_cast<int>(threadIdx.x);
   const uint32_t mask = t < 10 ? 0x3FFu : ~0x3FFu;
@@ -160,7 +160,7 @@ TEST(every_thread_of_a_grid_runs_once) {
   for (int v : out.get()) CHECK(v == 1);
 }
 
-// ---- Streams: as late as they may ----
+// ---- Streams: as late as possible ----
 
 namespace {
 
@@ -178,7 +178,7 @@ TEST(streams_wait_until_they_are_waited_for) {
   launch("add", first, {dim3(1), dim3(1)}, add_kernel, number.data(), 10);
   COUNTENANCE_CUDA(cudaEventRecord(moment, first));
   launch("add", first, {dim3(1), dim3(1)}, add_kernel, number.data(), 100);
-  // The second stream has to see the first addition, and may see no more.
+  // The second stream must see the first addition and nothing more.
   COUNTENANCE_CUDA(cudaStreamWaitEvent(second, moment, 0));
   COUNTENANCE_CUDA(
       cudaMemcpyAsync(&seen, number.data(), sizeof seen, cudaMemcpyDeviceToHost, second));

@@ -12,13 +12,13 @@ namespace countenance::test {
 
 namespace {
 
-// So many multiprocessors want work; with 1 a product is never sliced.
+// The number of multiprocessors to keep busy; with 1 a product is never sliced.
 struct Multiprocessors {
   explicit Multiprocessors(int count) { emulator::hardware().multiprocessors = count; }
   ~Multiprocessors() { emulator::hardware().multiprocessors = 1; }
 };
 
-// A device with the products of warpgroups.
+// A device with warpgroup products.
 struct Warpgroups {
   Warpgroups() { emulator::hardware().capability = 90; }
   ~Warpgroups() { emulator::hardware().capability = 80; }
@@ -58,8 +58,8 @@ TEST(gemm_slices_of_the_depth) {
   check_conv2d({2, 20, 20, 3, 16, 7, 7, 2, 3});  // of the pixels
 }
 
-// Forward, the gradient of the data and that of the weights: each combination of operands that lie
-// along the depth and along the width.
+// Forward, data gradient and weight gradient: each combination of operands laid out along the depth
+// and along the width.
 TEST(gemm_by_warpgroups) {
   const Warpgroups all;
   for (int multiprocessors : {1, 8}) {

@@ -18,7 +18,7 @@ inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// Small integers, of which bfloat16 and sums of some hundred products are exact.
+// Small integers, exact in bfloat16, as are sums of some hundred of their products.
 inline std::vector<float> digits(int n, int seed) {
   std::vector<float> values;
   for (int i = 0; i < n; ++i) values.push_back(static_cast<float>((i * 7 + i / 5 + seed) % 9 - 4));

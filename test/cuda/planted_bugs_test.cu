@@ -9,8 +9,8 @@
 #include "harness/harness.h"
 #include "planted.h"
 
-// Bugs that are planted here and that the emulator must catch: a kernel test is worth as much as
-// this list is long.
+// Planted bugs that the emulator must catch: a kernel test is only worth as much as this list is
+// long.
 
 namespace countenance::test {
 
@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// What the emulator says of the kernels that f runs, "" when it has no objection.
+// What the emulator reports about the kernels that f runs, "" if nothing.
 std::string failure_of(const std::function<void(cudaStream_t)>& f) {
   const Stream stream = make_stream();
   try {

@@ -10,9 +10,9 @@
 #include "harness/harness.h"
 #include "planted.h"
 
-// Bugs of kernels for tensor cores, planted here, that the emulator must catch: barriers missing
-// between the threads that fill shared memory and ldmatrix, and pipelines of cp.async that read a
-// stage too early or fill it too early.
+// Planted bugs of tensor-core kernels that the emulator must catch: missing barriers between the
+// threads that fill shared memory and ldmatrix, and cp.async pipelines that read or fill a stage
+// too early.
 
 namespace countenance::test {
 
@@ -20,10 +20,10 @@ using namespace cuda;
 
 namespace {
 
-// How a kernel with a planted bug shows it.
+// How a planted bug shows in a kernel.
 enum class Seen { Nowhere, WrongNumbers, DataRace };
 
-// run(): what the kernel computes. ThreadSanitizer ends the process at a race, so that it runs in
+// run(): what the kernel computes. ThreadSanitizer ends the process at a race, so it runs in
 // another one.
 template <class Run>
 Seen seen(emulator::Order order, const std::vector<float>& expected, Run run) {
@@ -46,7 +46,7 @@ Seen seen(emulator::Order order, const std::vector<float>& expected, Run run) {
 // ---- From registers through shared memory to ldmatrix ----
 
 // One warp stores a (16, 16) the way mma leaves its results, loads it as the left operand and
-// multiplies it by the identity: out (16, 8) are its first 8 columns.
+// multiplies it by the identity: out (16, 8) is its first 8 columns.
 template <bool Synchronised>
 __global__ void reload_kernel(float* out, const float* in) {
   constexpr int kStride = 24;
@@ -177,7 +177,7 @@ TEST(a_pipeline_without_its_barrier_is_found) {
   for (emulator::Order order : kOrders) CHECK(pipeline<Planted::NoBarrier>(order) == where);
 }
 
-// In random order the warps keep step with each other, so that only ThreadSanitizer sees it.
+// In random order the warps stay in step with each other, so only ThreadSanitizer sees it.
 TEST(a_pipeline_that_fills_a_stage_too_early_is_found) {
   const Seen where = kThreadSanitizer ? Seen::DataRace : Seen::WrongNumbers;
   CHECK(pipeline<Planted::EarlyRefill>(emulator::Order::Forward) == where);

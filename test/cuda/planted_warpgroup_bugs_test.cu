@@ -8,8 +8,8 @@
 #include "harness/harness.h"
 #include "planted.h"
 
-// Bugs of kernels for warpgroups, planted here, that the emulator must catch: fences, waits and
-// barriers missing around wgmma.
+// Planted bugs of warpgroup kernels that the emulator must catch: fences, waits and barriers
+// missing around wgmma.
 
 namespace countenance::test {
 
@@ -69,7 +69,7 @@ __global__ void warpgroup_kernel(float* out, const __nv_bfloat16* a, const __nv_
   cp_async_wait<0>();
 }
 
-// "" where the numbers are right, else what is wrong.
+// "" if the numbers are right, else what is wrong.
 template <Planted Bug>
 std::string run() {
   const std::vector<float> a = digits(64 * kDepth, 2), b = digits(64 * kDepth, 3);
@@ -87,7 +87,7 @@ std::string run() {
   return "";
 }
 
-// What a run in an order ends with: "" or a part of what the emulator or ThreadSanitizer said.
+// How a run in an order ends: "" or a part of the emulator's or ThreadSanitizer's report.
 template <Planted Bug>
 std::string told(emulator::Order order) {
   std::string result;

@@ -8,9 +8,9 @@
 #include "backend/cuda/device/ptx.h"
 #include "backend/cuda/device/wgmma.h"
 
-// Every PTX wrapper, and every function of the device that kernels use, on fixed input; a kernel
-// each, one warp, results as 32-bit words. ptx_test.cu holds the emulator's results to the PTX
-// manual's definitions and, once golden/record.cu has run on a GPU, to what that gave. Of wgmma,
+// Every PTX wrapper, and every device function that kernels use, on fixed input: one kernel each,
+// one warp, results as 32-bit words. ptx_test.cu compares the emulator's results with the PTX
+// manual's definitions and, once golden/record.cu has run on a GPU, with what that gave. For wgmma,
 // which takes a warpgroup, this needs compute capability 9.0.
 
 namespace countenance::test {
@@ -77,7 +77,7 @@ static __global__ void load_functions(uint32_t* out) {
   }
 }
 
-// Copies of 16 bytes a lane, every third one invalid; then of 4, in a second group.
+// Copies of 16 bytes per lane, every third one invalid; then of 4, in a second group.
 static __global__ void async_functions(uint32_t* out, const uint32_t* in) {
   COUNTENANCE_SHARED(uint32_t, tile, [32 * 4 + 32]);
   const int lane = static_cast<int>(threadIdx.x);
@@ -90,7 +90,7 @@ static __global__ void async_functions(uint32_t* out, const uint32_t* in) {
   for (int i = lane; i < kAsyncWords; i += 32) out[i] = tile[i];
 }
 
-// Sums of a thread in one number that no two of them leave unchanged when they trade offsets.
+// A thread's sums as one number, which changes if any two of them swap offsets.
 template <int Columns8>
 __host__ __device__ inline uint32_t digest_of(const float (&d)[Columns8][4]) {
   uint32_t sum = 0;
@@ -100,7 +100,7 @@ __host__ __device__ inline uint32_t digest_of(const float (&d)[Columns8][4]) {
   return sum;
 }
 
-// An operand (width, 64) of the integers from `first`, row by row, as it lies for wgmma.
+// An operand (width, 64) of the integers from `first`, row by row, in wgmma's layout.
 template <bool kAlongWidth>
 __device__ inline void store_operand(__nv_bfloat16* to, int width, int first) {
   for (int i = static_cast<int>(threadIdx.x); i < width * kWarpgroupDepth; i += kWarpgroupThreads) {
@@ -112,8 +112,8 @@ __device__ inline void store_operand(__nv_bfloat16* to, int width, int first) {
   }
 }
 
-// d (64, 8 Columns8) = a (64, 64) b (64, 8 Columns8) + c; a are integers from 0, b, column by
-// column, from 10000, c from 50000; a digest of each thread.
+// d (64, 8 Columns8) = a (64, 64) b (64, 8 Columns8) + c; a holds integers from 0, b, column by
+// column, from 10000, c from 50000; one digest per thread.
 template <bool kWidthA, bool kWidthB, int Columns8>
 __device__ inline void multiply_by_warpgroup(uint32_t* out, __nv_bfloat16* shared) {
   constexpr int kColumns = 8 * Columns8;

@@ -145,7 +145,7 @@ TEST(rounding_to_bfloat16_is_to_nearest_even) {
       CHECK(std::isnan(got), i);
       continue;
     }
-    // The neighbours with 8 bits of mantissa, and the closer of them.
+    // The neighbours with 8 bits of mantissa, and the closer of the two.
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
     const uint32_t below = bits & 0xFFFF0000u, above = below + 0x10000u;
@@ -155,8 +155,8 @@ TEST(rounding_to_bfloat16_is_to_nearest_even) {
   }
 }
 
-// What a GPU gave, word by word; functions that CUDA does not round correctly within what its
-// manual allows and the host's own error: 3 units in the last place.
+// A GPU's recorded results, word by word; functions that CUDA does not round correctly must be
+// within what its manual allows plus the host's own error: 3 units in the last place.
 TEST(the_emulator_agrees_with_a_gpu) {
   std::ifstream file(std::string(COUNTENANCE_SOURCE_DIR) + "/test/cuda/golden/ptx.txt");
   if (!file) return skip("golden/ptx.txt: not recorded on a GPU yet (golden/record.cu)");
@@ -168,7 +168,7 @@ TEST(the_emulator_agrees_with_a_gpu) {
   const Stream stream = make_stream();
   if (can_multiply_by_warpgroup(stream)) emulated["wgmma"] = warpgroup_words(stream);
   size_t sections = 0;
-  bool of_90 = false;  // alone it has wgmma
+  bool of_90 = false;  // only it has wgmma
   for (std::string line; std::getline(file, line);) {
     of_90 = of_90 || line.find("compute capability 9.0") != std::string::npos;
     if (line.empty() || line[0] == '#') continue;

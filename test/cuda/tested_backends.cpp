@@ -16,7 +16,7 @@ constexpr bool kThorough = true;
 const bool kEmulated = true;
 
 #if defined(__SANITIZE_ADDRESS__)
-const size_t kGuardBytes = 0;  // every allocation of the emulator is out of bounds behind its end
+const size_t kGuardBytes = 0;  // the emulator makes memory past an allocation's end out of bounds
 #else
 const size_t kGuardBytes = 256;
 #endif

@@ -7,7 +7,7 @@ import type { CountenanceError } from '../../lib/errors.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 import { writeBelow, writeFace } from './synthetic-files.js';
 
-/** A code as the data set's files have it. */
+/** A code as it appears in the data set's files. */
 const emotion = (code: number): string => `   ${code.toFixed(7)}e+00\n`;
 
 /** Subject numbers have gaps. */
@@ -17,7 +17,7 @@ describe('CK+', () => {
   const temporary = temporaryDirectory();
   let root: string;
 
-  /** A sequence of synthetic images, and its label where it has one. */
+  /** A sequence of synthetic images, and its label if it has one. */
   async function sequence(
     parent: string,
     [subject, session]: readonly [string, string],

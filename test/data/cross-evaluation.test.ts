@@ -10,7 +10,7 @@ import { command, jsonLines } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from './data-support.js';
 import { writeFace } from './synthetic-files.js';
 
-/** Drawn faces under other names: fear is called contempt, and disgust is not there. */
+/** Drawn faces under other names: fear is called contempt, and disgust is missing. */
 const renames: Readonly<Record<string, string>> = {
   happiness: 'Happy',
   anger: 'angry',
@@ -152,7 +152,7 @@ describe('evaluation on other data sets', function () {
       const pixels = (bytes: Uint8Array) => ({ data: bytes, width: side, height: side });
       const [a, b] = await one.predict([pixels(image), pixels(flipped)]);
       const both = await mirrored.predict(pixels(image));
-      // The mean of logits is the geometric mean of probabilities, scaled to sum 1.
+      // The mean of logits is the geometric mean of probabilities, scaled to a sum of 1.
       const roots = Object.keys(a!.scores).map((k) => Math.sqrt(a!.scores[k]! * b!.scores[k]!));
       const sum = roots.reduce((total, value) => total + value, 0);
       Object.values(both.scores).forEach((score, k) => {

@@ -16,7 +16,7 @@ export function temporaryDirectory(): { path: (...parts: string[]) => string } {
   return { path: (...parts) => join(directory, ...parts) };
 }
 
-/** Expects a CountenanceError with this code whose message holds all of `parts`. */
+/** Expects a CountenanceError with this code whose message contains all of `parts`. */
 export async function rejectsWith(
   work: Promise<unknown> | (() => unknown),
   code: ErrorCode,

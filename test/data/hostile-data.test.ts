@@ -10,7 +10,7 @@ import { rejectsWith, temporaryDirectory } from './data-support.js';
 import { npyScalar, npyText, writeBelow, writeFace } from './synthetic-files.js';
 import { survives } from '../weights/support.js';
 
-/** What a damaged list, table or array may be refused with. */
+/** The possible errors for a damaged list, table or array. */
 const refusals: readonly ErrorCode[] = [
   'ERR_DATASET_FORMAT',
   'ERR_DATASET_EMPTY',
@@ -29,9 +29,9 @@ const refusals: readonly ErrorCode[] = [
 ];
 
 interface Parser {
-  /** A small file as it should be. */
+  /** A small valid file. */
   readonly whole: Uint8Array;
-  /** Where it stands. */
+  /** Its location. */
   readonly file: string;
   readonly read: () => Promise<unknown>;
 }
@@ -152,7 +152,7 @@ describe('hostile data sets and text embeddings', function () {
       it('is read as it is, and survives a cut at every byte', async () => {
         await read();
         for (let length = 0; length < whole.length; length++) {
-          // The long column of pixels is alike all over.
+          // The long column of pixels is the same everywhere.
           if (length > 200 && length < whole.length - 200 && length % 41 !== 0) continue;
           await survivesBytes(whole.subarray(0, length));
         }

@@ -17,7 +17,7 @@ interface Counted extends Dataset {
   mostRunning: number;
 }
 
-/** Images of one pixel with their index as colour; loading takes a turn or more of the event loop. */
+/** Images of one pixel with their index as colour; loading takes at least one turn of the event loop. */
 function countedDataset(size: number, targetKind: TargetKind = 'label', slow = 0): Counted {
   const dataset: Counted = {
     name: 'counted',
@@ -53,7 +53,7 @@ function countedDataset(size: number, targetKind: TargetKind = 'label', slow = 0
 const loaderOf = (dataset: Dataset, options: Partial<DataLoaderOptions> = {}): DataLoader =>
   new DataLoader(dataset, { batchSize: 4, inputSize: 2, ...options });
 
-/** Index of every image as its pixels tell, image by image. */
+/** Index of every image, read from its pixels, image by image. */
 const pixels = (batch: Batch): number[] =>
   Array.from(batch.indices, (_, i) => {
     const image = batch.images.subarray(i * 12, (i + 1) * 12);

@@ -11,14 +11,14 @@ export function syntheticFace(expression: string, index: number): Promise<RawIma
   return renderFace(label < 0 ? rafdbClasses.indexOf('disgust') : label, 7, 0, index);
 }
 
-/** Writes a synthetic face as JPEG or PNG, by the file's name, with the folders above it. */
+/** Writes a synthetic face as JPEG or PNG, by the file's extension, with its parent folders. */
 export async function writeFace(file: string, expression: string, index: number): Promise<void> {
   const { data, width, height } = await syntheticFace(expression, index);
   await mkdir(dirname(file), { recursive: true });
   await sharp(data, { raw: { width, height, channels: 3 } }).toFile(file);
 }
 
-/** Writes a file with the folders above it. */
+/** Writes a file with its parent folders. */
 export async function writeBelow(file: string, content: string | Uint8Array): Promise<string> {
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, content);
@@ -34,7 +34,7 @@ export function npyScalar(descr: string, data: Uint8Array, shape = '()'): Uint8A
   return Buffer.concat([head, Buffer.from(header), data]);
 }
 
-/** What `np.save(file, '3')` writes: text of one character, in UCS-4. */
+/** The output of `np.save(file, '3')`: text of one character, in UCS-4. */
 export function npyText(text: string): Uint8Array {
   const data = new Uint8Array(4 * text.length);
   for (let i = 0; i < text.length; i++) data[4 * i] = text.charCodeAt(i);

@@ -18,7 +18,7 @@ const count = (text: string, word: string): number => text.split(word).length - 
 describe('ONNX export of a network', () => {
   it('writes an encoder that it has never seen, transposed only where the layout changes', () => {
     const bytes = write(mixedGraph());
-    // The name of a node stands in its message twice, and once where it is read.
+    // The name of a node appears twice in its message, and once where it is read.
     assert.equal(count(bytes, 'first/Conv/rows/Transpose'), 3);
     assert.equal(count(bytes, 'dense/Gemm/planes/Transpose'), 3);
     assert.equal(count(bytes, '/Transpose'), 6);

@@ -43,7 +43,7 @@ describe('ONNX graph', () => {
 });
 
 describe('places of tokens', () => {
-  /** A square grid that is cut as Swin-T's. */
+  /** A square grid that is split like Swin-T's. */
   const square = (side: number, shift: number) => ({ height: side, width: side, window: 7, shift });
 
   it('are permutations that their inverse undoes', () => {
@@ -63,7 +63,7 @@ describe('places of tokens', () => {
       );
     }
     assert.deepEqual(windowOrder(square(14, 0)).slice(5, 9), [5, 6, 14, 15]);
-    // Window 3 of the rolled picture begins at (10, 10) and comes round both edges.
+    // Window 3 of the rolled picture begins at (10, 10) and wraps around both edges.
     const last = windowOrder(square(14, 3)).slice(3 * 49);
     assert.deepEqual(
       [last[0], last[3], last[4], last[48]],

@@ -5,7 +5,7 @@ import type { StateDict } from '../../lib/types.js';
 export const mixed = { height: 4, width: 6, channels: 4, classes: 2 } as const;
 
 /**
- * A network that the core does not have, of operations that it has: pictures (B, H, W, 3) through a 1x1
+ * A network that the core does not have, made of operations that it has: pictures (B, H, W, 3) through a 1x1
  * convolution, a linear layer, which works on rows, and max pooling, which works on planes again.
  */
 export function mixedGraph(): NativeGraph {

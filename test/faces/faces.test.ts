@@ -20,7 +20,7 @@ import { similarity } from '../../lib/faces/align.js';
 import { faces as drawnFaces, makeModel, side } from '../api-support.js';
 import { rejectsWith } from '../data/data-support.js';
 
-/** The template scaled, turned by an angle in radians and moved. */
+/** The template scaled, rotated by an angle in radians and shifted. */
 function place(scale: number, angle: number, dx: number, dy: number): FivePoints {
   const [cos, sin] = [scale * Math.cos(angle), scale * Math.sin(angle)];
   return alignmentTemplate.map(({ x, y }) => ({
@@ -236,7 +236,7 @@ describe('faces in photos', function () {
   });
 
   describe('humanDetector', () => {
-    /** What Human gives of one face, and the tensors that are open. */
+    /** Human's result for one face, and the tensors that are open. */
     function fakeHuman(mesh: number[][]): HumanLike & { open: number; running: number } {
       const human = {
         open: 0,

@@ -5,7 +5,7 @@ import { type FaceDetector } from '../../lib/index.js';
 import { openHumanDetector } from '../../lib/faces/index.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 
-/** What stands for Human here: it "loads" the networks that it is told of, as its own code would. */
+/** A stand-in for Human: it "loads" the networks that it is given, as its own code would. */
 const fakeHuman = (loads: string, result = '{ face: [] }'): string => `
   const routers = [];
   exports.Human = class {

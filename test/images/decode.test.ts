@@ -58,7 +58,7 @@ describe('decodeImage', () => {
     const repeated = Buffer.from([...gray].flatMap((value) => [value, value, value]));
     assert.ok(repeated.equals((await decodeImage(grayPng)).data));
 
-    // Colours under a transparent pixel stay: alpha is dropped, not blended.
+    // Colours under a transparent pixel remain: alpha is dropped, not blended.
     const rgba = noise(width * height * 4, 2);
     const rgbaPng = await sharp(rgba, { raw: { width, height, channels: 4 } })
       .png()

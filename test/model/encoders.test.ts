@@ -24,7 +24,7 @@ const published: Record<Backbone, number> = {
   'swin-s': 48_837_258,
 };
 
-/** Patches, where an encoder has them, are those of the published network. */
+/** Patches, for encoders that have them, are those of the published network. */
 function options(backbone: Backbone): Partial<ModelOptions> {
   const cuts = encoderNamed(backbone).patchSizes.length > 0;
   return cuts ? { backbone, inputSize: 224, patchSize: 4 } : smallest(backbone);

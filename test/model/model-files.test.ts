@@ -83,7 +83,7 @@ describe('1 Model files', function () {
         await writeFile(join(path, file), content);
         await rejectsWith(Model.load(path), 'ERR_CHECKPOINT', path, ...parts);
       };
-      await spoil('config.json', '{', 'config.json', 'no JSON');
+      await spoil('config.json', '{', 'config.json', 'not JSON');
       await spoil('config.json', '[]', 'config.json');
       await spoil('config.json', '{"model_type":"bert"}', 'not of a countenance model');
       await spoil(

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Project, root } from './support.js';
 
-// The package as a user gets it: packed, installed into an empty project on a machine without
+// The package as a user gets it: packed, installed into an empty project on a machine without a
 // compiler, used from every kind of module. `npm run test:package` builds what is packed.
 
 describe('the packed package', function () {

@@ -12,14 +12,14 @@ export interface Packed {
   readonly files: readonly string[];
 }
 
-/** An empty project of a user, on a machine without compiler. */
+/** An empty user project on a machine without a compiler. */
 export class Project {
   private readonly work = mkdtempSync(join(tmpdir(), 'countenance-package-'));
   readonly folder = join(this.work, 'project');
   readonly environment: NodeJS.ProcessEnv;
 
   constructor() {
-    // Everything a user's project needs of a system, and nothing to compile with.
+    // Everything that a user's project needs from a system, and nothing to compile with.
     const programs = join(this.work, 'bin');
     mkdirSync(programs);
     for (const name of ['sh', 'env']) symlinkSync(join('/bin', name), join(programs, name));
@@ -33,7 +33,7 @@ export class Project {
         Object.entries(process.env).filter(([key]) => /^npm_config_/i.test(key)),
       ),
       PATH: programs,
-      // What the user has built before is not looked at.
+      // Ignores what the user has built before.
       XDG_CACHE_HOME: join(this.work, 'cache'),
       npm_config_audit: 'false',
       npm_config_fund: 'false',
@@ -67,7 +67,7 @@ export class Project {
     });
   }
 
-  /** What a program prints that has to end well. */
+  /** The output of a program that must succeed. */
   succeeds(program: string, ...args: string[]): string {
     const { status, stdout, stderr, error } = this.run(program, ...args);
     const line = `${program} ${args.join(' ')}`;

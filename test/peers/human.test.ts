@@ -16,7 +16,7 @@ import { command, jsonLines } from '../cli/support.js';
 import { temporaryDirectory } from '../data/data-support.js';
 import { peer } from './support.js';
 
-/** The photo of people that comes with the package: none is in this repository. */
+/** The photo of people that comes with the package: this repository contains none. */
 const photo = (): string => {
   const { resolve } = createRequire(join(process.env['COUNTENANCE_PEERS']!, 'package.json'));
   return join(dirname(resolve('@vladmandic/human')), '../assets/samples.jpg');
@@ -57,7 +57,7 @@ describe('@vladmandic/human', function () {
     const points = best.points!;
     const size = 448;
     const { data } = await alignFace(photo(), points, { size });
-    // With room around it, as in a photo: the detector wants to see a head.
+    // With space around it, as in a photo: the detector expects a head.
     const framed = await sharp(data, { raw: { width: size, height: size, channels: 3 } })
       .extend({ top: size, bottom: size, left: size, right: size, background: '#777' })
       .png()
@@ -65,12 +65,12 @@ describe('@vladmandic/human', function () {
     const [face] = await detector.detect(await decodeImage(framed));
     assert.ok(face?.points, 'the face is found again');
     const found = face.points.map(({ x, y }) => ({ x: (x - size) / size, y: (y - size) / size }));
-    // A real face, a little turned, fits the template only roughly ...
+    // A real face, slightly rotated, fits the template only roughly ...
     alignmentTemplate.forEach(({ x, y }, i) => {
       const far = distance(found[i]!, { x: x / 112, y: y / 112 });
       assert.ok(far < 0.15, `point ${i} is ${far.toFixed(3)} of the side from the template`);
     });
-    // ... but where its own points come to lie is known.
+    // ... but the positions of its own points are known.
     const [a, b, dx, c, d, dy] = similarity(alignmentTemplate, points);
     points.forEach(({ x, y }, i) => {
       const [u, v] = [x - dx, y - dy];

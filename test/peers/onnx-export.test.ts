@@ -18,7 +18,7 @@ import { temporaryDirectory } from '../data/data-support.js';
 import { mixed, mixedGraph, mixedState } from '../export/support.js';
 import { onnxruntime, type OnnxTensor } from './support.js';
 
-/** Weights whose every part shows in the result: no norm is the identity, no bias is zero. */
+/** Weights whose every part affects the result: no norm is the identity, no bias is zero. */
 async function unusualModel(options: Partial<ModelOptions>): Promise<Model> {
   const model = await Model.create({
     backbone: 'resnet18',

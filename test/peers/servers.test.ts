@@ -13,7 +13,7 @@ const root = join(__dirname, '../..');
 const peers = (...parts: string[]): string =>
   join(process.env['COUNTENANCE_PEERS']!, 'node_modules', ...parts);
 
-/** What the compiler says of a file whose packages lie in the folder of optional packages. */
+/** The compiler's messages about a file whose packages are in the folder of optional packages. */
 function typeErrors(file: string): string[] {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (path) =>
     ts.sys.readFile(path),

@@ -8,7 +8,7 @@ export function peer(name: string): unknown {
   return createRequire(join(folder, 'package.json'))(name) as unknown;
 }
 
-/** What these tests use of onnxruntime-node. */
+/** The parts of onnxruntime-node that these tests use. */
 export interface OnnxRuntime {
   readonly InferenceSession: {
     create(file: string | Uint8Array, options?: object): Promise<OnnxSession>;

@@ -7,7 +7,7 @@ import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { onnxruntime, peer } from './support.js';
 import { vocabulary, writeTinyClip } from './tiny-clip.js';
 
-/** Token ids of words spelt as the tokenizer's tokens, between the two ends. */
+/** Token ids of words spelt as the tokenizer's tokens, between the start and end tokens. */
 function ids(tokens: string): bigint[] {
   const vocab = vocabulary();
   return ['<|startoftext|>', ...tokens.split(' '), '<|endoftext|>'].map((token) => {
@@ -31,7 +31,7 @@ describe('text encoder, on @huggingface/transformers', function () {
   after(() => encoder.close());
 
   it('gives what onnxruntime gives for the same tokens', async () => {
-    // 'Ü' is lowered to 'ü', two bytes in UTF-8: 0xc3 and 0xbc, both printable as they are.
+    // 'Ü' is lowercased to 'ü', two bytes in UTF-8: 0xc3 and 0xbc, both printable as they are.
     const texts: [string, string][] = [
       ['The  face', 'the</w> face</w>'],
       ['joy, neutral', 'j oy</w> ,</w> neu t r a l</w>'],

@@ -50,7 +50,7 @@ describe('tensors of @tensorflow/tfjs', function () {
     });
     assert.deepEqual(tf.tensor(expression.data, [...expression.shape]).shape, [2, 512]);
 
-    // (x / 255 - mean) / std done by TensorFlow.js gives what our own preparation gives.
+    // (x / 255 - mean) / std computed by TensorFlow.js equals our own preparation.
     const { imageMean, imageStd } = model.config;
     const scaled = tf.div(tf.cast(images, 'float32'), 255);
     const normalised = tf.div<tfjs.Tensor4D>(tf.sub(scaled, [...imageMean]), [...imageStd]);

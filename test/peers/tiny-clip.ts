@@ -19,7 +19,7 @@ const endToken = '<|endoftext|>';
 /** Pairs the tokenizer joins, in order. */
 const merges = ['t h', 'th e</w>', 'f a', 'fa c', 'fac e</w>', 'n e', 'ne u', 'o y</w>'];
 
-/** GPT-2's names of the 256 bytes: printable ones are themselves, the others come after U+0100. */
+/** GPT-2's names for the 256 bytes: printable ones stand for themselves, the others follow U+0100. */
 function byteNames(): string[] {
   const printable = (byte: number): boolean =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
@@ -29,7 +29,7 @@ function byteNames(): string[] {
   );
 }
 
-/** Token ids by token, laid out as CLIP's vocabulary is: bytes, bytes that end a word, merges, ends. */
+/** Token ids by token, laid out like CLIP's vocabulary: bytes, bytes that end a word, merges, ends. */
 export function vocabulary(): Map<string, number> {
   const bytes = byteNames();
   const tokens = [
@@ -173,7 +173,7 @@ export function tinyTextModel(): Uint8Array[] {
     x = graph.node(`${name}.sum2`, 'Add', [x, linear(gelu, `${name}.fc2`, 4 * width, width)]);
   }
   x = norm(x, 'final');
-  // The end token has the highest id; of several (padding) the first counts.
+  // The end token has the highest id; if there are several (padding), the first counts.
   const end = graph.node('end', 'ArgMax', [ids], { axis: 1, keepdims: 1 });
   const pooled = graph.node('pooled', 'GatherND', [x, end], { batch_dims: 1 });
   const weight = draw('text_projection', [width, projection], width ** -0.5);
@@ -184,7 +184,7 @@ export function tinyTextModel(): Uint8Array[] {
 }
 
 /**
- * Writes a directory as a CLIP repository of the hub with an ONNX text model has it, of random weights.
+ * Writes a directory like a CLIP repository on the hub with an ONNX text model, with random weights.
  *
  * @param logitScale also writes model.safetensors with the logarithm of this
  */

@@ -30,7 +30,7 @@ const quantile = (sorted: readonly number[], share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 
 /**
- * 20 ms beyond the idle lateness is the promise. The machine may be busy with other things, and both
+ * The promise is 20 ms beyond the idle lateness. The machine may be busy with other things, and both
  * cores compute: so the median must keep it, and all but one tick in ten.
  */
 function assertFree(working: readonly number[], idle: readonly number[], what: string): void {

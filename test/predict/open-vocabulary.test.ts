@@ -66,7 +66,7 @@ describe('predictions of other classes', function () {
     const same = await predictor.withClasses(textEmbeddings).predict(files);
     const close = (a: Prediction, b: Prediction): void => {
       for (const name of textEmbeddings.classes) {
-        // The addon adds 512 products in another order.
+        // The addon sums 512 products in another order.
         assert.ok(Math.abs(a.scores[name]! - b.scores[name]!) < 1e-4, name);
       }
     };

@@ -14,7 +14,7 @@ import { collect, rejectsWith, temporaryDirectory } from '../data/data-support.j
 
 const side = 32;
 const classes = ['happiness', 'anger', 'fear', 'neutral'];
-/** Another batch size may add up in another order; float32 over a network of 18 layers. */
+/** Another batch size may sum in another order; float32 through a network of 18 layers. */
 const tolerance = 1e-4;
 
 function makeModel(inputSize = side): Promise<Model> {
@@ -187,7 +187,7 @@ describe('predictor', function () {
         const byDevice = await run();
         assert.deepEqual(byDevice.widths, new Set(sides));
         assert.deepEqual(byDevice.outcomes, byHost.outcomes);
-        // Little room: the largest has to be resized before.
+        // Little memory: the largest must be resized first.
         const byBoth = await run(90 * 90 * 3 - 1);
         assert.ok(byBoth.widths.size > 1 && !byBoth.widths.has(90), [...byBoth.widths].join());
         assert.deepEqual(byBoth.outcomes, byHost.outcomes);
@@ -254,7 +254,7 @@ describe('predictor', function () {
     });
 
     it('answers a slow source image by image', async () => {
-      // The source gives an image only after the prediction of the one before has come out.
+      // The source yields an image only after the prediction of the previous one has come out.
       let answered = 0;
       let release: () => void = () => undefined;
       async function* camera(): AsyncGenerator<ImageInput> {
@@ -285,7 +285,7 @@ describe('predictor', function () {
       for await (const { index } of predictor.predictStream(endless())) {
         assert.equal(index, taken);
         taken += 1;
-        // Four batches are held at most, and one image is about to be.
+        // At most four batches are held, and one image is about to be.
         assert.ok(given - taken <= 4 * predictor.batchSize + 1, `${given} given, ${taken} taken`);
         if (taken === 40) break;
       }
@@ -351,7 +351,7 @@ describe('predictor', function () {
       await rejectsWith(run(), 'ERR_ABORTED');
       assert.equal(seen.at(-1), 5);
 
-      // A source that never answers does not keep an abort from being heard.
+      // A source that never answers does not block an abort.
       const silent: AsyncIterable<ImageInput> = {
         [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
       };
@@ -413,8 +413,8 @@ describe('predictor', function () {
   });
 
   it('leaves the event loop free while it predicts', async function () {
-    // Prediction shares the cores with everything else on a noisy machine: another try is allowed, and
-    // medians and shares are judged. A loop that waits for a batch ticks once a batch, always late.
+    // Prediction shares the cores with everything else on a noisy machine: one retry is allowed, and
+    // medians and fractions are checked. A loop that waits for a batch ticks once per batch, always late.
     this.retries(3);
     const large = await makeModel(112);
     const quick = new Predictor(large, { batchSize: 16 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const native = join(__dirname, '../../native');
 
-/** The sources below native/ that use a backend: the declarations themselves are no use of anything. */
+/** The sources below native/ that use a backend: the declarations themselves do not count. */
 const callers = readdirSync(native, { recursive: true, encoding: 'utf8' })
   .filter((name) => /\.(cpp|cu|h)$/.test(name) && !/backend(_class)?\.h$/.test(name))
   .map((name) => readFileSync(join(native, name), 'utf8'));

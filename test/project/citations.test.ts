@@ -7,30 +7,30 @@ const root = join(__dirname, '../..');
 
 /**
  * A path from the root in a text: `native/core/tensor.h`, `bench/results`. Not the end of a longer path
- * (`../native/x`, `examples.org/docs/y`), and nothing with a pattern in it (`docs/*.md`).
+ * (`../native/x`, `examples.org/docs/y`), and nothing that contains a pattern (`docs/*.md`).
  */
 const citation =
   /(?<![\w./@:}*~-])(?:native|lib|docs|test|tools|bench|examples)\/[\w.-]+(?:\/[\w.-]+)*(?![\w/<*{$])/g;
 
-/** The paths that a text cites; a full stop behind one is the sentence's. */
+/** The paths that a text cites; a full stop after one belongs to the sentence. */
 function citations(text: string): string[] {
   return [...text.matchAll(citation)].map(([path]) => path.replace(/\.$/, ''));
 }
 
-/** What an extension's comments look like. */
+/** What the comments of each extension look like. */
 const comments: readonly [RegExp, RegExp][] = [
   [/\.(ts|cts|mjs|cjs|cpp|h|cu|cuh)$/, /(?<!:)\/\/.*$|\/\*[\s\S]*?\*\//gm],
   [/\.(py|sh|cmake|yml)$|CMakeLists\.txt$|\.ci\/run$|binding\.gyp$/, /(?<=^|\s)#.*$/gm],
 ];
 
-/** Where a file may cite another one: a page of documentation anywhere, a source in its comments. */
+/** Where a file may cite another one: anywhere in a page of documentation, in the comments of a source. */
 function prose(file: string, text: string): string {
   if (file.endsWith('.md')) return text;
   const pattern = comments.find(([name]) => name.test(file))?.[1];
   return pattern ? [...text.matchAll(pattern)].map(([comment]) => comment).join('\n') : '';
 }
 
-/** Made by a build or a command on some machine: not in every clone. */
+/** Made by a build or a command on some machines: not in every clone. */
 const made = /^docs\/api$|^docs\/api\/|^test\/cuda\/golden\/ptx\.txt$/;
 
 /** The files that git tracks or would track. */
@@ -41,7 +41,7 @@ function projectFiles(): string[] {
   return stdout.split('\n').filter((file) => file && isFile(file));
 }
 
-/** `file: path` of each cited path that is not there. */
+/** `file: path` of each cited path that does not exist. */
 function missing(file: string, text: string): string[] {
   return citations(prose(file, text))
     .filter((path) => !made.test(path) && !existsSync(join(root, path)))

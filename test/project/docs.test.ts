@@ -21,7 +21,7 @@ const pages = [
     .map((name) => `docs/${name}`),
 ];
 
-/** Whole commands of a page: of code blocks and indented lines, without those that end in `...`. */
+/** Complete commands on a page: in code blocks and indented lines, without those that end in `...`. */
 function commandsOf(page: string): string[] {
   const text = readFileSync(join(root, page), 'utf8').replace(/\\\n\s*/g, '');
   const lines = [...text.matchAll(/^(?: {4})?(?:npx )?countenance ([a-z].*)$/gm)];
@@ -36,7 +36,7 @@ function commandsOf(page: string): string[] {
     .filter((rest) => isCommand.test(rest) && !rest.includes('...'));
 }
 
-/** Words as a shell makes them of plain and quoted text. */
+/** Splits plain and quoted text into words, as a shell does. */
 function words(line: string): string[] {
   return [...line.matchAll(/(?:[^\s"']+|"[^"]*"|'[^']*')+/g)].map(([word]) =>
     word.replace(/["']/g, ''),
@@ -52,7 +52,7 @@ const entries = {
   countenance,
 };
 
-/** What blocks of code take as given, beside all that countenance exports. */
+/** Names that code blocks assume, besides the exports of countenance. */
 const given = {
   model: "import('countenance').Model",
   predictor: "import('countenance').Predictor",
@@ -79,7 +79,7 @@ const given = {
 /** Packages that are not installed here. */
 const elsewhere = ['@vladmandic/human', 'onnxruntime-node'];
 
-/** Writes the pages' TypeScript, a module a block, and what it takes as given; the files' names. */
+/** Writes the pages' TypeScript, one module per block, and the names it assumes; returns the file names. */
 function writeModules(folder: string): string[] {
   const files: string[] = [];
   const write = (name: string, text: string) => {

@@ -33,7 +33,7 @@ async function example(name: string, args: readonly string[], input?: Uint8Array
     for await (const piece of stream.setEncoding('utf8')) text += piece as string;
     return text;
   });
-  // A program that ends early closes its input: its exit status tells why.
+  // A program that ends early closes its input: its exit status says why.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
   const [status] = (await once(child, 'close')) as [number | null];

@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path';
 
 const root = join(__dirname, '../..');
 
-/** The folders of native/. A file may include its own folder and the folders of lines above it. */
+/** The folders of native/. A file may include its own folder and the folders of earlier lines. */
 const nativeLayers = [
   ['core'],
   ['backend'],
@@ -25,7 +25,7 @@ const backendLayers: Record<string, string[][]> = {
 
 /**
  * The files and folders of lib/, without extension. A module may import itself and the modules of
- * lines above it.
+ * earlier lines.
  */
 const libLayers = [
   ['errors', 'version'],
@@ -43,7 +43,7 @@ const libLayers = [
   ['cli'],
 ];
 
-/** Headers that only one folder of native/ may know. */
+/** Headers that only one folder of native/ may include. */
 const guardedHeaders = [
   { header: /^(napi|node_api|node_api_types|node|v8|uv)\.h$/, folder: 'addon/' },
   { header: /^(cuda|cublas|cudnn|cooperative_groups|mma\.h)/, folder: 'backend/cuda/' },
@@ -86,8 +86,8 @@ function importsOf(file: string): string[] {
 }
 
 /**
- * Circles among files that refer to each other: each as the files on it, the first one again at the
- * end. At least one of them is found where there is any.
+ * Cycles among files that refer to each other: each as the files on it, with the first one repeated at
+ * the end. If there are any, at least one is found.
  */
 function circlesIn(references: ReadonlyMap<string, readonly string[]>): string[] {
   const circles: string[] = [];

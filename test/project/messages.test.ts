@@ -5,7 +5,7 @@ import ts from 'typescript';
 
 const root = join(__dirname, '../..');
 
-/** Files whose texts only someone with a clone gets to see. */
+/** Files whose texts are only seen by people with a clone. */
 const forClones = ['lib/cli/demo.ts', 'lib/load-native.ts'];
 
 /** The texts of a TypeScript file: its string and template literals. */
@@ -25,7 +25,7 @@ function textsOf(file: string): string[] {
   return texts;
 }
 
-/** The texts of a C++ file, comments left out. */
+/** The texts of a C++ file, without comments. */
 function nativeTextsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8').replace(/(?<!:)\/\/.*$/gm, '');
   return [...text.matchAll(/"(?:[^"\\\n]|\\.)*"/g)].map(([literal]) => literal);

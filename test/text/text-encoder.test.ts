@@ -9,7 +9,7 @@ import { writeWeights } from '../../lib/weights/write.js';
 import { command } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 
-/** A text encoder whose package is a stand-in: what is ours is under test, not the model. */
+/** A text encoder whose package is a stand-in: our code is under test, not the model. */
 describe('text encoder', () => {
   const temporary = temporaryDirectory();
   const saved = process.env['COUNTENANCE_PEERS'];
@@ -24,7 +24,7 @@ describe('text encoder', () => {
     return path;
   }
 
-  /** A folder with a package that takes the place of @huggingface/transformers. */
+  /** A folder with a package that replaces @huggingface/transformers. */
   async function pretend(name: string, source: string): Promise<void> {
     const folder = temporary.path(name);
     await write(join(folder, 'node_modules/@huggingface/transformers/index.js'), source);

@@ -25,7 +25,7 @@ const data = faces(28);
 const validation = faces(7, 1);
 const small = { batchSize: 7, epochs: 2, validation } as const;
 
-/** All that a finished run leaves; times aside, equal runs leave equal bytes. */
+/** Everything that a finished run leaves; apart from times, equal runs leave equal bytes. */
 function result(path: string): Record<string, string> {
   return {
     best: digestFile(path, 'model.safetensors'),
@@ -182,7 +182,7 @@ describe('7 Checkpoints', function () {
     const tensors = 'trainer_state.safetensors';
     await refuses((path) => rm(path, { recursive: true }), 'ERR_FILE_NOT_FOUND');
     await refuses((path) => rm(join(path, json)), 'ERR_CHECKPOINT', json);
-    await refuses((path) => writeFile(join(path, json), '{'), 'ERR_CHECKPOINT', 'no JSON');
+    await refuses((path) => writeFile(join(path, json), '{'), 'ERR_CHECKPOINT', 'not JSON');
     await refuses(
       (path) => writeFile(join(path, json), 'null'),
       'ERR_CHECKPOINT',
@@ -239,8 +239,8 @@ describe('7 Checkpoints', function () {
     let kills = 0;
     for (;;) {
       const child = runTypeScript(script(path));
-      // In steps, in the validation and in every part of saving: some lines of output, and some more
-      // time, after the start.
+      // Kills it during steps, validation and every part of saving: after some lines of output and some
+      // more time.
       const lines = 1 + random.below(6);
       const wait = random.between(0, 150);
       void child

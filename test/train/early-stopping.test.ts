@@ -18,7 +18,7 @@ const options = {
   validation: faces(7, 1),
   sampling: 'balanced',
   classWeights: { fear: 3 },
-  // No epoch is so much better than the first: the run ends after the third.
+  // No epoch is better by that much than the first: the run ends after the third.
   earlyStopping: { patience: 2, minDelta: 0.99 },
 } as const satisfies FitOptions;
 

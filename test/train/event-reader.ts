@@ -5,7 +5,7 @@ import { readFields } from '../protobuf-reader.js';
 /** Fields of a message by number, each in the order of the file. */
 type Message = Map<number, (bigint | Buffer)[]>;
 
-/** What an event of TensorBoard says. */
+/** The content of a TensorBoard event. */
 export interface ReadEvent {
   readonly wallTime: number;
   readonly step: number;

@@ -17,13 +17,13 @@ const { seed } = preset.trainer;
 const [batchSize, epochs, images] = [16, 2, 51];
 const draws = 3000;
 /**
- * Of the compared run. At the recipe's 100, from random weights, rounding grows by a factor of 100 a
- * step at the full learning rate: after five steps PyTorch's single and double precision part by 0.7.
+ * For the compared run. At the recipe's 100, with random weights, rounding grows by a factor of 100 per
+ * step at the full learning rate: after five steps PyTorch's single and double precision differ by 0.7.
  */
 const logitScale = 10;
 const drawSize = 112;
 
-/** What the twin prints. */
+/** The output of the twin. */
 interface Twin {
   readonly torch: string;
   readonly schedule: number[];
@@ -35,7 +35,7 @@ interface Twin {
     /** Top, left, height, width. */
     readonly boxes: [number, number, number, number][];
   };
-  /** Loss, its three parts and the accuracy of each step, in single and in double precision. */
+  /** Loss, its three terms and the accuracy of each step, in single and in double precision. */
   readonly single: TwinStep[];
   readonly double: TwinStep[];
 }
@@ -175,8 +175,8 @@ describe('the recipe of the paper', function () {
   });
 
   /**
-   * Rounding grows from step to step. How much is told by the twin, which trains in both precisions:
-   * ours may be eight times as far from the double one as its single one has been.
+   * Rounding grows from step to step. The twin, which trains in both precisions, shows by how much:
+   * our distance from its double-precision run may be eight times that of its single-precision run.
    */
   function compareSteps(ours: readonly StepEvent[], { single, double }: Twin): void {
     let rounding = 1e-6;
@@ -198,7 +198,7 @@ describe('the recipe of the paper', function () {
     const ours = Array.from({ length: draws }, (_, i) => drawAugmentation(drawSize, seed, 3, i));
     const crops = ours.flatMap(({ shift }) => (shift ? [shift] : []));
     const boxes = ours.flatMap(({ box }) => (box ? [box] : []));
-    // Shares of two samples: the difference has a deviation of sqrt(2 p (1 - p) / n).
+    // Fractions of two samples: the difference has a deviation of sqrt(2 p (1 - p) / n).
     const share = (count: number, other: number, name: string): void => {
       const deviation = Math.sqrt(0.5 / draws);
       assert.ok(Math.abs(count - other) / draws < 4 * deviation, `${name}: ${count}, ${other}`);
@@ -233,7 +233,7 @@ describe('the recipe of the paper', function () {
     );
   }
 
-  /** The two-sample test of Kolmogorov and Smirnov; its limit is passed by chance once in 10,000. */
+  /** The two-sample test of Kolmogorov and Smirnov; its limit is exceeded by chance once in 10,000. */
   function sameDistribution(ours: number[], theirs: number[], name: string): void {
     const [a, b] = [[...ours].sort((p, q) => p - q), [...theirs].sort((p, q) => p - q)];
     let largest = 0;

@@ -72,7 +72,7 @@ describe('groups of parameters', function () {
       w.forEach((x, i) => {
         const change = rate * (g[i]! + decays[group] * x);
         largest = Math.max(largest, Math.abs(change));
-        // A few roundings of float32 in what is added up.
+        // A few float32 roundings in the summed values.
         const size = Math.abs(x) + Math.abs(change) + rate * Math.abs(g[i]!);
         assert.ok(Math.abs(now[i]! - (x - change)) <= 3e-7 * size + 1e-12, `${name}, ${i}`);
       });
@@ -247,7 +247,7 @@ describe('groups of parameters', function () {
       const { settings } = await readCheckpointState(join(path, 'last'));
       assert.ok(!('weightDecayOn' in settings.trainer));
       assert.deepEqual(settings.trainer.groups, {});
-      // As it was written before there were groups.
+      // As it was written before groups existed.
       delete (settings.trainer as { groups?: unknown }).groups;
       const file = join(path, 'last', 'trainer_state.json');
       const state = JSON.parse(await readFile(file, 'utf8')) as object;

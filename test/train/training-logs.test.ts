@@ -25,7 +25,7 @@ describe('logs of a training', function () {
     events = await run(() => false);
   });
 
-  /** A run of 2 epochs of 4 steps, or its part until an event; `resume` goes on with it. */
+  /** A run of 2 epochs of 4 steps, or the part of it up to an event; `resume` continues it. */
   async function run(
     until: (event: TrainingEvent) => boolean,
     options: object = {},

@@ -9,7 +9,7 @@ const project = ts.getParsedCommandLineOfConfigFile(
   { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => undefined },
 )!;
 
-/** The program of overloads.ts, whose text `change` may change. */
+/** The program of overloads.ts, with its text modified by `change`. */
 function compile(change: (text: string) => string): ts.Program {
   const host = ts.createCompilerHost(project.options);
   const readFile = host.readFile.bind(host);

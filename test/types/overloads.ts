@@ -18,7 +18,7 @@ import { evaluate, openDataset, type Evaluation } from '../../lib/index.js';
 import type { WeightsFile } from '../../lib/weights/index.js';
 import { openWeights } from '../../lib/weights/index.js';
 
-// What a call gives, by its arguments. Nothing here runs: overloads.test.ts compiles it.
+// The result types of calls, by their arguments. Nothing here runs: overloads.test.ts compiles it.
 
 export function prediction(predictor: Predictor, paths: readonly string[]): void {
   expectTypeOf(predictor.predict('a.jpg')).toEqualTypeOf<Promise<Prediction>>();
@@ -51,7 +51,7 @@ export function prediction(predictor: Predictor, paths: readonly string[]): void
     AsyncGenerator<StreamedPrediction & Ranked, void, undefined>
   >();
 
-  // `top` is there only where topK was given.
+  // `top` is present only if topK was given.
   expectTypeOf(predictor.predict('a.jpg')).resolves.not.toHaveProperty('top');
   // @ts-expect-error: no image
   void predictor.predict(7);

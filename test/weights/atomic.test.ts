@@ -77,7 +77,7 @@ describe('saveDirectory', () => {
   });
 
   it('is whole or absent when it is stopped at any step', async () => {
-    // A hook that never settles leaves the disk as SIGKILL at that moment would.
+    // A hook that never settles leaves the disk as a SIGKILL at that moment would.
     const steps: { step: SaveStep; isNew: boolean }[] = [
       { step: 'staging', isNew: false },
       { step: 'staged', isNew: false },
@@ -88,7 +88,7 @@ describe('saveDirectory', () => {
       { step: 'clean', isNew: true },
     ];
     for (const { step, isNew } of steps) {
-      // 'applied' comes once a file: stop after the first and after the second.
+      // 'applied' comes once per file: stop after the first and after the second.
       for (const count of step === 'applied' ? [1, 2] : [1]) {
         const directory = temporary.path(`${step}-${count}`);
         await saveUnlocked(directory, version(1));
@@ -196,7 +196,7 @@ describe('saveDirectory', () => {
   it('keeps the old set and no rest when the disk is full', async function () {
     const directory = temporary.path('full');
     await mkdir(directory);
-    // A small file system of its own needs root; elsewhere this is skipped.
+    // A small separate file system needs root; without it this is skipped.
     const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', directory]).then(
       () => true,
       () => false,

@@ -9,7 +9,7 @@ import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { makePyTorch, makeZip, pickle } from './pickle-builder.js';
 import { pytorchFixture, readAll, survives } from './support.js';
 
-/** What a damaged file of weights may be refused with. */
+/** The possible errors for a damaged weights file. */
 const refusals: readonly ErrorCode[] = [
   'ERR_PYTORCH',
   'ERR_UNSAFE_PICKLE',
@@ -184,7 +184,7 @@ describe('hostile weights files', function () {
     it('with cycles, and containers met again and again', async () => {
       const self = pickle.of('}q\x00', pickle.text('a'), 'h\x00', 's');
       assert.equal((await read(makePyTorch(self))).size, 0);
-      // Each list holds the one before it twice: 2^60 paths, 60 lists.
+      // Each list contains the previous one twice: 2^60 paths, 60 lists.
       let doubled = ']q\x00';
       for (let i = 0; i < 60; i++) doubled += `](h${chr(i)}h${chr(i)}eq${chr(i + 1)}`;
       assert.equal((await read(makePyTorch(pickle.of(doubled)))).size, 0);
@@ -198,7 +198,7 @@ describe('hostile weights files', function () {
 
     it('that make ever more', async () => {
       await refuses(makePyTorch(pickle.of(']'.repeat(3_000_000))), 'objects');
-      // One long text, encoded anew each time.
+      // One long text, encoded again each time.
       const long = pickle.text('x'.repeat(1_000_000));
       const encode = `h\x00(h\x01h\x02tR`;
       const bomb = pickle.of(
@@ -213,7 +213,7 @@ describe('hostile weights files', function () {
         encode.repeat(5000),
       );
       await refuses(makePyTorch(bomb), 'copied bytes');
-      // One list of pairs, made into a dictionary each time.
+      // One list of pairs, turned into a dictionary each time.
       const pairs = `](${'h\x02'.repeat(20_000)}eq\x03`;
       const dictionaries = pickle.of(
         ...[

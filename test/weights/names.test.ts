@@ -11,7 +11,7 @@ import { rejectsWith } from '../data/data-support.js';
 
 type Shapes = Map<string, readonly number[]>;
 
-/** Names and shapes that make_weight_names.py has taken from the libraries themselves. */
+/** Names and shapes that make_weight_names.py took from the libraries themselves. */
 const libraries = JSON.parse(
   readFileSync(join(__dirname, '..', 'fixtures', 'weight_names.json'), 'utf8'),
 ) as Record<string, { from: string; tensors: string[] }>;
@@ -34,7 +34,7 @@ function renamed(shapes: Shapes, rename: (name: string) => string | undefined): 
   return new Map(entries);
 }
 
-/** Tensors of these shapes; every value tells its tensor and its place. */
+/** Tensors of these shapes; every value identifies its tensor and its position. */
 function filled(shapes: Shapes): StateDict {
   let number = 0;
   const tensors = [...shapes].map(([name, shape]): [string, TensorData] => {
@@ -72,7 +72,7 @@ describe('names of weights', function () {
     return best;
   }
 
-  /** Everything of the encoder but `lacks` is found, and every name of the file has its place. */
+  /** Everything in the encoder except `lacks` is found, and every name in the file has its place. */
   function isWhole(found: Match, backbone: string, lacks = /^$/): void {
     const wanted = known[backbone]!.map(({ name }) => name).filter((name) =>
       name.startsWith('encoder.'),

@@ -1,6 +1,6 @@
 /**
- * Networks of other libraries, saved by them, initialised here, give the same features: names, layouts
- * and the order of everything are right. Each needs a Python with its library, and skips without one.
+ * Networks of other libraries, saved by them and loaded here, give the same features: names, layouts
+ * and all orders are right. Each needs a Python with its library, and is skipped without one.
  */
 import assert from 'node:assert/strict';
 import { type Backbone, type StateDict, type TensorData } from '../../lib/index.js';
@@ -17,7 +17,7 @@ interface Network {
   readonly inputSize: number;
   /** Python: makes `network`, a function `features(images)`, and saves into the folder `out`. */
   readonly script: string;
-  /** What the script wrote. */
+  /** The files the script wrote. */
   readonly file: string;
   readonly source: RegExp;
 }
@@ -144,7 +144,7 @@ features = lambda images: network(images).pooler_output.flatten(1)`,
   },
 ];
 
-/** Weights and running statistics that no swapped pair of tensors would hide behind. */
+/** Weights and running statistics with which swapped tensors cannot go unnoticed. */
 const prelude = `
 import json, sys, torch
 torch.manual_seed(5)
@@ -203,7 +203,7 @@ describe('networks of other libraries', function () {
       const { expression } = await model.forward({ images });
       const largest = Math.max(...expected.map(Math.abs));
       const difference = Math.max(...expected.map((x, i) => Math.abs(x - expression.data[i]!)));
-      // Both compute in float32; 1e-4 of the largest feature is some hundred roundings.
+      // Both compute in float32; 1e-4 of the largest feature is several hundred roundings.
       assert.ok(difference <= 1e-4 * largest, `${difference} of ${largest}`);
     });
   }

@@ -10,7 +10,7 @@ export const pickle = {
     return Buffer.concat([start, content]);
   },
   global: (module: string, name: string): Buffer => Buffer.from(`c${module}\n${name}\n`),
-  /** A whole pickle. */
+  /** A complete pickle. */
   of: (...pieces: (Buffer | string)[]): Buffer =>
     Buffer.concat([
       pickle.start,
@@ -48,7 +48,7 @@ function ints(values: number[]): Buffer {
   return Buffer.concat([Buffer.from('('), ...values.map(int), Buffer.from('t')]);
 }
 
-/** An entry of a hand-made ZIP file; what is given over it stands in the directory. */
+/** An entry of a hand-made ZIP file; `directory` overrides what the ZIP directory says of it. */
 export interface HostileEntry {
   readonly name: string;
   readonly content: Uint8Array;
@@ -63,7 +63,7 @@ export interface HostileEntry {
   };
 }
 
-/** A ZIP file whose directory may lie. Checksums are 0, "none", unless given. */
+/** A ZIP file whose directory may be wrong. Checksums are 0, "none", unless given. */
 export function makeZip(entries: readonly HostileEntry[], count = entries.length): Buffer {
   const pieces: Buffer[] = [];
   const directory: Buffer[] = [];

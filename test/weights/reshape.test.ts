@@ -17,7 +17,7 @@ function apply(name: string, from: number[], to: number[], values: Float32Array)
   return reshape.apply(values);
 }
 
-/** The answer of a convolution whose stride is its side, to one patch. */
+/** The output of a convolution whose stride equals its side, for one patch. */
 function answer(kernel: Float32Array, patch: Float32Array): number {
   return kernel.reduce((sum, weight, i) => sum + weight * patch[i]!, 0);
 }

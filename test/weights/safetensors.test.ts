@@ -199,7 +199,7 @@ describe('safetensors', () => {
     for (let position = 0; position < headerEnd; position++) {
       const broken = Buffer.from(whole);
       broken[position]! ^= 0x15;
-      // Some flips only rename the tensor; all others must be refused, never crash.
+      // Some flips only rename the tensor; all others must be rejected, never crash.
       await readRaw(broken).catch((error: unknown) =>
         rejectsWith(Promise.reject(error as Error), 'ERR_SAFETENSORS'),
       );

@@ -6,7 +6,7 @@ import type { WeightsFile } from '../../lib/weights/weights-file.js';
 
 const fixtures = join(__dirname, '..', 'fixtures');
 
-/** A file of `torch.save`, and what `torch.load` reads from it or what it asks for. */
+/** A file from `torch.save`, with the result of `torch.load` or what the file asks for. */
 export interface PyTorchFixture {
   readonly name: string;
   readonly bytes: Buffer;
@@ -28,7 +28,7 @@ export function pytorchFixture(name: string, version = '1.13'): Buffer {
   return pytorchFixtures(version).find((file) => file.name === name)!.bytes;
 }
 
-/** Every tensor's values, so that a damaged one is met. */
+/** Reads every tensor's values, so that a damaged one is found. */
 export async function readAll(file: WeightsFile): Promise<Map<string, Float32Array>> {
   const all = new Map<string, Float32Array>();
   for (const [name, tensor] of file.tensors) all.set(name, await tensor.read());
@@ -66,7 +66,7 @@ function pythons(): string[] {
   return [...new Set(all)];
 }
 
-/** The first Python that can import these modules, with why there is none. */
+/** The first Python that can import these modules, or why there is none. */
 export function findPython(...modules: string[]): { path: string } | { missing: string } {
   for (const path of pythons()) {
     try {

@@ -8,7 +8,7 @@ import { command } from '../cli/support.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { findPython, findTorches, readAll, runPython } from './support.js';
 
-/** Names that need care, an empty tensor, no dimension, and bits that a text would lose. */
+/** Names that need care, an empty tensor, a tensor without dimensions, and bits that text would lose. */
 const tensors = new Map<string, TensorData>([
   ['encoder.conv1.weight', { shape: [2, 3], data: Float32Array.of(1, -0, 1e-45, 3e38, 0.1, -7) }],
   ['scalar', { shape: [], data: Float32Array.of(7) }],

@@ -11,7 +11,7 @@ interface Values {
   readonly values: number[];
 }
 
-/** What make_writer_fixtures.py has stored. */
+/** The files stored by make_writer_fixtures.py. */
 const { files } = JSON.parse(readFileSync(join(__dirname, '../fixtures/writers.json'), 'utf8')) as {
   files: (
     | { kind: 'npy'; name: string; bytes: string; expected: Values | null }

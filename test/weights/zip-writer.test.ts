@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { encodeZip } from '../../lib/weights/pytorch/zip-writer.js';
 import { rejectsWith } from '../data/data-support.js';
 
-/** Content of so many bytes, none of which is there: reading one would fail the test. */
+/** Content that claims a length but has no bytes: reading one would fail the test. */
 function claimed(length: number): Uint8Array {
   return new Proxy(new Uint8Array(0), {
     get(_, key) {

@@ -12,9 +12,9 @@ import { memoryInUse } from '../platform.js';
 
 export interface BenchResult {
   readonly measurement: Measurement;
-  /** Of our step; absent for a card whose limits are not known. */
+  /** For our step; absent for a card whose limits are not known. */
   readonly roofline?: RooflineShare;
-  /** The PyTorch it was measured beside. */
+  /** The PyTorch it was compared with. */
   readonly pytorch: Omit<TorchDescription, 'location'>;
 }
 
@@ -22,7 +22,7 @@ export interface BenchResult {
 export interface BenchOptions {
   /** Rounds that count. */
   readonly rounds: number;
-  /** Leave torch.compile out, whose search takes minutes. */
+  /** Leave out torch.compile, whose search takes minutes. */
   readonly compiled: boolean;
 }
 
@@ -31,7 +31,7 @@ const turnSeconds = 0.3;
 /** Seconds that a contestant may take to get ready: torch.compile with max-autotune. */
 const setUpSeconds = 300;
 
-/** Only one Python with a GPU is measured: the first that is found. */
+/** Only one Python with a GPU is measured: the first one found. */
 let python: Promise<TorchPython | undefined> | undefined;
 
 function gpuPython(): Promise<TorchPython | undefined> {
@@ -68,7 +68,7 @@ async function bench(
     threads: availableParallelism(),
     count: scenario.count,
     turnSeconds,
-    // What is left when this one is ready has to hold the rounds of all.
+    // The time left when this one is ready must be enough for the rounds of all.
     setUpSeconds: Math.min(setUpSeconds, Math.max(1, context.budget.left - 60)),
     memoryInUse,
     progress: context.say,
@@ -87,12 +87,12 @@ async function bench(
   return { status: 'passed', result };
 }
 
-/** A part for each scenario on a GPU. */
+/** One part for each scenario on a GPU. */
 export function benchParts(options: BenchOptions): Part<BenchResult>[] {
   return scenarios.cuda.map((scenario) => ({
     name: `bench/${scenario.id}`,
     what: 'beside PyTorch: eager, CUDA graph' + (options.compiled ? ', max-autotune' : ''),
-    // Networks of transformers have the most kernels to tune.
+    // Transformer networks have the most kernels to tune.
     seconds: options.compiled ? (scenario.backbone === 'swin-t' ? 240 : 150) : 60,
     run: (context) => bench(context, scenario, options),
   }));

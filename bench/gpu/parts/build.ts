@@ -15,7 +15,7 @@ export interface BuildResult {
 /** What the other parts need: the addon, the plugin, the test programs. */
 const targets = ['countenance', 'countenance_cuda', 'cuda_gpu_programs'];
 
-/** What they leave in {@link releaseFolder}; fragments may come from a machine that is gone. */
+/** The files they leave in {@link releaseFolder}; fragments may come from a machine that is gone. */
 const files = [
   ...['countenance.node', 'countenance_cuda.so', 'cuda_gpu_tests', 'cuda_gpu_op_tests'],
   ...['cuda_gpu_golden_tests', 'record_ptx'],
@@ -29,7 +29,7 @@ function headers(): string {
   return [node, wrapper].join(';');
 }
 
-/** The first lines of a log that tell of an error. */
+/** The first lines of a log that report an error. */
 function firstError(log: string): string {
   const lines = existsSync(log) ? readFileSync(log, 'utf8').split('\n') : [];
   const error = lines.find((line) => /error|fatal|not found|No such/i.test(line));
@@ -45,7 +45,7 @@ async function build(context: Context): Promise<Outcome<BuildResult>> {
     '-DCOUNTENANCE_CUDA=ON',
     `-DCMAKE_JS_INC=${headers()}`,
     `-DCUDA_TEST_ARCHITECTURES=${own}`,
-    // Unset, the option is what the package ships.
+    // If unset, the option defaults to what the package ships.
     ...(allArchitectures ? ['-UCUDA_ARCHITECTURES'] : [`-DCUDA_ARCHITECTURES=${own}`]),
   ];
   const compile = ['--build', context.build, '-j', String(availableParallelism())];

@@ -11,7 +11,7 @@ import {
 import { noGpuStatus, parseTests, type TestOutcome } from '../programs.js';
 
 export interface ParityResult {
-  /** Normalised errors that are allowed. */
+  /** Allowed normalised errors. */
   readonly bounds: { readonly fp32: number; readonly bf16: number };
   /** The op cases, with the largest normalised error of each precision. */
   readonly operations: readonly TestOutcome[];
@@ -21,7 +21,7 @@ export interface ParityResult {
   readonly recorded: boolean;
 }
 
-/** As test/cuda/gpu/tested_backends.cpp has them. */
+/** The same as in test/cuda/gpu/tested_backends.cpp. */
 const bounds = { fp32: 1e-5, bf16: 1e-2 };
 
 /** The names of a test program's tests. */
@@ -31,8 +31,8 @@ async function testsOf(context: Context, program: string): Promise<string[]> {
 }
 
 /**
- * Runs all tests of a program, then each that failed or never came in a process of its own: an error on
- * the GPU breaks what follows it in the same process.
+ * Runs all tests of a program, then each that failed or was never reached in its own process: an error on
+ * the GPU breaks everything after it in the same process.
  */
 export async function runTests(
   context: Context,
@@ -42,7 +42,7 @@ export async function runTests(
   const program = join(releaseFolder, name);
   const whole = await run(context, program, [], { limit, log });
   const problem = failureToRun(whole);
-  // It cannot be started, or finds no GPU: then it has no list of tests either.
+  // If it cannot be started or finds no GPU, it has no list of tests either.
   if (whole.status === noGpuStatus || whole.stdout === '') {
     return { tests: [], problem: problem ?? 'it printed nothing' };
   }
@@ -64,7 +64,7 @@ export async function runTests(
   return { tests: names.map((test) => found.get(test)!) };
 }
 
-/** Keeps what the PTX wrappers gave, for test/cuda/golden. */
+/** Keeps the results of the PTX wrappers, for test/cuda/golden. */
 async function record(context: Context): Promise<boolean> {
   const program = join(releaseFolder, 'record_ptx');
   const { status, stdout } = await run(context, program, [], { limit: 60, log: 'record-ptx' });

@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path';
 import { releaseFolder, run, type Context, type Outcome, type Part } from '../part.js';
 import { parseTests } from '../programs.js';
 
-/** What a tool of compute-sanitizer said of one op's cases. */
+/** What a tool of compute-sanitizer reported about one op's cases. */
 export interface SanitizerRun {
   readonly tool: string;
   readonly test: string;

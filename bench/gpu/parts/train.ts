@@ -7,7 +7,7 @@ export interface TrainResult {
   readonly steps: number;
   readonly criterion: string;
   readonly curves: readonly Curve[];
-  /** Null where a curve is missing. */
+  /** Null if a curve is missing. */
   readonly verdict: Verdict | null;
 }
 

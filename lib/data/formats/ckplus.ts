@@ -5,7 +5,14 @@ import { checkDirectory, kindOf, readTextFile } from '../../files.js';
 import { ckplusClasses } from '../classes.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
-import { isImageName, namesIn, rejectImage, type DataFormat, type OpenOptions } from './format.js';
+import {
+  foldOf,
+  isImageName,
+  namesIn,
+  rejectImage,
+  type DataFormat,
+  type OpenOptions,
+} from './format.js';
 
 const foldCount = 10;
 const defaultFrames = 3;
@@ -34,7 +41,7 @@ interface Sequence {
 }
 
 async function openCkplus(spec: DataSpec, options: OpenOptions): Promise<Dataset> {
-  const fold = parseFold(spec);
+  const fold = foldOf(spec, foldCount);
   const frames = parseFrames(spec);
   await checkDirectory(spec.path, 'Data set directory');
   const roots = await findRoots(spec);
@@ -60,18 +67,6 @@ async function openCkplus(spec: DataSpec, options: OpenOptions): Promise<Dataset
     ...(unlabelled > 0 ? [`${unlabelled} sequences without a label were left out`] : []),
   ];
   return fileDataset({ name: spec.text, classes: ckplusClasses, files, labels, notes });
-}
-
-function parseFold(spec: DataSpec): { readonly index: number; readonly isTest: boolean } | null {
-  if (spec.split === undefined) return null;
-  const [, number, part] = /^fold([1-9]\d?)-(train|test)$/.exec(spec.split.toLowerCase()) ?? [];
-  if (number === undefined || Number(number) > foldCount) {
-    throw badSpec(
-      spec.text,
-      `no split '${spec.split}'; choose fold1-train, fold1-test, ... fold${foldCount}-test, or none`,
-    );
-  }
-  return { index: Number(number) - 1, isTest: part === 'test' };
 }
 
 function parseFrames(spec: DataSpec): number {

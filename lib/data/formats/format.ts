@@ -54,6 +54,27 @@ export function requireSplit<T extends string>(spec: DataSpec, splits: readonly 
   return found;
 }
 
+/** One part of a cross-validation by subject: `fold3-test` is index 2. */
+export interface Fold {
+  readonly index: number;
+  readonly isTest: boolean;
+}
+
+/**
+ * The fold that a specification names, of `count` of them; none if it names no split.
+ *
+ * @throws CountenanceError ERR_DATASET_FORMAT that says which splits there are
+ */
+export function foldOf({ split, text }: DataSpec, count: number): Fold | undefined {
+  if (split === undefined) return undefined;
+  const [, number, part] = /^fold([1-9]\d?)-(train|test)$/.exec(split.toLowerCase()) ?? [];
+  if (number === undefined || Number(number) > count) {
+    const choice = `choose fold1-train, fold1-test, ... fold${count}-test, or none`;
+    throw badSpec(text, `no split '${split}'; ${choice}`);
+  }
+  return { index: Number(number) - 1, isTest: part === 'test' };
+}
+
 /** Longest reason in a message: it may quote a line of a file. */
 const reasonLimit = 300;
 

@@ -2,8 +2,15 @@ import { join } from 'node:path';
 import { CountenanceError, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf } from '../../files.js';
 import { fileDataset, type Dataset } from '../dataset.js';
-import { badSpec, type DataSpec } from '../spec.js';
-import { isImageName, namesIn, rejectImage, type DataFormat, type OpenOptions } from './format.js';
+import type { DataSpec } from '../spec.js';
+import {
+  foldOf,
+  isImageName,
+  namesIn,
+  rejectImage,
+  type DataFormat,
+  type OpenOptions,
+} from './format.js';
 
 /** The class of each code in a file name, in alphabetical order of the codes. */
 const codes = new Map([
@@ -46,7 +53,10 @@ async function openJaffe(spec: DataSpec, options: OpenOptions): Promise<Dataset>
     .sort()
     .flatMap((name) => parseName(join(folder, name), name, options) ?? []);
   const subjects = [...new Set(samples.map(({ subject }) => subject))].sort();
-  const chosen = choose(spec, samples, subjects);
+  const fold = foldOf(spec, subjects.length);
+  const chosen = fold
+    ? samples.filter(({ subject }) => (subject === subjects[fold.index]) === fold.isTest)
+    : samples;
   return fileDataset({
     name: spec.text,
     classes,
@@ -64,22 +74,4 @@ function parseName(file: string, name: string, options: OpenOptions): Sample | u
   const problem = `'${file}' is not named like 'KA.AN1.39.tiff' with one of ${known}`;
   rejectImage(options, new CountenanceError('ERR_LABEL_RANGE', problem));
   return undefined;
-}
-
-function choose(
-  { split, text }: DataSpec,
-  samples: readonly Sample[],
-  subjects: readonly string[],
-): readonly Sample[] {
-  if (split === undefined) return samples;
-  const [, number, part] = /^fold([1-9]\d?)-(train|test)$/.exec(split.toLowerCase()) ?? [];
-  const leftOut = subjects[Number(number) - 1];
-  if (leftOut === undefined) {
-    const last = `fold${subjects.length}-test`;
-    throw badSpec(
-      text,
-      `no split '${split}'; choose fold1-train, fold1-test, ... ${last}, or none`,
-    );
-  }
-  return samples.filter(({ subject }) => (subject === leftOut) === (part === 'test'));
 }

@@ -4,16 +4,16 @@ import { machineIsLittleEndian, swapBytes } from '../../weights/dtype.js';
 
 /** `TensorProto.DataType`. */
 const elementTypes = { float: 1, uint8: 2, int64: 7 } as const;
-/** Element types of the graphs made here. */
+/** Element types used in these graphs. */
 export type ElementType = keyof typeof elementTypes;
 
-/** Name of a value in the graph: an input, a weight, or what a node computes. */
+/** Name of a value in the graph: an input, a weight, or the result of a node. */
 export type ValueName = string;
 
 /** A dimension: its size, or the name of one that is known only when the model runs. */
 export type Dimension = number | string;
 
-/** An attribute of a node; a float is wrapped, since JavaScript does not tell 1.0 from 1. */
+/** An attribute of a node; a float is wrapped, since JavaScript cannot tell 1.0 from 1. */
 export type Attribute = number | readonly number[] | { readonly float: number };
 
 /** `AttributeProto.AttributeType`. */
@@ -21,7 +21,7 @@ const attributeTypes = { float: 1, int: 2, ints: 7 } as const;
 
 /**
  * An ONNX graph under construction. Every method that adds something returns the name of its value, to
- * be handed to the next node; names must be new.
+ * be passed to the next node; names must be new.
  *
  * Messages and field numbers: `onnx/onnx.proto3` of the ONNX project.
  *
@@ -45,7 +45,7 @@ export class OnnxGraph {
     return this.claim(name);
   }
 
-  /** Gives a float32 value to the outside, under a name of its own. */
+  /** Makes a float32 value an output of the graph, under its own name. */
   output(name: string, value: ValueName, shape: readonly Dimension[]): void {
     this.addNode(`${name}/Identity`, 'Identity', [value], [this.claim(name)], {});
     this.outputs.push(valueInfo(name, 'float', shape));
@@ -70,7 +70,7 @@ export class OnnxGraph {
     );
   }
 
-  /** A constant that is made at its first use. */
+  /** A constant that is made on first use. */
   once(name: string, make: (name: string) => ValueName): ValueName {
     return this.names.has(name) ? name : make(name);
   }
@@ -87,7 +87,7 @@ export class OnnxGraph {
     return output;
   }
 
-  /** Cuts the last dimension into `count` equal parts. */
+  /** Splits the last dimension into `count` equal parts. */
   split(name: string, input: ValueName, count: number): ValueName[] {
     const outputs = Array.from({ length: count }, (_, i) => this.claim(`${name}/Split_${i}`));
     this.addNode(`${name}/Split`, 'Split', [input], outputs, { axis: -1 });

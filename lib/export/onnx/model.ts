@@ -4,13 +4,13 @@ import type { OnnxGraph } from './graph.js';
 /** The operator set the graphs are written for: the first with LayerNormalization. */
 const operatorSet = 17;
 
-/** Version of the file format that belongs to {@link operatorSet}. */
+/** Version of the file format that goes with {@link operatorSet}. */
 const irVersion = 8;
 
 /**
- * An ONNX file as pieces to be written one after another (`ModelProto`).
+ * An ONNX file as pieces to be written in order (`ModelProto`).
  *
- * @param metadata free text by key, what onnxruntime calls the custom metadata map
+ * @param metadata free text by key; onnxruntime calls it the custom metadata map
  * @throws CountenanceError ERR_UNSUPPORTED above 2 GiB
  */
 export function encodeModel(

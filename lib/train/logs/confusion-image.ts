@@ -3,17 +3,17 @@ import type { Metrics } from '../../metrics.js';
 import { escapeHtml } from './escape.js';
 import type { EventImage } from './event-file.js';
 
-/** Pixels of a cell, and of the names beside and above the cells. */
+/** Size of a cell, and of the space for the names beside and above the cells, in pixels. */
 const cell = 48;
 const margin = 110;
 
-/** Colours of a cell with no image and with all images of its row. */
+/** Colours of a cell with none and with all of the images of its row. */
 const pale = [247, 249, 252] as const;
 const full = [23, 78, 140] as const;
 
 /**
- * Draws a confusion matrix: a row a true class, a column a prediction; colour is the share of the row.
- * Names and counts need a font on the machine; without one the cells stay.
+ * Draws a confusion matrix: a row per true class, a column per prediction; colour is the fraction of the row.
+ * Names and counts need a font on the machine; without one only the cells are drawn.
  */
 export async function drawConfusion({
   classes,

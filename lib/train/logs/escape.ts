@@ -1,4 +1,4 @@
-/** Text inside HTML, SVG or XML, also inside an attribute in double quotes. */
+/** Escapes text for HTML, SVG or XML, including attributes in double quotes. */
 export function escapeHtml(text: string): string {
   return text
     .replaceAll('&', '&amp;')

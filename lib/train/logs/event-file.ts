@@ -12,7 +12,7 @@ export interface EventImage {
   readonly height: number;
 }
 
-/** Makes the names of several files of one second differ. */
+/** Makes the names of files created in the same second differ. */
 let fileCount = 0;
 
 /**
@@ -26,10 +26,10 @@ export class EventFile {
   ) {}
 
   /**
-   * Makes a new file in a directory, which is made where it is not there.
+   * Makes a new file in a directory, which is created if it does not exist.
    *
-   * @param purgeStep what earlier files of the directory say of this step and later ones is void: for a
-   *   run that goes on from a checkpoint
+   * @param purgeStep discards what earlier files of the directory say of this and later steps: for a
+   *   run that continues from a checkpoint
    * @throws CountenanceError ERR_WRITE
    */
   static async create(directory: string, purgeStep?: number): Promise<EventFile> {
@@ -51,7 +51,7 @@ export class EventFile {
     }
   }
 
-  /** Numbers of a step by their tags. */
+  /** The numbers of a step by tag. */
   async scalars(step: number, values: Readonly<Record<string, number>>): Promise<void> {
     const summary = new Message();
     for (const [tag, value] of Object.entries(values)) {
@@ -68,7 +68,7 @@ export class EventFile {
     await this.write(eventAt(step).message(5, new Message().message(1, value)));
   }
 
-  /** May be called again. */
+  /** Can be called more than once. */
   async close(): Promise<void> {
     const { handle } = this;
     this.handle = undefined;
@@ -85,7 +85,7 @@ export class EventFile {
   }
 }
 
-/** An event of this moment, still without its content. */
+/** An event with the current time, still without content. */
 function eventAt(step: number): Message {
   return new Message().double(1, Date.now() / 1000).int(2, step);
 }

@@ -7,14 +7,14 @@ import type { StartEvent, TrainingEvent } from '../events.js';
 import type { TrainingLog } from './log.js';
 import { logColumns, rowOf, type LogRow } from './rows.js';
 
-/** Formats of {@link FileLog}, by the end of the file's name. */
+/** Formats of {@link FileLog}, by the file name's extension. */
 export const logFormats = ['csv', 'jsonl'] as const;
 type LogFormat = (typeof logFormats)[number];
 
 /**
- * A log of steps and epochs in a file: `.csv` with a header line, or `.jsonl`, one JSON object a line.
- * A new run replaces the file; a resumed one goes on where its checkpoint is: rows that came after it
- * are taken out first, so that none is there twice.
+ * A log of steps and epochs in a file: `.csv` with a header line, or `.jsonl`, one JSON object per line.
+ * A new run replaces the file; a resumed one continues from its checkpoint: rows that came after it
+ * are removed first, so that none appears twice.
  *
  * @example
  * await using log = FileLog.at('run/log.csv');
@@ -33,7 +33,7 @@ export class FileLog implements TrainingLog {
   /**
    * The file is opened at the first event.
    *
-   * @throws CountenanceError ERR_INVALID_ARGUMENT where the name ends in neither .csv nor .jsonl
+   * @throws CountenanceError ERR_INVALID_ARGUMENT if the name ends in neither .csv nor .jsonl
    */
   static at(file: string): FileLog {
     const format = logFormats.find((name) => extname(file).toLowerCase() === `.${name}`);
@@ -72,7 +72,7 @@ export class FileLog implements TrainingLog {
     }
   }
 
-  /** Lines of an earlier part of the run; a last line that was cut goes. */
+  /** Lines of an earlier part of the run; an incomplete last line is dropped. */
   async #keptLines({ resumed, epochsDone }: StartEvent): Promise<string[]> {
     let text: string;
     try {
@@ -95,7 +95,7 @@ export class FileLog implements TrainingLog {
     try {
       return JSON.parse(line) as LogRow;
     } catch {
-      throw this.#foreign(`'${line.slice(0, 40)}' is no JSON`);
+      throw this.#foreign(`'${line.slice(0, 40)}' is not JSON`);
     }
   }
 

@@ -1,7 +1,7 @@
 import type { TrainingEvent } from '../events.js';
 
 /**
- * Keeps what happens in a training. Give it each event of `Trainer.fit`, and close it at the end.
+ * Records the events of a training run. Give it each event of `Trainer.fit`, and close it at the end.
  *
  * @example
  * await using log = TensorBoardLog.at('runs/first');
@@ -10,6 +10,6 @@ import type { TrainingEvent } from '../events.js';
 export interface TrainingLog extends AsyncDisposable {
   /** @throws CountenanceError ERR_WRITE, ERR_CLOSED */
   report(event: TrainingEvent): Promise<void>;
-  /** Closes the file. May be called again. */
+  /** Closes the file. Can be called more than once. */
   close(): Promise<void>;
 }

@@ -2,7 +2,7 @@ import { lossTermNames, perTerm } from '../../core-options.js';
 import { figureNames, type Figures } from '../../metrics.js';
 import type { EpochEvent, StepEvent } from '../events.js';
 
-/** `validationMacroF1` of `macroF1`. */
+/** `macroF1` -> `validationMacroF1`. */
 function validationColumn<Name extends keyof Figures>(name: Name): `validation${Capitalize<Name>}` {
   return `validation${name.charAt(0).toUpperCase()}${name.slice(1)}` as `validation${Capitalize<Name>}`;
 }

@@ -7,9 +7,9 @@ import { EventFile } from './event-file.js';
 import type { TrainingLog } from './log.js';
 
 /**
- * Writes a training as TensorBoard shows it: losses, accuracy, learning rate, length of the gradient and
+ * Logs a training run for TensorBoard: losses, accuracy, learning rate, norm of the gradient and
  * speed by step under `train`, means over the epochs under `epoch`, and under `validation` the figures
- * and the confusion matrix as an image. A resumed run adds a file, and what earlier ones say of later
+ * and the confusion matrix as an image. A resumed run adds a file, and what earlier files say of later
  * steps no longer counts.
  *
  * @example
@@ -25,7 +25,7 @@ export class TensorBoardLog implements TrainingLog {
     readonly directory: string,
   ) {}
 
-  /** The directory and its file are made at the first event. */
+  /** The directory and its file are created at the first event. */
   static at(directory: string): TensorBoardLog {
     return new TensorBoardLog(directory);
   }

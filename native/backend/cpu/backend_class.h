@@ -129,7 +129,7 @@ class CpuBackend final : public Backend {
   float* scratch(int worker) const {
     return static_cast<float*>(scratch_.data()) + worker * kScratchFloats;
   }
-  static constexpr int64_t kScratchFloats = 512 * 1024;  // 2 MiB a worker
+  static constexpr int64_t kScratchFloats = 512 * 1024;  // 2 MiB per worker
 
   ThreadPool pool_;
   HostBlock scratch_;

@@ -9,7 +9,7 @@ namespace countenance {
 enum class Isa : uint8_t { Portable, Avx2, Avx512 };
 
 // The best instruction set of this processor; COUNTENANCE_ISA=portable|avx2|avx512 in the
-// environment asks for a lesser one (an unknown or unsupported name is ERR_INVALID_ARGUMENT).
+// environment selects a lower one (an unknown or unsupported name is ERR_INVALID_ARGUMENT).
 Isa detect_isa();
 const char* name_of(Isa isa);
 bool supported(Isa isa);

@@ -17,7 +17,7 @@ class CpuBlock final : public DeviceBlock {
   HostBlock block_;
 };
 
-// Everything is done when it was asked for, so that a copy is, too.
+// Every operation, including a copy, is complete when its call returns.
 class CpuReadback final : public Readback {
  public:
   explicit CpuReadback(size_t bytes) : bytes_(bytes) {}

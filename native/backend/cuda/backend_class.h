@@ -16,12 +16,12 @@ namespace countenance::cuda {
 class CudaRecording;
 struct GemmMachine;
 
-// One GPU. Operations are started in order on one stream and return at once; only copy_out and
-// synchronize wait. Each operation has its own file next to this one, named as in backend/cpu.
-// The host's part of it is one thread at a time.
+// One GPU. Operations are started in order on one stream and return immediately; only copy_out and
+// synchronize wait. Each operation has its own file next to this one, named as in backend/cpu. Only
+// one host thread may use it at a time.
 class CudaBackend final : public Backend {
  public:
-  // device: 0, 1, ... as CUDA counts. ERR_DEVICE_UNAVAILABLE when there is none of this number.
+  // device: 0, 1, ... as CUDA counts. ERR_DEVICE_UNAVAILABLE if there is no such device.
   explicit CudaBackend(int device);
   ~CudaBackend() override;
 
@@ -31,7 +31,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<DeviceBlock> allocate(size_t bytes) override;
   void copy_in(Tensor device, const void* host) override;
   void copy_out(void* host, Tensor device) override;
-  // Between float32 and bfloat16 the numbers are converted.
+  // Converts between float32 and bfloat16.
   void copy(Tensor y, Tensor x) override;
   void fill(Tensor x, float value) override;
   bool asynchronous() const override { return true; }
@@ -132,12 +132,12 @@ class CudaBackend final : public Backend {
   GemmMachine gemm_machine() const;  // products/gemm_machine.cpp
   StreamShift stream_shift() const;
 
-  // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Made from the
-  // whole arena when something else than an optimizer wrote to it last; for a recording, by its
+  // The bfloat16 copy of a weight, laid out like the weight, for the tensor cores. Rebuilt from the
+  // whole arena if something other than an optimizer wrote to it last; in a recording, by its
   // replays.
   const __nv_bfloat16* bf16_copy(Tensor weight);
   void refresh_bf16(CudaBlock& block);
-  // A weight as operand of a product with activations of type T, float or __nv_bfloat16.
+  // A weight as an operand of a product with activations of type T, float or __nv_bfloat16.
   template <class T>
   const T* weights_as(Tensor weight) {
     if constexpr (std::is_same_v<T, float>) {
@@ -148,12 +148,12 @@ class CudaBackend final : public Backend {
       return copy;
     }
   }
-  // The copy that an optimizer is to keep up to date, null when there is none; one that is out of
-  // date stays so.
+  // The copy that an optimizer must keep up to date, or null if there is none; an out-of-date copy
+  // stays out of date.
   __nv_bfloat16* bf16_copy_to_update(Tensor weights);
-  // To be called after anything else wrote to float32 memory.
+  // Must be called after anything else writes to float32 memory.
   void written(Tensor tensor);
-  // So many bytes of images_, which grows where it has less.
+  // `bytes` bytes of images_, which grows if it is smaller.
   std::byte* room_for_images(size_t bytes);
 
   int device_;
@@ -165,7 +165,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Staging> staging_;
   DeviceMemory images_;                 // of resize_and_prepare_images, before they are resized
   DeviceMemory shifts_;                 // two uint64: always 0; the replayed recording's
-  CudaRecording* recording_ = nullptr;  // the one under way
+  CudaRecording* recording_ = nullptr;  // the one in progress
 };
 
 }  // namespace countenance::cuda

@@ -7,7 +7,7 @@ namespace countenance::cuda {
 
 namespace {
 
-// Through a kernel's parameter, so that the host need not keep the value in pinned memory.
+// The value is a kernel parameter, so that the host need not keep it in pinned memory.
 __global__ void set_shift_kernel(uint64_t* place, uint64_t value) { *place = value; }
 
 constexpr int kNoShift = 0;
@@ -42,7 +42,8 @@ CudaBackend::CudaBackend(int device) : device_(device) {
 }
 
 CudaBackend::~CudaBackend() {
-  // Nothing may still run on memory that goes now. An error of an earlier command has been told.
+  // Nothing may still be running on memory about to be freed. An error of an earlier command has
+  // already been reported.
   cudaSetDevice(device_);
   try {
     synchronize();

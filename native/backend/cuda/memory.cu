@@ -28,7 +28,7 @@ struct Fill {
   }
 };
 
-// In pinned memory, behind an event.
+// In pinned memory, guarded by an event.
 class CudaReadback final : public Readback {
  public:
   CudaReadback(int device, cudaStream_t compute, size_t bytes)

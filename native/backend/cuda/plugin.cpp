@@ -47,7 +47,7 @@ void get_status(CudaStatus* status) {
   status->devices = count;
 }
 
-// Runs f; what it throws becomes a reason and, where wanted, a code.
+// Runs f; turns an exception into a reason and, if wanted, a code.
 template <class F>
 bool guarded(F&& f, const char** code, char (&reason)[512]) {
   try {

@@ -6,7 +6,7 @@
 
 namespace emulator {
 
-// The copies of cp.async that a thread has under way.
+// The cp.async copies that a thread has in flight.
 class AsyncCopies {
  public:
   void clear() { *this = {}; }
@@ -16,7 +16,7 @@ class AsyncCopies {
   }
   void commit() { ++group_; }
 
-  // Calls copy for those of all groups but the last `groups_in_flight`; whether there were any.
+  // Calls copy for all groups but the last `groups_in_flight`; returns whether there were any.
   bool finish(int groups_in_flight, CopyFunction copy) const {
     bool any = false;
     for (const Copy& c : copies_) {

@@ -1,4 +1,4 @@
-// Compiled without -fsanitize=thread, as fiber.cpp.
+// Compiled without -fsanitize=thread, like fiber.cpp.
 #include "block.h"
 
 #include <algorithm>
@@ -79,7 +79,7 @@ std::string text(const Site& site) {
   return out.str();
 }
 
-// The launch that runs; one at a time.
+// The running launch; one at a time.
 struct Machine {
   std::vector<Thread> threads;
   std::vector<Meeting> meetings;
@@ -98,7 +98,7 @@ struct Machine {
   uint64_t block_number = 0;  // over all launches
   Order order = Order::Forward;
   std::mt19937 random{1};
-  // ThreadSanitizer's objects of order. Those of consecutive operations differ: a fast thread's
+  // ThreadSanitizer's ordering objects. Consecutive operations use different ones: a fast thread's
   // next arrival must not order itself before a slow thread's wake-up, or races hide.
   char order_objects[1024];
   unsigned next_order = 0;
@@ -200,7 +200,8 @@ struct OrderBeforeScheduler {
   }
 };
 
-// Lets the ready threads among some consecutive turns run, each until it waits. Whether any did.
+// Runs the ready threads among some consecutive turns, each until it waits. Returns whether any
+// ran.
 bool run_turns(unsigned begin, unsigned end) {
   bool progress = false;
   for (unsigned turn = begin; turn < end; ++turn) {
@@ -214,7 +215,7 @@ bool run_turns(unsigned begin, unsigned end) {
   return progress;
 }
 
-// All threads towards the next barrier. In random order they switch at every warp operation;
+// Runs all threads to the next barrier. In random order they switch at every warp operation;
 // otherwise a warp gets as far ahead of the others as it can.
 bool run_to_barrier() {
   if (machine.order == Order::Random) return run_turns(0, machine.count);

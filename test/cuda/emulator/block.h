@@ -55,9 +55,9 @@ struct Indices {
   dim3 grid_dim;
   unsigned lane;
 };
-extern Indices current;  // of the thread that runs
+extern Indices current;  // of the running thread
 
-// Ends the launch with a Failure that tells what, the kernel, the block, the thread and the site.
+// Ends the launch with a Failure that names what, the kernel, the block, the thread and the site.
 [[noreturn]] void fail(const std::string& what, Site site = Site::current());
 
 struct Votes {
@@ -74,18 +74,18 @@ using Combine = void (*)(void* const* lanes);
 void warp_collective(uint32_t mask, void* argument, Combine combine, bool orders_memory, Site site);
 
 unsigned char* dynamic_shared();
-// Fills a static __shared__ variable with NaN when it is met for the first time in a block.
-// last_block belongs to the variable.
+// Fills a static __shared__ variable with NaN on its first use in a block. last_block belongs to
+// the variable.
 void enter_static_shared(void* variable, size_t bytes, uint64_t& last_block);
 
-// cp.async. The destination holds NaN from the issue on and the data from the wait on; `copy` runs
+// cp.async. The destination holds NaN from the issue to the wait and the data after it; `copy` runs
 // in the waiting thread.
 using CopyFunction = void (*)(void* to, const void* from, unsigned bytes);
 void async_copy_issue(void* to, const void* from, unsigned bytes);  // from null: zeros
 void async_copy_commit();
 void async_copy_wait(int groups_in_flight, CopyFunction copy);
-// wgmma sees the data of such a copy once the thread that waited for it has called fence_copies:
-// whether a thread of the block has not yet.
+// wgmma sees the data of such a copy once the thread that waited for it has called fence_copies.
+// unfenced_copies() says whether a thread of the block has not called it yet.
 bool unfenced_copies();
 void fence_copies();
 

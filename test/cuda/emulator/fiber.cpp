@@ -1,5 +1,5 @@
-// Compiled without -fsanitize=thread also in the ThreadSanitizer build (EMULATOR_TSAN says that it
-// is one): the scheduler's own memory must stay out of its sight.
+// Compiled without -fsanitize=thread even in the ThreadSanitizer build (which EMULATOR_TSAN
+// indicates): the scheduler's own memory must stay out of its sight.
 #include "fiber.h"
 
 #include <sys/mman.h>
@@ -61,7 +61,7 @@ constexpr size_t kStackBytes = 256 * 1024;
 constexpr size_t kGuardBytes = 4096;  // an overflowing stack faults instead of damaging another
 constexpr int kSavedRegisters = 6;
 
-// The fiber that runs, and where the scheduler waits meanwhile.
+// The running fiber, and where the scheduler waits meanwhile.
 Fiber* running = nullptr;
 void* scheduler_pointer = nullptr;
 #if defined(__SANITIZE_ADDRESS__)

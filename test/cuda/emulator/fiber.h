@@ -4,12 +4,12 @@
 
 namespace emulator {
 
-// A thread of control with a stack of its own, switched to by hand: one CUDA thread. One OS thread
-// runs all of them; whoever resumes a fiber is the scheduler.
+// A thread of control with its own stack, switched to by hand: one CUDA thread. One OS thread runs
+// all of them; whoever resumes a fiber is the scheduler.
 //
 // Under AddressSanitizer and ThreadSanitizer every switch is announced, so that they know the
-// stacks and, for the latter, treat each fiber as a thread whose order with others only
-// tsan_release and tsan_acquire establish.
+// stacks and so that ThreadSanitizer treats each fiber as a thread, ordered with others only by
+// tsan_release and tsan_acquire.
 class Fiber {
  public:
   using Entry = void (*)();
@@ -42,12 +42,12 @@ class Fiber {
 };
 
 // What the running fiber did before release(object) happens before what any fiber does after its
-// next acquire(object). Without ThreadSanitizer nothing.
+// next acquire(object). Without ThreadSanitizer these do nothing.
 void tsan_release(void* object);
 void tsan_acquire(void* object);
 
-// While one lives, ThreadSanitizer takes no notice of this fiber: library functions that the
-// scheduler calls (memmove, operator new) are always instrumented. Not across a switch.
+// While one exists, ThreadSanitizer ignores this fiber: library functions that the scheduler calls
+// (memmove, operator new) are always instrumented. Must not span a switch.
 class TsanBlindfold {
  public:
   TsanBlindfold();

@@ -52,7 +52,7 @@ struct Lock {
   }
 };
 
-constexpr size_t kTail = 64;  // bytes behind an allocation that must stay as they are
+constexpr size_t kTail = 64;  // bytes after an allocation that must not change
 constexpr uint8_t kTailByte = 0xB7;
 constexpr uint8_t kNaNByte = 0xFF;
 constexpr int kRuntimeVersion = 13000;
@@ -62,7 +62,7 @@ struct Allocation {
   bool device;
 };
 
-// Never destroyed: backends in static variables give their memory back after everything else.
+// Never destroyed: backends in static variables free their memory after everything else.
 struct State {
   std::map<char*, Allocation> allocations;
   size_t device_bytes = 0;
@@ -83,8 +83,8 @@ cudaError_t result(cudaError_t error) {
   return error;
 }
 
-// Under AddressSanitizer device memory is out of bounds but for kernels and copies: a host that
-// dereferences a device pointer is told.
+// Under AddressSanitizer device memory is out of bounds except for kernels and copies: a host that
+// dereferences a device pointer is reported.
 void protect(bool on) {
 #if defined(__SANITIZE_ADDRESS__)
   for (const auto& [memory, allocation] : state().allocations) {
@@ -132,7 +132,7 @@ void advance_all_quietly() {
   }
 }
 
-// By this thread: cudaStreamCaptureModeThreadLocal.
+// Whether this thread captures: cudaStreamCaptureModeThreadLocal.
 bool capturing() {
   for (const auto& [stream, owner] : state().streams) {
     if (stream->capture && stream->capturer == std::this_thread::get_id()) return true;
@@ -192,7 +192,7 @@ cudaError_t allocate(void** memory, size_t bytes, bool device) {
   return cudaSuccess;
 }
 
-// Told once: the tail is whole again afterwards.
+// Reported once: the tail is restored afterwards.
 void check_tail([[maybe_unused]] char* memory, [[maybe_unused]] size_t bytes) {
 #if !defined(__SANITIZE_ADDRESS__)
   char whole[kTail];
@@ -313,7 +313,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     return ask(stream, [=, staged = std::move(staged)] { copy(to, staged.data(), bytes); });
   }
   const cudaError_t error = ask(stream, [=] { copy(to, from, bytes); });
-  // A copy to pageable memory waits for its end.
+  // A copy to pageable memory waits until it is done.
   if (error == cudaSuccess && !to_device && !allocation_of(to, false)) {
     return cudaStreamSynchronize(stream);
   }

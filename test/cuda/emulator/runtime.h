@@ -5,9 +5,9 @@
 
 #include "block.h"
 
-// The part of the CUDA runtime that the backend uses, on the host. What is asked of a stream runs
-// as late as it may: when somebody waits for it. A result read too early, or memory freed or reused
-// too early, shows.
+// The part of the CUDA runtime that the backend uses, on the host. The work queued on a stream runs
+// as late as possible: when something waits for it. A result read too early, or memory freed or
+// reused too early, shows up.
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -99,12 +99,12 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 namespace emulator {
 
-// Asks a stream to run a kernel.
+// Queues a kernel on a stream.
 cudaError_t enqueue(cudaStream_t stream, const Launch& launch, std::function<void()> body);
 
 // ---- For tests ----
 
-// The machine that the runtime reports; tests change it and put it back.
+// The machine that the runtime reports; tests change it and restore it.
 struct Hardware {
   int devices = 1;
   cudaError_t error = cudaSuccess;  // of cudaGetDeviceCount
@@ -115,7 +115,7 @@ struct Hardware {
 };
 Hardware& hardware();
 
-// Device and pinned memory, streams, events and graphs that were not given back yet.
+// Device and pinned memory, streams, events and graphs that are not freed yet.
 struct Resources {
   size_t device_bytes = 0;
   size_t blocks = 0;
@@ -123,7 +123,7 @@ struct Resources {
 };
 Resources resources();
 
-// Throws Failure when something was written behind a device allocation.
+// Throws Failure if something was written past the end of a device allocation.
 void check_allocations();
 
 }  // namespace emulator

@@ -1,5 +1,5 @@
-// Compiled without -fsanitize=thread, as fiber.cpp: the last lane reads what others hold on their
-// stacks, which the hardware does in registers.
+// Compiled without -fsanitize=thread, like fiber.cpp: the last lane reads the other lanes' stacks,
+// for what the hardware does in registers.
 #include "warp.h"
 
 #include <algorithm>

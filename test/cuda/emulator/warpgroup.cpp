@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kDepth = 16;  // of one product
 
-// Row (column) w of the operand at step k of the depth. The address of the plain layout has its
-// bits 4 to 6 changed by its bits 7 to 9, whatever it points into.
+// Row (column) w of the operand at step k of the depth. Bits 4 to 6 of the plain layout's address
+// are XORed with its bits 7 to 9, whatever it points into.
 float number(const WarpgroupOperand& operand, int w, int k) {
   const size_t offset = operand.along_width ? size_t{operand.block} * static_cast<size_t>(w / 64) +
                                                   static_cast<size_t>(k * 128 + w % 64 * 2)

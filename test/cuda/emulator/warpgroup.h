@@ -8,7 +8,7 @@
 #include "block.h"
 
 // The products of wgmma: a thread computes its own sums. What is read between issue and wait must
-// stay as it was, and d holds NaN until the wait.
+// not change, and d holds NaN until the wait.
 
 namespace emulator {
 
@@ -19,7 +19,7 @@ struct WarpgroupOperand {
   bool along_width;
 };
 
-// One product under way in a thread.
+// One product in flight in a thread.
 struct WarpgroupProduct {
   float* d;
   std::shared_ptr<std::vector<float>> sums;  // of d, shared by the products that add to it

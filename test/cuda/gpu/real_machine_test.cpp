@@ -4,7 +4,7 @@
 #include "harness/harness.h"
 #include "numbers.h"
 
-// What emulated_machine_test.cpp shows on the emulator, as far as a real GPU can show it.
+// The checks of emulated_machine_test.cpp, as far as a real GPU can show them.
 
 namespace countenance::test {
 
@@ -31,8 +31,8 @@ void use_and_close() {
 
 }  // namespace
 
-// The driver itself keeps some memory after its first use, and other programs come and go: what
-// leaks here would be 400 MB a round.
+// The driver itself keeps some memory after its first use, and other programs come and go: a leak
+// here would be 400 MB per round.
 TEST(closing_gives_everything_back) {
   use_and_close();
   const size_t before = free_bytes();

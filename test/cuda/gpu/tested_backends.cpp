@@ -5,7 +5,7 @@
 #include "backend/op_cases.h"
 
 // The backends of the op cases here: the plugin's on the first GPU, with float32 and with bfloat16
-// activations, held to the reference of each case and to the CPU backend.
+// activations, compared with the reference of each case and with the CPU backend.
 
 namespace countenance::test {
 
@@ -14,11 +14,11 @@ const bool kEmulated = false;
 
 namespace {
 
-// Normalised errors asked of a GPU.
+// Normalised errors allowed for a GPU.
 constexpr double kFp32Parity = 1e-5;
 constexpr double kBf16Parity = 1e-2;
 
-// Nothing depends on a number of threads; every backend made shows that a run repeats its bits.
+// Nothing depends on a number of threads; each new backend shows that a run repeats its bits.
 std::unique_ptr<Backend> make(int) { return make_cuda_backend(0); }
 
 Backend& cpu() {
@@ -26,7 +26,7 @@ Backend& cpu() {
   return *backend;
 }
 
-// compute-sanitizer makes kernels slower by orders of magnitude: each access once is enough then.
+// compute-sanitizer slows kernels down by orders of magnitude: making each access once is enough.
 bool thorough() {
   const char* quick = std::getenv("COUNTENANCE_TEST_QUICK");
   return !quick || !*quick;

@@ -9,8 +9,8 @@
 #include "death.h"
 #include "harness/harness.h"
 
-// The loader looks once in a process, so that each case has one of its own and tells on standard
-// error what it found.
+// The loader searches once per process, so each case runs in its own process and reports on
+// standard error what it found.
 
 namespace countenance::test {
 
@@ -92,7 +92,7 @@ TEST(a_plugin_tells_its_devices) {
         second);
 }
 
-// Works on the other side of the border, errors included.
+// Works across the plugin's boundary, errors included.
 TEST(a_backend_of_a_plugin_works) {
   const std::string said = with_plugin(EMULATED_PLUGIN, [] {
     const std::unique_ptr<Backend> backend = make_cuda_backend(0);
@@ -120,7 +120,7 @@ TEST(a_backend_of_a_plugin_works) {
   CHECK(contains(said, "exit 0"), said);
 }
 
-// The plugin that nvcc built, where it was: on a machine without a driver or a GPU it says so.
+// The plugin that nvcc built, if it was built: without a driver or a GPU it says so.
 TEST(the_real_plugin_opens) {
   if (access(REAL_PLUGIN, R_OK) != 0) return skip("countenance_cuda.so was not built");
   const std::string info = with_plugin(REAL_PLUGIN, tell_info);

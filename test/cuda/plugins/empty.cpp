@@ -1,2 +1,2 @@
-// A library that is no plugin.
+// A library that is not a plugin.
 extern "C" __attribute__((visibility("default"))) int nothing_to_see() { return 0; }

@@ -1,4 +1,4 @@
-// A plugin of other sources: whatever else it says, it must not be used.
+// A plugin built from other sources: it must not be used, whatever else it says.
 #include <cstdlib>
 
 #include "backend/cuda_plugin.h"

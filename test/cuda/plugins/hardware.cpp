@@ -1,7 +1,7 @@
-// What machine the emulated plugin finds, told by the environment, for tests of whole programs:
+// The machine that the emulated plugin finds, set by the environment, for tests of whole programs:
 // EMULATED_DEVICES, EMULATED_MEMORY (MiB of each), EMULATED_DRIVER (12040 for CUDA 12.4, 0: none),
 // EMULATED_CAPABILITY (90 for compute capability 9.0).
-// With EMULATED_REPORT the process says at its end what it did not give back.
+// With EMULATED_REPORT the process reports at exit what it did not free.
 #include <cstdio>
 #include <cstdlib>
 
@@ -26,7 +26,7 @@ long number(const char* name, long otherwise) {
 }();
 
 struct Report {
-  // The machine is there first, and with it goes last.
+  // The machine exists first, so it outlives the report.
   Report() { emulator::resources(); }
   ~Report() {
     if (!std::getenv("EMULATED_REPORT")) return;

@@ -46,8 +46,8 @@ void for_each_product(const ConvCase& c, F&& f) {
           }
 }
 
-// Inputs and what must come out, in PyTorch's weight layout. Of bfloat16 operands, weights too, the
-// reference gets the rounded ones.
+// Inputs and expected outputs, in PyTorch's weight layout. For bfloat16 operands, including
+// weights, the reference gets the rounded values.
 struct Expected {
   Expected(const ConvCase& c, Precision precision) : sizes(c) {
     x = normal(sizes.x, c.name() + ".x");
@@ -86,7 +86,7 @@ struct Expected {
   Sizes sizes;
   Floats x, weight, dy, scale, shift, residual;
   Doubles y, dx, dweight, dbias;
-  // The sum of the squares of all terms: what the result's would be, did no sum cancel.
+  // The sum of the squares of all terms: that of the result if no sum cancelled.
   double y_terms = 0, dx_terms = 0, dweight_terms = 0, dbias_terms = 0;
 };
 
@@ -246,8 +246,8 @@ class Device {
 };
 
 // A sum of n products in float, added in chains of at most 1024: sqrt(1024) roundings of 2^-24 at
-// the most, 1e-6 for the short sums here. Tensor cores cut off where they should round.
-// An activation in bfloat16 is rounded once more, by at most 2^-8.
+// most, 1e-6 for the short sums here. Tensor cores truncate where they should round. An activation
+// in bfloat16 is rounded once more, by at most 2^-8.
 struct Tolerance {
   explicit Tolerance(Precision precision)
       : activations(precision == Precision::BF16 ? 4e-3 : 1e-6),
@@ -405,7 +405,7 @@ void check_adjoint(const ConvCase& c) {
     const double by_y = dot(e.dy, y);
     const double by_x = dot(dx, e.x);
     const double by_weight = dot(gradients.dweight, e.weight);
-    // The size of the sums, were their terms independent.
+    // The size of the sums if their terms were independent.
     const double size = norm(e.dy) * norm(y) / std::sqrt(static_cast<double>(y.size()));
     const double allowed = (tested.precision == Precision::BF16 ? 1e-2 : 1e-4) * size;
     CHECK(std::fabs(by_y - by_x) <= allowed, c.name(), " on ", tested.name, ": <dy, y> = ", by_y,

@@ -14,10 +14,10 @@ struct ConvCase {
   std::string name() const;
 };
 
-// On every backend of this machine: forward with every kind of epilogue (of linear layers gelu,
-// too, with its pre-activation), gradients of data, weight and bias in every mode, the same bits
-// for 1, 2 and 3 threads, nothing written outside of the outputs, the padding of the packed
-// gradient zero.
+// On every backend of this machine: forward with every kind of epilogue (for linear layers also
+// gelu, with its pre-activation), gradients of data, weight and bias in every mode, the same bits
+// for 1, 2 and 3 threads, nothing written outside the outputs, the padding of the packed gradient
+// zero.
 void check_conv2d(const ConvCase& c);
 
 // <dy, conv(x)> = <dx, x> = <dw, w> without a reference: for sizes too large for one.

@@ -3,7 +3,7 @@
 #include "backend/op_cases.h"
 #include "harness/bf16.h"
 
-// Batch norm with the statistics that a convolution leaves behind, held to batch norm without them.
+// Batch norm with a convolution's statistics, compared with batch norm without them.
 
 namespace countenance::test {
 
@@ -27,7 +27,7 @@ struct ConvNormCase {
   }
 };
 
-// The outputs of a batch norm on memory of their own.
+// The outputs of a batch norm in their own memory.
 struct NormOutputs {
   Tensor y, mean, rstd, running_mean, running_var;
 };
@@ -84,7 +84,7 @@ class Memory {
   std::vector<std::unique_ptr<GuardedBuffer>> buffers_;
 };
 
-// False where this backend leaves no statistics.
+// False if this backend leaves no statistics.
 bool check_case(const ConvNormCase& c, const TestedBackend& tested) {
   const std::string where = c.name() + " on " + tested.name;
   const std::unique_ptr<Backend> backend = tested.make(2);
@@ -141,7 +141,7 @@ bool check_case(const ConvNormCase& c, const TestedBackend& tested) {
     const double error = normalised_error(got_values.data(), want_values.data(), a.elements());
     CHECK(error <= tolerance, where, ": ", what, ", normalised error ", error);
   };
-  // A mean near zero is as exact as its terms, whose size the deviation tells.
+  // A mean near zero is only as exact as its terms, whose size follows from the deviation.
   const std::vector<float> rstd = memory.fetch(want.rstd);
   const auto check_mean = [&](const char* what, Tensor a, Tensor b) {
     const std::vector<float> got_values = memory.fetch(a), want_values = memory.fetch(b);

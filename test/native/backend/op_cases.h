@@ -9,7 +9,7 @@
 #include "backend/backend.h"
 #include "harness/harness.h"
 
-// The generic test of a backend operation. A case tells its inputs, its outputs, how to call the
+// The generic test of a backend operation. A case gives its inputs, its outputs, the call of the
 // backend and a plain reference in double precision; run_case() (op_driver.cpp) then checks, on
 // every backend of this machine:
 //   - the outputs against the reference;
@@ -35,13 +35,13 @@
 //     }
 //   }
 //
-// The names behind OP_CASES are the methods of Backend that the group covers; a test that checks
-// methods in its own way says COVERS(name, "method", ...). A method without either fails a test.
+// The method names in OP_CASES are the Backend methods that the group covers; a test that checks
+// methods in its own way declares COVERS(name, "method", ...). A method with neither fails a test.
 
 namespace countenance::test {
 
 // The double values of a case, by name: inputs (rounded to float) and outputs. For an output that
-// updates an input in place, the reference finds the old value and leaves the new one.
+// updates an input in place, the reference reads the old value and writes the new one.
 using OpValues = std::map<std::string, std::vector<double>>;
 
 // What the lambdas of a case see of the device.
@@ -108,7 +108,7 @@ class OpCase {
     outputs.push_back({output_name, shape});
     return outputs.back();
   }
-  // An output that no gradient comes back from (statistics, an argmax, an updated state).
+  // An output without a gradient (statistics, an argmax, an updated state).
   OpOutput& side_output(const std::string& output_name, const Shape& shape,
                         DType dtype = DType::F32) {
     outputs.push_back({output_name, shape, dtype,
@@ -121,24 +121,24 @@ class OpCase {
   std::vector<OpOutput> outputs;
   std::function<size_t(Backend&)> workspace;  // bytes; none when empty
   std::function<void(Backend&, OpTensors&)> forward;
-  std::function<void(Backend&, OpTensors&)> backward;  // none for operations without gradient
+  std::function<void(Backend&, OpTensors&)> backward;  // empty for operations without a gradient
   std::function<void(OpValues&)> reference;
 
   // |computed - reference| <= tolerance (|reference| + rms(reference)), element by element. The
   // default is 16 roundings of float: elementwise operations and short sums.
   double forward_tolerance = 1e-6;
   double backward_tolerance = 2e-6;
-  // Added to what is allowed, for results that nearly cancel: the rounding error of their terms.
+  // Added to the allowed error, for results that nearly cancel: the rounding error of their terms.
   double forward_noise = 0;
   double backward_noise = 0;
-  // The same on backends that compute in bfloat16: two roundings of it.
+  // The tolerance on backends that compute in bfloat16: two of its roundings.
   double bf16_tolerance = 4e-3;
 };
 
 // Runs the case on every backend of this machine.
 void run_case(const OpCase& c);
 
-// Seeded values: the same on every machine, another sequence for each `name`.
+// Seeded values: the same on every machine, a different sequence for each `name`.
 std::vector<float> normal(int64_t n, const std::string& name = "x", double mean = 0,
                           double deviation = 1);
 std::vector<float> uniform(int64_t n, double low, double high, const std::string& name = "x");
@@ -148,14 +148,14 @@ std::vector<float> repeated(int64_t n, float value);
 // tests that call them in their own way.
 struct TestedBackend {
   std::string name;
-  // threads: 1, 2 or 3; whatever else a result must not depend on varies with it.
+  // threads: 1, 2 or 3; anything else that a result must not depend on varies with it.
   std::function<std::unique_ptr<Backend>(int threads)> make;
   Precision precision = Precision::FP32;           // of the activations that run_case() passes
   std::function<void(int threads)> use = nullptr;  // called before a cached backend is used again
-  // Otherwise no derivatives, orders and single modes: enough for a sanitizer to see every access.
+  // If false, no derivatives, orders or single modes: enough for a sanitizer to see every access.
   bool thorough = true;
-  // Another backend, with float32, that run_case() compares the results with, and how far they may
-  // be from its: a normalised error.
+  // Another backend, with float32, with which run_case() compares the results, and the allowed
+  // normalised error.
   std::function<Backend&()> reference = nullptr;
   double parity = 0;
 };
@@ -163,11 +163,11 @@ const std::vector<TestedBackend>& all_tested_backends();
 // Those of precision FP32.
 const std::vector<TestedBackend>& tested_backends();
 
-// The device is emulated, a thousand times slower: cases that repeat at a larger size what smaller
-// ones show are made smaller.
+// The device is emulated, a thousand times slower: large cases that repeat what smaller ones show
+// are reduced.
 extern const bool kEmulated;
 
-// Bytes in front of and behind a GuardedBuffer's; 0 where the device guards its allocations itself.
+// Guard bytes before and after a GuardedBuffer; 0 if the device guards its allocations itself.
 extern const size_t kGuardBytes;
 
 // A buffer of a backend with guards on both sides: NaN inside, 0xAB bytes around them.

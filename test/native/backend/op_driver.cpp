@@ -34,8 +34,8 @@ bool has_float_gradient(const std::string& name) {
   return name == "expression" || name == "neutral";
 }
 
-// The case as a bfloat16 backend sees it: activations and their cotangents rounded, which the
-// reference gets too. What remains is the rounding of each result, 2^-9 of it, and of what a kernel
+// The case as a bfloat16 backend sees it: activations and their cotangents are rounded, for the
+// reference too. What remains is the rounding of each result, 2^-9 of it, and of whatever a kernel
 // itself rounds for its matrix products.
 OpCase in_bf16(OpCase c) {
   for (OpInput& i : c.inputs) {
@@ -65,7 +65,7 @@ class CaseRun {
   CaseRun(const OpCase& c, const Expected& expected, Backend& backend, Precision precision)
       : case_(c), expected_(expected), backend_(backend), precision_(precision) {}
 
-  // base: what accumulated gradients start from.
+  // base: the initial values of accumulated gradients.
   Outcome run(const Modes& modes, const Values& base) {
     for (const OpInput& i : case_.inputs) {
       tensors_.tensors[i.name] =
@@ -127,7 +127,7 @@ class CaseRun {
       const std::vector<uint8_t> small(values->begin(), values->end());
       backend_.copy_in(tensor, small.data());
     } else if (matrix) {
-      // Padding must be zero, and stay so.
+      // Padding must be zero, and stay zero.
       const std::vector<float> nan(static_cast<size_t>(shape.elements()), kNaN);
       backend_.pack_parameter(tensor, nan.data());
     }
@@ -211,7 +211,7 @@ void check_gradients(const OpCase& c, const Expected& expected, const Outcome& o
     const std::vector<double> gradient(got.begin(), got.end());
     const double value = dot(gradient, d.direction);
     const double rms = root_mean_square(gradient);
-    // A direction sums the errors of all elements, as independent ones.
+    // A direction sums the errors of all elements, treated as independent.
     const double size = d.coordinate ? std::fabs(d.value) + rms
                                      : 4 * rms * std::sqrt(static_cast<double>(gradient.size()));
     const double terms = d.coordinate ? 1 : 2 * std::sqrt(static_cast<double>(gradient.size()));
@@ -235,7 +235,7 @@ bool same_bits(const Outcome& a, const Outcome& b, std::string* difference) {
   return true;
 }
 
-// What accumulated gradients start from.
+// The initial values of accumulated gradients.
 Values bases(const OpCase& c) {
   Values base;
   for (const OpInput& i : c.inputs) {
@@ -244,7 +244,7 @@ Values bases(const OpCase& c) {
   return base;
 }
 
-// All gradients in mode Accumulate; gives what came out.
+// All gradients in mode Accumulate; returns the outcome.
 Outcome check_accumulation(const OpCase& c, const Expected& expected, Backend& backend,
                            Precision precision, const Outcome& overwritten,
                            const std::string& where) {

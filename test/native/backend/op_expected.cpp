@@ -6,10 +6,10 @@ namespace countenance::test {
 
 namespace {
 
-// Small enough that hardly an element crosses a kink of relu or of a maximum; in double the
+// Small enough that hardly any element crosses a kink of relu or of a maximum; in double the
 // differences still have 9 digits.
 constexpr double kStep = 1e-6;
-// Up to so many elements, an input's gradient is checked in every coordinate.
+// Up to this many elements, an input's gradient is checked in every coordinate.
 constexpr size_t kAllCoordinates = 300;
 constexpr size_t kSomeCoordinates = 24;
 constexpr int kDirections = 4;

@@ -7,7 +7,7 @@
 
 #include "backend/op_cases.h"
 
-// What a case should give: its reference's outputs and finite differences, all in double.
+// The expected results of a case: its reference's outputs and finite differences, all in double.
 
 namespace countenance::test {
 

@@ -12,11 +12,11 @@ bool is_output(const OpCase& c, const std::string& name) {
                      [&](const OpOutput& output) { return output.name == name; });
 }
 
-// a, moved towards b by at most `noise` an element.
+// a, moved towards b by at most `noise` per element.
 std::vector<float> without_noise(std::vector<float> a, const std::vector<float>& b, double noise) {
   for (size_t i = 0; i < a.size(); ++i) {
     const double difference = static_cast<double>(a[i]) - b[i];
-    // Keeps what is not finite.
+    // Leaves non-finite values as they are.
     a[i] -= static_cast<float>(std::clamp(difference, -noise, noise));
   }
   return a;

@@ -11,7 +11,7 @@ namespace countenance::test {
 // Outputs by name, gradients by "d" + name.
 using Results = std::map<std::string, std::vector<float>>;
 
-// Holds the results of a case to those of tested.reference: each within a normalised error of
+// Compares the results of a case with those of tested.reference: each within a normalised error of
 // tested.parity, beyond the noise that the case allows for results that nearly cancel.
 void check_parity(const OpCase& c, const TestedBackend& tested, const Results& results,
                   const Results& reference);

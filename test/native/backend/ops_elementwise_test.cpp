@@ -33,7 +33,7 @@ OP_CASES(relu, "relu_forward", "relu_backward") {
 OP_CASES(gelu, "gelu_forward", "gelu_backward") {
   for (int64_t n : kSizes) {
     OpCase c(text("n=", n));
-    // Both tails: beyond 5 the result is x or 0 to the last bit.
+    // Both tails: beyond 5 the result is exactly x or 0.
     c.input("x", {n}, normal(n, c.name, 0, 2));
     c.output("y", {n});
     c.forward = [](Backend& b, OpTensors& t) { b.gelu_forward(t["y"], t["x"]); };
@@ -126,7 +126,7 @@ OP_CASES(drop_path_scale, "drop_path_scale") {
   }
 }
 
-// What the generic test stands on.
+// What the generic test relies on.
 COVERS(memory, "copy_in", "copy_out", "copy", "fill", "synchronize", "replay");
 
 TEST(memory_is_read_back_later) {
@@ -138,7 +138,7 @@ TEST(memory_is_read_back_later) {
     const auto readback = backend->make_readback(x.bytes());
     backend->copy_in(x, values.data());
     readback->start(x);
-    backend->fill(x, 7);  // behind the copy
+    backend->fill(x, 7);  // queued after the copy
     const float* read = static_cast<const float*>(readback->wait());
     CHECK(std::vector<float>(read, read + 1000) == values, tested.name);
     readback->start(tensor_of(x.f32(), {3}));

@@ -125,7 +125,7 @@ struct ObjectiveCase {
   ObjectiveAttributes attributes{};
 };
 
-// The formulas of docs/METHOD.md as they stand, the pairwise mean over all pairs included.
+// The formulas of docs/METHOD.md as written, including the pairwise mean over all pairs.
 void objective_reference(OpValues& v, const ObjectiveCase& p) {
   const auto& a = p.attributes;
   const int64_t batch = static_cast<int64_t>(p.labels.size());
@@ -301,7 +301,7 @@ OP_CASES(objective_of_degenerate_vectors, "objective") {
   }
 }
 
-// Equal logits and equal targets: the first index counts.
+// Equal logits and equal targets: the first index wins.
 OP_CASES(objective_ties, "objective") {
   for (int64_t neutral : {0, 1, 2}) {
     OpCase c = objective_case({4, 3, {0, 0}, false, {.neutral = neutral}});

@@ -12,7 +12,7 @@ struct NormShape {
 };
 
 // A mean near 0 is a sum of numbers of size 1, with the rounding error of one; dx is a difference
-// of three terms, dy rstd and smaller ones, which cancel wholly for two rows; rstd is up to 10
+// of three terms, dy rstd and smaller ones, which cancel completely for two rows; rstd is up to 10
 // here.
 void set_norm_tolerances(OpCase& c) {
   c.forward_noise = 1e-7;
@@ -129,8 +129,8 @@ OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
                                                   : std::vector<NormShape>{{2003, 72}, {1001, 128}};
   for (const NormShape& s : shapes) {
     OpCase c = batch_norm_case(s, true, true);
-    // Finite differences over a hundred thousand numbers are slow: the outputs and the gradient of
-    // the vectors tell enough here.
+    // Finite differences over a hundred thousand numbers are slow: the outputs and the gradients of
+    // the vectors are enough here.
     c.inputs[0].differentiable = false;
     c.inputs[3].differentiable = false;
     c.backward = [](Backend& b, OpTensors& t) {
@@ -150,7 +150,7 @@ OP_CASES(batch_norm_large, "batch_norm_forward", "batch_norm_backward") {
   }
 }
 
-// float holds a mean of 1000 with an error of 3e-5, which is that much of the deviation of 1; the
+// float represents a mean of 1000 with an error of 3e-5, which is 3e-5 of the deviation of 1; the
 // variance itself must not lose a digit.
 OP_CASES(batch_norm_large_mean, "batch_norm_forward") {
   for (const NormShape& s : {NormShape{50, 20}, {kEmulated ? 700 : 3000, kEmulated ? 24 : 64}}) {

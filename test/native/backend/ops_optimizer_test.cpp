@@ -11,7 +11,7 @@ namespace {
 const std::vector<int64_t> kSizes = {1, 15, 16, 17, 1000, 70003};
 
 // Groups of the parameters in an arena of n elements: none, one that changes with each run, and one
-// of long stretches which end in the middle of the loops' pieces.
+// of long stretches that end in the middle of the loops' pieces.
 constexpr int kGroups = 3;
 enum class Grouping : uint8_t { None, Mixed, Stretches };
 
@@ -39,7 +39,7 @@ Tensor groups_of(const OpTensors& tensors, Grouping grouping) {
 
 }  // namespace
 
-// What the tensors of a skipped step hold: the values they had.
+// Marks a skipped step, whose tensors keep their values.
 constexpr float kSkipped = std::numeric_limits<float>::quiet_NaN();
 
 OP_CASES(clip_gradient, "clip_gradient") {
@@ -81,7 +81,7 @@ TEST(clip_gradient_refuses_what_is_not_finite) {
     const auto floats = [](const std::unique_ptr<DeviceBlock>& block, int64_t count) {
       return tensor_of(static_cast<float*>(block->data()), {count});
     };
-    // The scale for a gradient that holds `odd`, a loss, and the scale of the step before.
+    // The scale for a gradient that contains `odd`, a loss, and the scale of the step before.
     const auto scale_of = [&](float odd, float loss_value, float before) {
       std::vector<float> values = normal(n);
       values[777] = odd;

@@ -63,8 +63,8 @@ void run_max_pool(const PoolCase& p, std::vector<float> values, bool differentia
   run_case(c);
 }
 
-// Numbers that differ within any 8 x 8 pixels of a channel and are exact in bfloat16, whose normal
-// numbers often tie in a window: a maximum has no derivative there.
+// Numbers that differ within any 8 x 8 pixels of a channel and are exact in bfloat16. Normal
+// numbers in bfloat16 often tie in a window, and a maximum has no derivative there.
 std::vector<float> distinct_in_windows(const Shape& x) {
   std::vector<float> values;
   for (int64_t i = 0; i < x.elements(); ++i) {
@@ -95,7 +95,7 @@ OP_CASES(max_pool, "max_pool_forward", "max_pool_backward") {
   }
 }
 
-// Zeros behind a relu: of equal values the first wins, as in PyTorch.
+// Zeros after a relu: among equal values the first wins, as in PyTorch.
 OP_CASES(max_pool_ties, "max_pool_forward") {
   const PoolCase p{{2, 9, 9, 18}, {3, 2, 1}};
   run_max_pool(p, repeated(p.x.elements(), 0.0f), false);

@@ -12,8 +12,8 @@ struct AttentionCase {
   WindowAttentionAttributes attributes;
 };
 
-// As Swin writes it: roll by -shift, cut into windows, attend with the bias and the mask of
-// regions, and back. Independent of the kernels' index arithmetic.
+// As Swin does it: roll by -shift, cut into windows, attend with the bias and the mask of regions,
+// and back. Independent of the kernels' index arithmetic.
 void attention_reference(OpValues& v, const AttentionCase& p) {
   const auto [heads, window, shift] = p.attributes;
   const int64_t height = p.grid[1], width = p.grid[2];
@@ -104,7 +104,7 @@ void run_attention(const AttentionCase& p) {
   // scores up to 10, becomes that of the probabilities.
   c.forward_tolerance = 4e-6;
   c.backward_tolerance = 1e-5;
-  // A lone token has the probability 1, which e^(s - log_sum_exp) meets to a rounding; its gradient
+  // A lone token has probability 1, which e^(s - log_sum_exp) matches to one rounding; its gradient
   // is 0 in exact arithmetic.
   c.backward_noise = 2e-7;
   // Two more roundings: of the probabilities, which weigh values larger than their mean.
@@ -124,8 +124,8 @@ OP_CASES(window_attention, "window_attention_forward", "window_attention_backwar
   }
 }
 
-// Swin-T's windows and heads, for which a backend may have kernels of their own: at an edge or in
-// the middle, several windows and images to a block of threads.
+// Swin-T's windows and heads, for which a backend may have dedicated kernels: at an edge or in the
+// middle, several windows and images per thread block.
 OP_CASES(window_attention_swin, "window_attention_forward", "window_attention_backward") {
   for (const AttentionCase& p :
        {AttentionCase{{1, 7, 7}, 32, {2, 7, 3}}, AttentionCase{{1, 14, 21}, 32, {1, 7, 0}},

@@ -92,7 +92,7 @@ std::vector<float> prepare(Backend& backend, Precision precision,
   return out.values();
 }
 
-// The same by the host's resize and prepare_images.
+// The same images from the host's resize and prepare_images.
 std::vector<float> resize_and_prepare(Backend& backend, Precision precision,
                                       const std::vector<ImageSize>& sizes, int64_t size,
                                       const std::vector<uint8_t>& pixels,
@@ -141,7 +141,7 @@ COVERS(resize_and_prepare_images, "resize_and_prepare_images");
 TEST(resize_and_prepare_images_has_the_bits_of_resize_then_prepare) {
   for (int64_t size : {1, 7, 16, 33}) {
     // Larger and smaller, the same size in one axis and in both, a pixel, lines; then the same
-    // sizes again, which meet other transforms.
+    // sizes again, with other transforms.
     std::vector<ImageSize> sizes = {
         {1, 1},   {size, size},         {size, 5},     {3, size}, {50, 40}, {2, 90}, {301, 1},
         {1, 203}, {size + 1, 2 * size}, {size * 4, 13}};
@@ -151,7 +151,7 @@ TEST(resize_and_prepare_images_has_the_bits_of_resize_then_prepare) {
   }
 }
 
-// More than a launch takes, by number and by bytes: one image alone fills the device's buffer.
+// More than one launch takes, by number and by bytes: one image alone fills the device's buffer.
 TEST(resize_and_prepare_images_takes_any_number_of_any_size) {
   std::vector<ImageSize> many;
   for (int64_t i = 0; i < 131; ++i) many.push_back({1 + i % 9, 1 + i % 7});

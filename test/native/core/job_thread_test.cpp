@@ -38,7 +38,7 @@ class TwoPartJob final : public Job {
   std::function<void()> end_;
 };
 
-// What reached the end, in order.
+// The finished jobs, in order.
 class Finished {
  public:
   void add(std::unique_ptr<Job> job) {

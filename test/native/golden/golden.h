@@ -9,7 +9,7 @@
 #include "core/shape.h"
 
 // Reads the recorded runs of test/golden and rebuilds their seeded weights and inputs; the formulas
-// stand in test/golden/README.md.
+// are in test/golden/README.md.
 
 namespace countenance::test {
 
@@ -20,7 +20,7 @@ inline constexpr float kGoldenLogitScale = 100.0f;
 inline constexpr float kGoldenMomentum = 0.9f;
 inline constexpr float kGoldenWeightDecay = 5e-4f;
 
-// What is left of a flat array: |a|_2, sum_i a_i u("projection." + name, i), the first values (8 or
+// The summary of a flat array: |a|_2, sum_i a_i u("projection." + name, i), the first values (8 or
 // 4).
 struct Digest {
   double norm = 0.0;
@@ -59,7 +59,7 @@ struct Golden {
   std::vector<double> logits_after;  // evaluation mode, images of the last step
 };
 
-// Throws ERR_INVALID_ARGUMENT when the file is absent or not what it should be.
+// Throws ERR_INVALID_ARGUMENT if the file is missing or malformed.
 Golden load_golden(const std::string& path);
 
 // The names of the recorded runs: load_golden(test_path("golden/" + name + ".json")).
@@ -75,7 +75,7 @@ class SeededValues {
   uint32_t hash_;
 };
 
-// PyTorch's layout. shape: PyTorch's, of the state dict's entry `key` of the whole model.
+// In PyTorch's layout. shape: PyTorch's, of the entry `key` in the whole model's state dict.
 std::vector<float> golden_weight(const std::string& key, const Shape& shape,
                                  const std::string& seed);
 std::vector<float> golden_text(const std::string& seed);  // (kGoldenClasses, kGoldenWidth)

@@ -78,7 +78,7 @@ TEST(golden_files_load) {
       const double sum = step.supervised + step.transformation + step.contrast;
       CHECK(std::fabs(sum - step.total) <= 1e-6 * step.total, name);  // a few roundings of float
     }
-    // Not every weight lies in reach of a test without the model, but these do: three steps at a
+    // A test without the model cannot check every weight, but it can check these: three steps at a
     // rate of 0.002 leave a weight within 1e-2 of where it started.
     const std::string key = "MLP.fc1.weight";
     const std::vector<float> weight = golden_weight(key, {128, kGoldenWidth}, golden.seed);

@@ -17,7 +17,7 @@ bool rounding_only(const std::string& name) {
   return name == "encoder.norm.bias" || name == "encoder.feature.1.bias";
 }
 
-// A run calls its encoder by the name without hyphens.
+// A run names its encoder without hyphens.
 std::string_view backbone_of(const Golden& golden) {
   for (const Encoder* encoder : encoders()) {
     std::string name(encoder->name);
@@ -69,7 +69,7 @@ class GoldenRun {
     return Evaluator(model_, precision_).run(batch(golden_images(golden_, step)), Normalization{});
   }
 
-  // The larger error of norm and projection, of the norm.
+  // The larger error of norm and projection, relative to the norm.
   double check_digest(const std::string& what, const Digest& expected, const std::string& name,
                       const std::vector<float>& values, double tolerance) {
     const Digest found = digest(name, values.data(), static_cast<int64_t>(values.size()));

@@ -12,8 +12,8 @@ void check_run(const std::string& name, Isa isa) {
   check_golden(name, {}, Precision::FP32, make_cpu_backend(2, isa));
 }
 
-// Some seeds of deep networks put units so close to the corner of relu that another order of sums
-// flips them and changes gradients by 1e-2. Those of the runs below were chosen for these
+// Some seeds of deep networks put units so close to relu's kink that a different order of sums
+// flips them and changes gradients by 1e-2. The seeds of the runs below were chosen for these
 // instruction sets, whose bits are the same on every machine; AVX-512 is covered by ResNet-18's
 // runs and by the op cases.
 Isa at_most_avx2() { return supported(Isa::Avx2) ? Isa::Avx2 : Isa::Portable; }
@@ -31,9 +31,8 @@ TEST(golden_resnet50_49_pairwise) { check_run("resnet50-49-pairwise", at_most_av
 TEST(golden_swint_112_pairwise) { check_run("swint-112-pairwise", detect_isa()); }
 TEST(golden_swint_112_diagonal) { check_run("swint-112-diagonal", detect_isa()); }
 TEST(golden_swins_112_pairwise) {
-  // The bias in front of the last norms shifts every token alike, and over four samples its
-  // gradient cancels: PyTorch's own float32 is 1e-4 from float64 there, and 4e-5 in the next worst
-  // tensor.
+  // The bias before the last norms shifts every token equally, and over four samples its gradient
+  // cancels: PyTorch's own float32 is 1e-4 from float64 there, and 4e-5 in the next worst tensor.
   const GoldenTolerance tolerance{.gradient = 3e-4};
   check_golden("swins-112-pairwise", tolerance, Precision::FP32,
                make_cpu_backend(2, at_most_avx2()));

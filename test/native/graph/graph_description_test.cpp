@@ -19,7 +19,7 @@ bool roles_differ(const OpDescription::Named<T>& items) {
   return roles.size() == items.size();
 }
 
-// Whoever walks the list meets every value before it is read, every parameter, every name once.
+// Walking the list meets every value before it is read, every parameter, and every name once.
 void check_complete(const Graph& graph, const GraphEnds& ends) {
   std::set<int> known, read, used;
   for (const auto& [role, value] : ends.inputs) known.insert(value.index);

@@ -26,7 +26,7 @@ Value dense(Graph& graph, Value x, const std::string& name, int64_t out) {
 }
 
 // A network that uses every op once, several values in more than one place, and whose loss is the
-// objective: small enough for finite differences through the whole of it.
+// objective: small enough for finite differences through all of it.
 struct Everything {
   explicit Everything(Backend& backend, PlanOptions options = {})
       : backend_(backend),
@@ -132,7 +132,7 @@ TEST(graph_gradients_agree_with_finite_differences_through_every_op) {
     std::vector<float> weights(n), gradient(n), direction(n);
     network.store_.weights.read(weights.data(), spec, *backend);
     network.gradients_.read(gradient.data(), spec, *backend);
-    // Mostly along the gradient, where the difference stands out of float32's rounding, with a
+    // Mostly along the gradient, where the difference stands out from float32's rounding, with a
     // random part that would show a wrong component.
     double norm = 0;
     for (float g : gradient) norm += static_cast<double>(g) * g;

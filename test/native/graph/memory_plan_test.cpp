@@ -11,7 +11,7 @@
 namespace countenance::test {
 namespace {
 
-// Bytes that are alive at the busiest time: no plan can be smaller.
+// Bytes in use at the busiest time: no plan can be smaller.
 size_t lower_bound(const std::vector<Lifetime>& buffers) {
   size_t most = 0;
   for (const Lifetime& at : buffers) {

@@ -29,7 +29,7 @@ bool matches(const char* name, const char* pattern) {
 }
 
 bool wanted(const char* name, const std::vector<const char*>& patterns) {
-  bool chosen = true;  // by the patterns that choose, all where there are none
+  bool chosen = true;  // by the selecting patterns; all if there are none
   bool any = false;
   for (const char* pattern : patterns) {
     if (pattern[0] == '-') {
@@ -42,7 +42,7 @@ bool wanted(const char* name, const std::vector<const char*>& patterns) {
   return chosen;
 }
 
-// " (12.3 s)" of a case that is worth a look.
+// " (12.3 s)" for a slow case.
 std::string time_since(std::chrono::steady_clock::time_point started) {
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - started;
   if (passed.count() < 1.0) return "";

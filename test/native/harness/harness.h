@@ -22,18 +22,18 @@ struct Case {
 std::vector<Case>& cases();
 bool add_case(const char* name, const char* file, void (*run)());
 
-// The exit status of a program that has no case of the names asked for. tools/test-cuda.mjs knows
+// The exit status of a program that has none of the requested cases. tools/test-cuda.mjs relies on
 // it.
 inline constexpr int kNoTestStatus = 78;
 
-// Runs all cases, or those whose name contains one of the arguments (or, for =NAME, is it) and none
-// of those behind a minus sign, or with --list prints their names; a status for main to return. A
-// first argument --share=1/4 takes every fourth of them, from the first on, so that four processes
-// can run them side by side.
-// errors: also tell the largest error that each case recorded.
+// Runs all cases, or those whose name contains one of the arguments (or, for =NAME, equals it) and
+// none of those after a minus sign; with --list prints their names instead. Returns a status for
+// main. A first argument --share=1/4 takes every fourth case, starting with the first, so that four
+// processes can run them side by side.
+// errors: also print the largest error that each case recorded.
 int run_tests(int argc, char** argv, bool errors = false);
 
-// Records a failure of the running case and goes on.
+// Records a failure of the running case and continues.
 void report_failure(const char* file, int line, const std::string& message);
 // Says why the running case did nothing.
 void skip(const std::string& reason);
@@ -45,13 +45,13 @@ std::string text(const Parts&... parts) {
   return out.str();
 }
 
-// An error that the running case found of a backend or a quantity.
+// An error that the running case measured for a backend or a quantity.
 void record_error(const std::string& what, double error);
 
 // The code of the Error that f throws, "" when it throws none.
 std::string error_code(const std::function<void()>& f);
 
-// sqrt(sum (a - b)^2 / sum b^2): ggml's normalised error. Not finite values give infinity.
+// sqrt(sum (a - b)^2 / sum b^2): ggml's normalised error. Non-finite values give infinity.
 double normalised_error(const float* a, const float* b, int64_t n);
 
 }  // namespace countenance::test

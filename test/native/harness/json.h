@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-// A strict reader of JSON (RFC 8259) for the files of test/: what it does not understand, it
-// throws.
+// A strict reader of JSON (RFC 8259) for the files of test/: it throws on anything it does not
+// understand.
 
 namespace countenance::test {
 
@@ -16,7 +16,7 @@ class Json {
   enum class Kind : uint8_t { Null, Boolean, Number, String, Array, Object };
   using Member = std::pair<std::string, Json>;
 
-  // Throws ERR_INVALID_ARGUMENT with the place (byte) of the fault.
+  // Throws ERR_INVALID_ARGUMENT with the byte offset of the error.
   static Json parse(std::string_view text);
 
   Kind kind() const { return kind_; }
@@ -28,7 +28,7 @@ class Json {
   const std::vector<Json>& array() const;
   const std::vector<Member>& object() const;  // in the file's order
 
-  // Members by name; [] throws when there is none.
+  // Members by name; [] throws if there is none.
   const Json* find(std::string_view name) const;
   const Json& operator[](std::string_view name) const;
 

@@ -54,8 +54,8 @@ std::vector<uint8_t> procedural_image(const std::string& kind, int64_t width, in
 constexpr int64_t kLargeSize = 4096;
 constexpr int kDraws = 40000;
 
-// Counts of a binomial variable stay within 5 standard deviations of their mean: a right
-// implementation fails for one seed in two million, and the seed here is fixed.
+// A binomial count must stay within 5 standard deviations of its mean: a correct implementation
+// fails for one seed in two million, and the seed here is fixed.
 bool plausible(int64_t count, int64_t n, double p) {
   return std::fabs(count - n * p) <= 5.0 * std::sqrt(n * p * (1.0 - p)) + 1e-9;
 }
@@ -102,7 +102,7 @@ TEST(resize_equals_pillow_to_the_last_bit) {
     const std::vector<uint8_t> image = procedural_image(kind, width, height, channels);
     CHECK(crc32(image.data(), image.size()) == c["imageCrc32"].integer(), name, ": other image");
 
-    // The bytes behind the result must stay as they are.
+    // The bytes after the result must not change.
     constexpr size_t kGuard = 64;
     const auto bytes = static_cast<size_t>(new_width * new_height * channels);
     std::vector<uint8_t> result(bytes + kGuard, 0xA5);
@@ -162,7 +162,7 @@ TEST(augment_crop_and_flip_follow_torchvision) {
     ++shifts[static_cast<size_t>((t.shift_y + 4) * 9 + t.shift_x + 4)];
     flips += t.flip;
   }
-  // A crop draws each of the 9 x 9 offsets alike; the middle one also stands for "no crop".
+  // A crop draws each of the 9 x 9 offsets equally often; the middle one also stands for "no crop".
   const int64_t middle = shifts[40];
   shifts.erase(shifts.begin() + 40);
   CHECK(uniform(shifts));
@@ -191,7 +191,7 @@ TEST(augment_erasing_follows_torchvision) {
     ++tops[cell((t.erase_top + 0.5) / places_down, 50)];
     ++lefts[cell((t.erase_left + 0.5) / places_across, 50)];
   }
-  // With these options every first try fits (sqrt(0.25 * 3.3) < 1): area and log aspect stay
+  // With these options every first attempt fits (sqrt(0.25 * 3.3) < 1): area and log aspect stay
   // uniform and independent.
   CHECK(plausible(erased, kDraws, 0.5), erased);
   CHECK(uniform(areas));
@@ -253,7 +253,8 @@ TEST(augment_is_keyed_by_seed_epoch_and_sample) {
     CHECK(t == draw_transform(options, kLargeSize, seed, epoch, sample));
     if (t.erase_height > 0) CHECK(seen.insert(as_tuple(t)).second, "drawn twice");
   };
-  // Rectangles of 4096 x 4096 pixels practically never meet unless two keys share their numbers.
+  // Rectangles of 4096 x 4096 pixels practically never coincide unless two keys share their
+  // numbers.
   for (uint64_t seed = 0; seed < 4; ++seed) {
     for (uint64_t epoch = 0; epoch < 20; ++epoch) {
       for (uint64_t sample = 0; sample < 50; ++sample) differs(seed, epoch, sample);
@@ -261,7 +262,7 @@ TEST(augment_is_keyed_by_seed_epoch_and_sample) {
   }
   differs(1ull << 63, 1ull << 40, 1ull << 50);
 
-  // Draws may not change from version to version: a checkpoint resumes with the same images.
+  // Draws must not change from version to version: a checkpoint resumes with the same images.
   const AugmentOptions all{.crop_probability = 1, .flip_probability = 0.5f, .erase_probability = 1};
   CHECK(draw_transform(all, 112, 29, 0, 0) == (ImageTransform{-2, -4, false, 78, 43, 24, 67}));
   CHECK(draw_transform(all, 112, 29, 1, 12270) == (ImageTransform{2, 3, true, 28, 30, 18, 16}));

@@ -13,7 +13,7 @@ namespace {
 
 constexpr AffineMap kIdentity{1, 0, 0, 0, 1, 0};
 
-// (height, width, 3), every byte another one.
+// (height, width, 3), pseudo-random bytes.
 std::vector<uint8_t> pattern(int64_t width, int64_t height) {
   std::vector<uint8_t> image(static_cast<size_t>(width * height * 3));
   uint32_t state = 29;
@@ -103,7 +103,7 @@ TEST(warp_refuses_what_is_no_map) {
   CHECK(error_code([&] {
           warp_affine(out.data(), 2, in.data(), 2, 2, {NAN, 0, 0, 0, 1, 0});
         }) == code::kInvalidArgument);
-  // Enormous but finite: everything lies outside.
+  // Enormous but finite: everything is outside the image.
   warp_affine(out.data(), 2, in.data(), 2, 2, {1e300, 0, 0, 0, 1e300, 0});
   for (uint8_t byte : out) CHECK(byte == 0);
 }

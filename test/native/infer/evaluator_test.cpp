@@ -53,7 +53,7 @@ TEST(evaluator_gives_each_image_the_same_result_in_any_batch) {
     logits.insert(logits.end(), part.logits.begin(), part.logits.end());
     neutral.insert(neutral.end(), part.neutral.begin(), part.neutral.end());
   }
-  // Sums of a matrix product may be split otherwise for another number of rows.
+  // Sums of a matrix product may be split differently for a different number of rows.
   CHECK(error_of(logits, all.logits) < 1e-5, error_of(logits, all.logits));
   CHECK(error_of(neutral, all.neutral) < 1e-5, error_of(neutral, all.neutral));
   for (int64_t size : {4, 5}) f.evaluator.run(BatchData(size, 32, 2).images(), {});
@@ -67,7 +67,7 @@ TEST(evaluator_takes_pixels_and_normalised_images_alike) {
   const std::vector<float> floats = normalised(data.pixels);
   const Prediction of_pixels = f.evaluator.run(data.images(), {});
   const Prediction of_floats = f.evaluator.run({3, {}, floats}, {});
-  // The normalisation may be one multiplication and addition: a rounding of float32 an input.
+  // The normalisation may be one multiplication and addition: one float32 rounding per input.
   CHECK(error_of(of_pixels.logits, of_floats.logits) < 1e-5,
         error_of(of_pixels.logits, of_floats.logits));
 }
@@ -102,6 +102,13 @@ TEST(evaluator_resizes_and_mirrors_images) {
     CHECK(same_bits(got.logits, flipped.logits));
   }
 
+  const Prediction mean = with_flip(plain, flipped);
+  for (size_t i = 0; i < mean.logits.size(); ++i) {
+    CHECK(mean.logits[i] == (plain.logits[i] + flipped.logits[i]) / 2);
+  }
+  CHECK(same_bits(mean.expression, plain.expression));
+  CHECK(same_bits(mean.mirrored, flipped.expression));
+
   const auto code_of = [&](int64_t size, std::span<const ImageSize> of) {
     return error_code([&] { f.evaluator.run({size, pixels, {}, of}, {}); });
   };
@@ -114,7 +121,7 @@ TEST(evaluator_resizes_and_mirrors_images) {
   }
 }
 
-TEST(evaluator_keeps_two_runs_in_flight) {
+TEST(evaluator_keeps_four_runs_in_flight) {
   Fixture f;
   const BatchData a(3, 32, 1);
   const BatchData b(3, 32, 2);
@@ -122,8 +129,13 @@ TEST(evaluator_keeps_two_runs_in_flight) {
   const Prediction of_b = f.evaluator.run(b.images(), {});
   const auto first = f.evaluator.begin(a.images(), {});
   const auto second = f.evaluator.begin(b.images(), {});
+  const auto third = f.evaluator.begin(a.images(), {}, nullptr, {.flip = true});
+  const auto fourth = f.evaluator.begin(b.images(), {});
   CHECK(same_bits(Evaluator::finish(first).logits, of_a.logits));
   CHECK(same_bits(Evaluator::finish(second).logits, of_b.logits));
+  CHECK(same_bits(Evaluator::finish(fourth).logits, of_b.logits));
+  const Prediction mirrored = f.evaluator.run(a.images(), {}, nullptr, {.flip = true});
+  CHECK(same_bits(Evaluator::finish(third).logits, mirrored.logits));
   for (int64_t other : {1, 2, 4, 5}) f.evaluator.run(BatchData(other, 32, 3).images(), {});
   CHECK(same_bits(Evaluator::finish(second).neutral, of_b.neutral), "its plan is gone");
 }
@@ -157,7 +169,7 @@ TEST(plan_cache_makes_room_and_explains_what_does_not_fit) {
   int alive = 0;
   int made = 0;
   PlanCache<Entry> cache(2);
-  // 100 bytes whatever the batch, 10 an image.
+  // 100 bytes for any batch, plus 10 per image.
   const auto bytes_of = [](int64_t batch) { return static_cast<size_t>(100 + 10 * batch); };
   const auto make = [&](int64_t batch) {
     if (batch >= 100 || (batch == 50 && alive > 0)) {
@@ -169,7 +181,7 @@ TEST(plan_cache_makes_room_and_explains_what_does_not_fit) {
   };
   for (int64_t batch : {1, 2, 1, 3, 1}) CHECK(cache.get(batch, make, bytes_of).batch == batch);
   CHECK(made == 3 && alive == 2, made, " ", alive);
-  cache.get(2, make, bytes_of);  // 3 was used less lately than 1
+  cache.get(2, make, bytes_of);  // 3 was used less recently than 1
   CHECK(made == 4, made);
   CHECK(cache.get(50, make, bytes_of).batch == 50 && alive == 1, "the other plans make room");
   const auto message_of = [&](auto&& bytes) -> std::string {

@@ -54,7 +54,7 @@ struct Tensors {
   ParameterTable table;
 };
 
-const std::vector<uint8_t> kGroupOf = {0, 77, 1, 2};  // 77: of the statistic, means nothing
+const std::vector<uint8_t> kGroupOf = {0, 77, 1, 2};  // 77: the statistic's, ignored
 
 // The weights after steps with the script's gradients, at these learning rates.
 std::vector<std::vector<float>> train(const OptimizerOptions& options,
@@ -94,7 +94,7 @@ TEST(optimizer_groups_equal_those_of_torch) {
           "betas", OptionValue(static_cast<float>(fixtures["betas"].array()[0].number()),
                                static_cast<float>(fixtures["betas"].array()[1].number())));
     }
-    options.weight_decay = 100;  // not used beside groups
+    options.weight_decay = 100;  // not used with groups
     options.group_of = kGroupOf;
     for (size_t i = 0; i < 3; ++i) {
       options.groups.push_back(

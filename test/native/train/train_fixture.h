@@ -21,7 +21,7 @@ inline ModelConfig tiny_config() {
 
 std::vector<float> fixture_text(int64_t classes = kFixtureClasses);
 
-// A model and its trainer on a backend of their own.
+// A model and its trainer on their own backend.
 struct Training {
   Training(const ModelConfig& config, const TrainOptions& options, int threads = 1);
 
@@ -29,9 +29,9 @@ struct Training {
   Model model;
   Trainer trainer;
 
-  // The state dict in PyTorch's layout, all parameters and statistics behind one another.
+  // The state dict in PyTorch's layout, all parameters and statistics one after another.
   std::vector<float> state();
-  // The same of a trainer's slot, or of the gradients; trained parameters only.
+  // The same for a trainer's slot, or for the gradients; trained parameters only.
   std::vector<float> slot(const std::string& name);
   std::vector<float> gradients();
   // Copies weights, statistics, slots and the step count through the public functions.

@@ -111,7 +111,7 @@ TEST(trainer_of_swin_gives_the_same_bits_in_guard_mode_and_with_threads) {
 }
 
 TEST(trainer_keeps_results_apart_from_batch_sizes) {
-  // A plan that was made, left and found again, or made anew, computes the same.
+  // A plan that was used, left and found again, or rebuilt, computes the same.
   Training a(tiny_config(), {});
   Training b(tiny_config(), {});
   const BatchData four(4, 32, 1);
@@ -179,7 +179,7 @@ TEST(trainer_aborted_anywhere_leaves_everything_as_before) {
       CHECK(error_code([&] { t.gradients(); }) == code::kInvalidArgument);
     }
   }
-  // After the last op the step is through.
+  // After the last op the step is complete.
   CancelAfter late(0, true);
   t.trainer.step(data.train(), &late.flag, &late);
   untouched.trainer.step(data.train());

@@ -1,6 +1,6 @@
 /**
- * The augmentation of a training image once more, written from the recipe for the tests: what
- * native/image/augment.h draws and native/backend/cpu/images/prepare_images.cpp does.
+ * A second implementation of the augmentation of a training image, written from the recipe for the tests:
+ * what native/image/augment.h draws and native/backend/cpu/images/prepare_images.cpp does.
  */
 import { philox4x32 } from '../../../lib/philox.js';
 
@@ -14,9 +14,9 @@ const recipe = {
   aspect: [0.3, 3.3],
 };
 
-/** What happens to one image. */
+/** The operations on one image. */
 export interface Drawn {
-  /** Where the crop starts, from the image's own corner, or undefined where there is none. */
+  /** Where the crop starts, from the image's own corner, or undefined without a crop. */
   readonly shift: { readonly y: number; readonly x: number } | undefined;
   readonly flip: boolean;
   readonly box: Box | undefined;
@@ -29,7 +29,7 @@ export interface Box {
   readonly width: number;
 }
 
-/** FNV-1a of 64 bits. */
+/** 64-bit FNV-1a. */
 function hashName(name: string): bigint {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(name)) {
@@ -40,7 +40,7 @@ function hashName(name: string): bigint {
 
 const streams = hashName('augment');
 
-/** What seed, epoch and sample draw for an image of `size` pixels a side. */
+/** The values that seed, epoch and sample determine for an image with a side of `size` pixels. */
 export function drawAugmentation(size: number, seed: number, epoch: number, sample: number): Drawn {
   const stream = (streams + BigInt(sample)) & 0xffffffffffffffffn;
   const block = (index: number): Uint32Array => {

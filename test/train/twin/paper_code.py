@@ -80,7 +80,7 @@ def statistics(count, size):
 
 
 def train(job, dtype):
-    """Losses of each step on the very images that countenance trains on."""
+    """Losses of each step on exactly the images that countenance trains on."""
     size, classes, neutral = job["size"], job["classes"], job["neutral"]
     text = torch.tensor(job["text"], dtype=torch.float32).reshape(classes, 512).to(dtype)
     network = Network("resnet18", size, text, job["scale"])

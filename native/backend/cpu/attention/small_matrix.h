@@ -6,14 +6,14 @@
 
 namespace countenance::COUNTENANCE_CPU {
 
-// A matrix whose element (m, k) stands at data[m row + k column]: a matrix or its transpose.
+// A matrix whose element (m, k) is at data[m row + k column]: a matrix or its transpose.
 struct Strided {
   const float* data;
   int64_t row;
   int64_t column;
 };
 
-// Registers hold a tile of M rows and N vectors of C; the largest tiles that fit.
+// Registers hold a tile of M rows by N vectors of C: the largest that fits.
 #if defined(COUNTENANCE_ISA_AVX512)
 inline constexpr int kTileVectors = 4;
 constexpr int tile_rows(int vectors) { return vectors == 4 ? 6 : vectors == 3 ? 8 : 12; }
@@ -59,7 +59,7 @@ inline void multiply_rows(int64_t rows, float* c, int64_t ldc, Strided a, const 
 template <int N>
 inline void multiply_columns(float* c, int64_t ldc, Strided a, const float* b, int64_t ldb,
                              int64_t rows, int64_t depth) {
-  // Tiles of nearly equal height: a last tile of one row would wait for its own sums.
+  // Tiles of nearly equal height: a last tile of one row would stall on its own sums.
   const int64_t tiles = (rows + tile_rows(N) - 1) / tile_rows(N);
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t begin = t * rows / tiles;

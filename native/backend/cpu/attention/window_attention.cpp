@@ -1,7 +1,6 @@
 #include "backend/cpu/attention/window_attention.h"
 
-// One task a window and head; queries, keys, values and scores of it stay in the caches of its
-// core.
+// One task per window and head; its queries, keys, values and scores stay in its core's caches.
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -63,7 +62,8 @@ void pack_transposed(float* out, const float* data, int64_t stride, const Window
 
 namespace {
 
-// Scores become e^(s - max) with the terms added; tops gets the maxima, sums the sums.
+// Adds the terms to the scores and replaces them with e^(s - max); tops receives the maxima, sums
+// the sums.
 void softmax_rows(float* scores, float* tops, float* sums, const RowTerms& terms,
                   const WindowLayout& layout) {
   const int64_t width = layout.padded_tokens;
@@ -90,7 +90,7 @@ void softmax_rows(float* scores, float* tops, float* sums, const RowTerms& terms
 
 }  // namespace
 
-// Floats: the additive terms; in the backward pass also each slice's share of the table.
+// In floats: the additive terms and, in the backward pass, each slice's share of the table.
 size_t CpuBackend::window_attention_workspace(const Shape& qkv,
                                               const WindowAttentionAttributes& attributes) const {
   const WindowLayout layout(qkv, attributes);

@@ -2,8 +2,8 @@
 
 #include "backend/cpu/attention/small_matrix.h"
 
-// What the forward and the backward pass of window attention share: where a window's tokens stand,
-// their relative positions, the mask of shifted windows, packing into the worker's scratch.
+// Shared by the forward and backward passes of window attention: the locations of a window's
+// tokens, their relative positions, the mask of shifted windows, packing into the worker's scratch.
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -24,8 +24,8 @@ struct WindowLayout {
         padded_depth(padded(depth)),
         table_rows((2 * window - 1) * (2 * window - 1)) {}
 
-  // offsets[t]: index into the first three dimensions of token t of window w. The windows cut the
-  // image that is rolled by -shift, so the token at rolled (y, x) stands at (y + shift, x + shift).
+  // offsets[t]: index of token t of window w in the first three dimensions. The windows partition
+  // the image rolled by -shift, so the token at rolled (y, x) is at (y + shift, x + shift).
   void find_tokens(int64_t* offsets, int64_t w) const {
     const int64_t image = w / (rows * columns);
     const int64_t top = w / columns % rows * window + shift;
@@ -46,13 +46,13 @@ struct WindowLayout {
     return dy * (2 * window - 1) + dx;
   }
 
-  // In a shifted image the last row and the last column of windows hold parts that are not
-  // neighbours in the image. kind: bit 0 in the last row, bit 1 in the last column; 0: no mask.
+  // In a shifted image, the last row and the last column of windows contain parts that are not
+  // adjacent in the image. kind: bit 0 in the last row, bit 1 in the last column; 0: no mask.
   int64_t kind(int64_t w) const {
     if (shift == 0) return 0;
     return (w / columns % rows == rows - 1 ? 1 : 0) + (w % columns == columns - 1 ? 2 : 0);
   }
-  // Whether token t of such a window came round the edge, by rows and by columns.
+  // Which edges token t of such a window wrapped around, by rows and by columns.
   int64_t part(int64_t kind, int64_t t) const {
     const bool wrapped_y = (kind & 1) && t / window >= window - shift;
     const bool wrapped_x = (kind & 2) && t % window >= window - shift;
@@ -66,18 +66,18 @@ struct WindowLayout {
 };
 
 // The windows, cut into slices for the gradient of the bias table.
-// Few windows a slice cost more in gathering their dS by position than they give in parallelism.
+// With few windows per slice, gathering dS by position costs more than the parallelism gains.
 inline Slices attention_slices(const WindowLayout& layout) {
   return {layout.windows, layout.windows / 4};
 }
 
-// Added to the scores of keys that do not exist: their probability is 0, their gradient too.
+// Added to the scores of keys that do not exist: their probability and gradient are 0.
 inline constexpr float kNoKey = -1e30f;
 // Swin's mask between tokens that are not neighbours.
 inline constexpr float kMasked = -100.0f;
 
-// The workspace begins with the additive terms of the scores, each tokens x padded_tokens:
-// one a head (relative position bias), then one a kind of window (mask).
+// The workspace begins with the additive terms of the scores, each tokens x padded_tokens: one per
+// head (relative position bias), then one per kind of window (mask).
 struct ScoreTerms {
   ScoreTerms(const WindowLayout& layout, float* workspace)
       : bias(workspace), mask(workspace + layout.heads * layout.score_elements()) {}
@@ -97,8 +97,8 @@ void pack_rows(float* out, const float* data, int64_t stride, const WindowLayout
 void pack_transposed(float* out, const float* data, int64_t stride, const WindowLayout& layout,
                      const int64_t* offsets);
 
-// Asks for a head's slice of a window ahead of its use: the slices of a token's heads lie too far
-// apart for the processor to guess.
+// Prefetches a head's slice of a window: the slices of a token's heads are too far apart for the
+// processor to predict.
 inline void prefetch_rows(const float* data, int64_t stride, const WindowLayout& layout,
                           const int64_t* offsets) {
   constexpr int64_t kLine = 16;

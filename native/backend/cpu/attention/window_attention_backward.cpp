@@ -3,13 +3,13 @@
 // With S = scale Q K^T + terms, P = softmax(S) = e^(S - log_sum_exp), O = P V:
 //   dV = P^T dO,  dP = dO V^T,  dS = P (dP - rowsum(P dP)),
 //   dQ = scale dS K,  dK = scale dS^T Q,  dbias = sum over windows of dS, gathered by position.
-// rowsum(P dP) equals rowsum(dO O); with the whole row at hand it needs no O.
+// rowsum(P dP) equals rowsum(dO O); with the whole row available, O is not needed.
 
 namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// P in place of the scores, dS in place of dP; dS is also added to `sums`.
+// Replaces the scores with P and dP with dS; also adds dS to `sums`.
 void score_gradient(float* probabilities, float* gradient, float* sums, const float* log_sums,
                     const RowTerms& terms, const WindowLayout& layout) {
   const int64_t width = layout.padded_tokens;
@@ -48,7 +48,7 @@ void unpack_rows(float* out, int64_t stride, bool accumulates, const float* rows
 
 }  // namespace
 
-// One task a slice of windows, all heads: a slice sums dS of a head in scratch, then gathers it.
+// One task per slice of windows, all heads: it sums a head's dS in scratch, then gathers it.
 void CpuBackend::window_attention_backward(const WindowAttentionBackward& t,
                                            const WindowAttentionAttributes& attributes) {
   const WindowLayout layout(t.qkv.shape, attributes);
@@ -127,7 +127,7 @@ void CpuBackend::window_attention_backward(const WindowAttentionBackward& t,
           multiply(results, layout.padded_depth, {score_gradients, layout.padded_tokens, 1}, keys,
                    layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
           unpack_rows(dq, stride, accumulates, results, layout, offsets, scale);
-          // The queries carry the scale already.
+          // The queries already include the scale.
           multiply(results, layout.padded_depth, {score_gradients, 1, layout.padded_tokens},
                    queries, layout.padded_depth, layout.tokens, layout.padded_depth, layout.tokens);
           unpack_rows(dq + layout.channels, stride, accumulates, results, layout, offsets, 1.0f);

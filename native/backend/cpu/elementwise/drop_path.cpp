@@ -2,7 +2,7 @@
 
 namespace countenance::COUNTENANCE_CPU {
 
-// A batch of numbers: not worth a second thread.
+// One number per sample: not worth a second thread.
 void CpuBackend::drop_path_scale(Tensor row_scale, float probability, RandomKey key) {
   const RandomStream random(key.seed, key.stream);
   float* scales = row_scale.f32();

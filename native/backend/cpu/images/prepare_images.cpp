@@ -8,9 +8,9 @@ namespace {
 
 constexpr int kChannels = kImageChannels;
 
-// (p / 255 - mean) / std of every pixel value, in torchvision's steps and roundings (to_tensor
-// divides by 255, normalize subtracts and divides): three divisions are too slow for every pixel
-// but free for 256 values a channel.
+// (p / 255 - mean) / std of every pixel value, with torchvision's steps and rounding (to_tensor
+// divides by 255, normalize subtracts and divides): three divisions are too slow per pixel but free
+// for 256 values per channel.
 struct Levels {
   float value[kChannels][256];
 
@@ -24,14 +24,14 @@ struct Levels {
   }
 };
 
-// One row of the output: `in` the source row, null when it lies outside the image. Columns
-// [begin, end) of the crop lie inside.
+// One row of the output: `in` is the source row, or null if it is outside the image. Columns
+// [begin, end) of the crop are inside.
 void prepare_row(float* out, const uint8_t* in, int64_t size, int64_t shift_x, bool flip,
                  const Levels& levels) {
   const float black[kChannels] = {levels.value[0][0], levels.value[1][0], levels.value[2][0]};
   const int64_t begin = in ? std::clamp<int64_t>(-shift_x, 0, size) : size;
   const int64_t end = in ? std::clamp<int64_t>(size - shift_x, begin, size) : size;
-  // Column x of the crop stands at x, or mirrored; `step` floats on stands column x + 1.
+  // Column x of the crop is at x, or mirrored; column x + 1 is `step` floats further on.
   const int64_t step = flip ? -kChannels : kChannels;
   float* to = out + (flip ? (size - 1) * kChannels : 0);
   int64_t x = 0;

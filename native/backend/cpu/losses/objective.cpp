@@ -16,8 +16,8 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// torch.nn.functional.cosine_similarity: each norm is at least this. The gradient is that of the
-// guarded value: below it the norm is a constant.
+// As in torch.nn.functional.cosine_similarity, each norm is clamped to at least this. The gradient
+// is that of the clamped value: below the limit the norm is a constant.
 constexpr double kCosineEps = 1e-8;
 
 // Index of the first largest value.
@@ -26,8 +26,8 @@ int64_t first_maximum(const T* values, int64_t n) {
   return std::max_element(values, values + n) - values;
 }
 
-// What is stored for each sample: four losses' shares, then K coefficients of T in df_e, in df_n,
-// and K logits.
+// Stored for each sample: its shares of the four losses, then K coefficients of T in df_e, K in
+// df_n, and K logits.
 enum Share : int64_t {
   kSampleSupervised,
   kSampleTransformation,

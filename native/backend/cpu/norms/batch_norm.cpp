@@ -93,7 +93,8 @@ constexpr int64_t kFinishChannels = 64;
 
 }  // namespace
 
-// Floats: three sums a slice and channel (forward), two and three coefficients (backward).
+// In floats, per channel: three sums per slice (forward); two per slice and three coefficients
+// (backward).
 size_t CpuBackend::batch_norm_workspace(const Shape& x) const {
   const Slices slices = row_slices(x.rows(), x.channels());
   return static_cast<size_t>((3 * slices.count + 3) * x.channels()) * sizeof(float);
@@ -163,7 +164,7 @@ void CpuBackend::batch_norm_forward(const BatchNormForward& t,
     }
   });
 
-  // The sums are done with: the workspace takes the scales.
+  // The sums are no longer needed: the workspace now holds the scales.
   float* scales = shifts;
   const float* weights = t.weight.f32();
   const float* biases = t.bias.f32();
@@ -178,7 +179,7 @@ void CpuBackend::batch_norm_forward(const BatchNormForward& t,
         for (int64_t r = begin; r < end; ++r) {
           const int64_t row = r * channels;
           for_each_vector(0, channels, [&](auto lanes, int64_t c) {
-            // The mean goes first: x scale - mean scale would cancel for a large mean.
+            // Subtract the mean first: x scale - mean scale would cancel for a large mean.
             Vec v = fma(lanes.load(in + row + c) - lanes.load(means + c), lanes.load(scales + c),
                         lanes.load(biases + c));
             if constexpr (has_residual.value) v = v + lanes.load(added + row + c);

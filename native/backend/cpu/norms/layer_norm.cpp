@@ -7,7 +7,7 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// x - mean in the first n lanes, 0 after them: what a sum of squares may add up.
+// x - mean in the first n lanes, 0 in the rest, so that squares can be summed.
 Vec centred(WholeVector lanes, const float* x, Vec mean) { return lanes.load(x) - mean; }
 Vec centred(PartialVector lanes, const float* x, Vec mean) {
   float values[Vec::kWidth] = {};
@@ -15,8 +15,7 @@ Vec centred(PartialVector lanes, const float* x, Vec mean) {
   return Vec::load(values);
 }
 
-// f(lanes, c, j) over the channels; j counts 0, 1, 2, 3, 0, ...: four sums that need not wait for
-// each other.
+// f(lanes, c, j) over the channels; j counts 0, 1, 2, 3, 0, ...: four independent sums.
 template <class F>
 void for_each_vector_of_row(int64_t channels, F&& f) {
   constexpr int64_t kStep = 4 * Vec::kWidth;
@@ -37,7 +36,7 @@ struct Moments {
   float variance;
 };
 
-// The variance about a first mean, whose rounding error the second pass finds and takes out.
+// The variance about a first mean, whose rounding error the second pass measures and removes.
 Moments moments_of(const float* row, int64_t channels) {
   const float share = 1.0f / static_cast<float>(channels);
   Sums sums;
@@ -58,7 +57,7 @@ Moments moments_of(const float* row, int64_t channels) {
 
 }  // namespace
 
-// Floats: two sums a slice and channel.
+// In floats: two sums per slice and channel.
 size_t CpuBackend::layer_norm_workspace(const Shape& x) const {
   const Slices slices = row_slices(x.rows(), x.channels());
   return static_cast<size_t>(2 * slices.count * x.channels()) * sizeof(float);

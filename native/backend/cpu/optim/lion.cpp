@@ -4,7 +4,7 @@ namespace countenance::COUNTENANCE_CPU {
 
 namespace {
 
-// 1, 0 or -1: a zero stays zero, so that an arena's padding does.
+// 1, 0 or -1: zero stays zero, and so does an arena's padding.
 Vec sign(Vec x) {
   const Vec one = Vec::all(1.0f);
   return where_positive(x, one) - where_positive(Vec::zero() - x, one);

@@ -6,7 +6,7 @@ namespace countenance::COUNTENANCE_CPU {
 
 static_assert(kGroupElements % Vec::kWidth == 0, "a vector is in one group");
 
-// f(begin, end, row) for the stretches of [begin, end) that one row of `rates` holds for, in order.
+// Calls f(begin, end, row), in order, for each run of [begin, end) that shares one row of `rates`.
 // begin is a multiple of kGroupElements.
 template <class F>
 inline void for_each_group(Tensor groups, Tensor rates, int64_t begin, int64_t end, F&& f) {

@@ -138,7 +138,7 @@ void CpuBackend::max_pool_forward(Tensor y, Tensor argmax, Tensor x,
           if (positions) store_positions(positions + to, best[j].position, lanes.lanes());
         }
       };
-      // Four vectors share the walk over the kernel.
+      // Four vectors share one pass over the kernel.
       int64_t c = 0;
       for (; c + 4 * Vec::kWidth <= channels; c += 4 * Vec::kWidth) {
         pool_block(std::integral_constant<int, 4>{}, WholeVector{}, c);
@@ -150,7 +150,8 @@ void CpuBackend::max_pool_forward(Tensor y, Tensor argmax, Tensor x,
   });
 }
 
-// Each input gathers from the outputs that may have chosen it: no two tasks write one place.
+// Each input gathers from the outputs that may have chosen it: no two tasks write to the same
+// place.
 void CpuBackend::max_pool_backward(Gradient dx, Tensor dy, Tensor argmax,
                                    const MaxPoolAttributes& attributes) {
   if (!dx.wanted()) return;

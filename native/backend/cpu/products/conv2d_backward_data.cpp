@@ -2,8 +2,8 @@
 
 namespace countenance::COUNTENANCE_CPU {
 
-// dx = dy convolved with the transposed weight. Input pixels are taken class by class, so that a
-// stride costs no multiplication by zero: a class reads only the taps that reach it.
+// dx = dy convolved with the transposed weight. Input pixels are processed class by class, so that
+// a stride causes no multiplication by zero: a class reads only the taps that reach it.
 void CpuBackend::conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
                                       const Conv2dAttributes& attributes, Tensor workspace) {
   if (!dx.wanted()) return;

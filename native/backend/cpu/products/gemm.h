@@ -2,8 +2,8 @@
 
 #include "backend/cpu/vectors/simd.h"
 
-// The matrix engine under convolutions and linear layers. Both kernels keep a tile of R rows by
-// P panels of 16 columns in registers and go through memory with one broadcast a row.
+// The matrix engine under convolutions and linear layers. Both kernels keep a tile of R rows by P
+// panels of 16 columns in registers and go through memory with one broadcast per row.
 //
 // Packed layout of a matrix parameter (out, in, kh, kw), the same for every instruction set:
 //   [ceil(out / 16)][kh][kw][in][16], lanes after the last output are zero.
@@ -13,9 +13,9 @@ namespace countenance::COUNTENANCE_CPU {
 
 inline constexpr int64_t kPanel = 16;
 
-// Tiles that fit the registers: R P (16 / width) accumulators, P (16 / width) columns of the
-// second operand and one broadcast. Products stream their second operand from the second cache:
-// wide tiles. Outer products keep it in the first one: narrow, long tiles.
+// Tiles that fit in the registers: R P (16 / width) accumulators, P (16 / width) columns of the
+// second operand and one broadcast. Products stream their second operand from the L2 cache, so
+// their tiles are wide; outer products keep it in the L1 cache, so theirs are narrow and long.
 #if defined(COUNTENANCE_ISA_AVX512)
 inline constexpr int kMaxPanels = 4;
 inline constexpr int kMaxRows[kMaxPanels + 1] = {0, 8, 8, 8, 6};
@@ -33,9 +33,10 @@ inline constexpr int kOuterPanels = 1;
 inline constexpr int kOuterMaxRows[kOuterPanels + 1] = {0, kTileRows};
 #endif
 
-// The most floats of one row that a kernel reads through one pointer: the length of kZeros.
+// The maximum number of floats of a row that a kernel reads through one pointer: the length of
+// kZeros.
 inline constexpr int64_t kMaxDepth = 1536;
-// What a pointer to a row outside of the image points to.
+// Pointers to rows outside the image point here.
 alignas(64) inline constexpr float kZeros[kMaxDepth] = {};
 
 constexpr int64_t panels_of(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
@@ -53,18 +54,18 @@ struct Tile {
   int64_t b_stride;  // floats from one panel to the next
   float* y;          // row r starts at y + y_offsets[r]
   const int64_t* y_offsets;
-  int64_t columns;                  // that exist, at most 16 P
+  int64_t columns;                  // valid ones, at most 16 P
   const float* scale = nullptr;     // (columns), absent: 1
   const float* shift = nullptr;     // (columns), absent: 0
   const float* residual = nullptr;  // rows at the offsets of y
   bool add = false;
   bool relu = false;
-  bool stream = false;  // past the caches: rows of y on cache lines, written in whole lines
+  bool stream = false;  // bypass the caches: rows of y on cache lines, written as whole lines
 };
 using TileKernel = void (*)(const Tile&);
 // 1 <= panels <= kMaxPanels, 1 <= rows <= kMaxRows[panels].
 TileKernel tile_kernel(int64_t rows, int64_t panels);
-// To be called by a thread behind its last streaming tile.
+// Each thread must call this after its last streaming tile.
 void finish_streaming();
 
 // c[panel][r][16] = (c if add) + sum over i < count of a[i][a_offset + r] b[rows[i]][panel][16].
@@ -78,7 +79,7 @@ struct OuterTile {
   float* c;  // row r of a panel: 16 floats at c + panel * c_stride + 16 r
   int64_t c_stride;
   bool add;
-  // Memory to be fetched into the second cache on the way, `ahead_step` bytes a summand.
+  // Memory to prefetch into the L2 cache meanwhile, `ahead_step` bytes per summand.
   const char* ahead;
   int64_t ahead_step;
 };
@@ -112,7 +113,7 @@ struct PanelGroups {
   int64_t count;
 };
 
-// The taps of a strided convolution that reach an input pixel depend on the pixel's place modulo
+// The taps of a strided convolution that reach an input pixel depend on the pixel's position modulo
 // the stride. Taps first, first + stride, ...: one class in one dimension.
 struct TapClass {
   TapClass(int64_t first_tap, int64_t stride, int64_t kernel)

@@ -10,16 +10,16 @@ inline Shape conv2d_output(const Shape& x, const Shape& weight, const Conv2dAttr
           (x[2] + 2 * conv.padding - weight[3]) / conv.stride + 1, weight[0]};
 }
 
-// How a convolution's rows are cut.
+// How a convolution's rows are split.
 struct RowsPlan {
   int64_t block_rows;
-  int64_t scratch_floats;  // for a block
+  int64_t scratch_floats;  // per block
   int64_t group;           // images that advance together
 
   // For a product with `columns` columns.
   static RowsPlan product(const Workers& workers, int64_t batch, int64_t pixels, int64_t columns) {
     RowsPlan plan{block_rows_for(batch * pixels, workers.pool.size()), workers.scratch_floats, 1};
-    // A tile of rows of one pixel is filled by as many images.
+    // It takes as many images as a tile has rows to fill it with one pixel.
     const PanelGroups groups(columns, kMaxPanels);
     const int64_t tile_rows = kMaxRows[divide_up(groups.panels, groups.count)];
     if (batch >= (tile_rows + 1) / 2) plan.group = std::min(batch, tile_rows);
@@ -31,7 +31,7 @@ struct RowsPlan {
 };
 
 // Calls f(source, taps, depth) with the rows of x as a convolution reads them, in the cheapest form
-// for its shape. x may be null when f looks at sizes only.
+// for its shape. x may be null if f only looks at sizes.
 template <class F>
 void with_conv2d_rows(const float* x, const Shape& in, const Shape& weight, const Shape& out,
                       const Conv2dAttributes& conv, const RowsPlan& plan, F&& f) {

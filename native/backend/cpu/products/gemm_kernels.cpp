@@ -16,7 +16,7 @@ void store_streaming(float* p, Vec v) {
 #endif
 }
 
-// The last columns of a tile that has fewer than its panels hold.
+// Stores the last columns, for a tile with fewer columns than its panels hold.
 void store_part(const Tile& t, const float* sums, int64_t rows, int64_t stride) {
   for (int64_t r = 0; r < rows; ++r) {
     float* y = t.y + t.y_offsets[r];

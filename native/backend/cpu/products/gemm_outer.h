@@ -2,8 +2,8 @@
 
 #include "backend/cpu/products/gemm_rows.h"
 
-// The loop over tiles of the gradients of weights. The number of pieces follows the threads; the
-// order in which an element's summands are added follows the shapes.
+// The loop over tiles for weight gradients. The number of pieces depends on the threads; the order
+// in which an element's summands are added depends on the shapes.
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -37,12 +37,12 @@ struct OuterProduct {
 // Rows summed in registers before they are added to the result.
 inline constexpr int64_t kOuterRows = 128;
 
-// How the sum over rows is cut: a function of the shapes only. A unit is what one tap adds to at
-// most kUnitDepth rows of a group of panels. Where the gradient is much smaller than what it is
-// computed from, the blocks of rows are cut into slices with partial sums of their own, added in
-// order at the end: each thread then reads its rows once. The bias has as many slices as the number
-// of blocks allows, whatever the weight; both numbers are powers of two, so that a slice of the
-// weight covers whole slices of the bias.
+// How the sum over rows is split: a function of the shapes only. A unit is what one tap adds to at
+// most kUnitDepth rows of a group of panels. Where the gradient is much smaller than its inputs,
+// the blocks of rows are split into slices with their own partial sums, added in order at the end,
+// so that each thread reads its rows once. The bias has as many slices as the number of blocks
+// allows, whatever the weight; both numbers are powers of two, so that a slice of the weight covers
+// whole slices of the bias.
 struct OuterPartition {
   static constexpr int64_t kUnitDepth = 96;  // a multiple of every kOuterMaxRows
   static constexpr int64_t kMaxSlices = 16;
@@ -88,7 +88,7 @@ inline void copy_floats(float* to, const float* from, int64_t n) {
   if (i < n) Vec::load(from + i, n - i).store(to + i, n - i);
 }
 
-// Spreads the fetching of the next block's memory over the tiles of this one.
+// Spreads the prefetch of the next block's memory over the tiles of this one.
 class Ahead {
  public:
   Ahead(MemoryRange first, MemoryRange second, int64_t tiles) : ranges_{first, second} {
@@ -116,9 +116,9 @@ inline constexpr int64_t kListFloats = kMaxTaps * kOuterRows;
 inline constexpr int64_t kPackedFloats = kOuterRows * 3840;
 inline constexpr int64_t kOuterScratch = kListFloats + 2 * kOuterRows + kPackedFloats;
 
-// One block of rows for run_outer: the rows that each tap reads, without those outside of the
-// image, and the columns of dy. Both are packed: their rows lie so far apart that they would fall
-// into few sets of the first cache, and that no prefetcher would see a stream.
+// One block of rows for run_outer: the rows that each tap reads, except those outside the image,
+// and the columns of dy. Both are packed: unpacked rows are so far apart that they would map to few
+// sets of the L1 cache and no prefetcher would detect a stream.
 template <class Source>
 class OuterBlock {
  public:
@@ -145,7 +145,7 @@ class OuterBlock {
 
   int64_t rows() const { return block_.rows; }
 
-  // The columns of as many rows behind this block.
+  // The columns of the same number of rows after this block.
   MemoryRange next_columns() const {
     const int64_t floats = block_.rows * product_.columns;
     return {reinterpret_cast<const char*>(product_.dy + block_.offsets[0] + floats),
@@ -168,7 +168,7 @@ class OuterBlock {
     tile.b_stride = width;
   }
 
-  // What a tap reads, for the depths of a unit. Returns the unit's place in the rows.
+  // Sets what a tap reads, for the depths of a unit. Returns the unit's position in the rows.
   int64_t set_rows(OuterTile& tile, int64_t tap, int64_t depth_unit) {
     const bool packs = product_.depth > kUnitDepth;
     const bool packed = packed_tap_ == tap && packed_unit_ <= depth_unit &&
@@ -196,7 +196,7 @@ class OuterBlock {
   static constexpr int64_t kUnitDepth = OuterPartition::kUnitDepth;
   static constexpr int64_t kUnitFloats = kOuterRows * kUnitDepth;
   static constexpr int64_t kGroupFloats = kOuterRows * kOuterPanels * kPanel;
-  static constexpr int64_t kFewProducts = 32;  // fewer a row are not worth packing
+  static constexpr int64_t kFewProducts = 32;  // with fewer per row, packing does not pay
 
   void fill(int64_t tap, int64_t table_depth) {
     first_tap_ = tap;

@@ -2,15 +2,16 @@
 
 #include "backend/cpu/products/gemm_rows.h"
 
-// The loop over tiles of convolutions, linear layers and the gradients of their data. The number of
-// pieces follows the threads; the order in which an output's summands are added follows the shapes.
+// The loop over tiles for convolutions, linear layers and their data gradients. The number of
+// pieces depends on the threads; the order in which an output's summands are added depends on the
+// shapes.
 
 namespace countenance::COUNTENANCE_CPU {
 
 // y (rows, columns) = rows of the source times a packed weight of taps * depth rows.
 struct Product {
   int64_t taps = 1;
-  int64_t depth;  // floats a tap
+  int64_t depth;  // floats per tap
   int64_t columns;
   const float* weight;  // [panels][taps * depth][16]
   float* y;
@@ -18,7 +19,7 @@ struct Product {
   const float* shift = nullptr;
   const float* residual = nullptr;
   bool relu = false;
-  bool accumulates = false;  // onto y; no epilogue then
+  bool accumulates = false;  // adds to y; then there is no epilogue
   int64_t y_floats = 0;      // size of y
 
   static Product forward(Tensor y, Tensor weight, const Epilogue& epilogue, int64_t taps,
@@ -36,7 +37,7 @@ struct Product {
   }
 };
 
-// Rows of a block: their pointers and rows stay in the caches while every panel passes by.
+// Rows of a block: their pointers and data stay in the caches while all panels stream past.
 inline constexpr int64_t kBlockRows = 96;
 
 // Rows of a block for a product with this many rows: fewer when the threads would run out of
@@ -46,7 +47,7 @@ inline int64_t block_rows_for(int64_t rows, int threads) {
   return std::min(wanted, kBlockRows);
 }
 
-// The depth is cut so that the panels of one group stay in the second cache (256 KiB).
+// The depth is split so that the panels of one group stay in the L2 cache (256 KiB).
 class DepthChunks {
  public:
   static constexpr int64_t kDepth = 1024;
@@ -66,8 +67,8 @@ class DepthChunks {
   int64_t taps_, depth_, across_, within_;
 };
 
-// An output larger than this is gone from the caches before the next operation reads it: it is
-// written past them, which saves reading every line before it is overwritten.
+// An output larger than this is evicted before the next operation reads it, so its stores bypass
+// the caches, which saves reading every line before it is overwritten.
 inline constexpr int64_t kStreamedFloats = int64_t{6} << 20;
 
 template <class Source>

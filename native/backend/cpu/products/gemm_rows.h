@@ -2,18 +2,18 @@
 
 #include "backend/cpu/products/gemm.h"
 
-// Where the rows of a product's first operand lie. A source cuts its rows into blocks; a Block,
-// made in a worker's scratch memory, tells where each row is written and, tap by tap, where it is
-// read. No source copies the image as a whole (no im2col): taps outside of it read kZeros.
+// Where the rows of a product's first operand are. A source splits its rows into blocks; a Block,
+// built in a worker's scratch memory, gives the address where each row is written and, tap by tap,
+// where it is read. No source copies the whole image (no im2col): taps outside it read kZeros.
 
 namespace countenance::COUNTENANCE_CPU {
 
-// The most taps of one pointer table.
+// The maximum number of taps in a pointer table.
 inline constexpr int64_t kMaxTaps = 64;
 
 // The part of a block that does not depend on the source.
 struct RowTable {
-  // The table needs scratch for kMaxTaps + 1 pointers a row; `rest` is what follows it.
+  // The table needs scratch for kMaxTaps + 1 pointers per row; `rest` is the scratch after it.
   RowTable(float* scratch, int64_t block_rows, int64_t row_count)
       : rows(row_count), run(row_count), stride(block_rows) {
     pointers = reinterpret_cast<const float**>(scratch);
@@ -22,7 +22,7 @@ struct RowTable {
   }
   static constexpr int64_t floats(int64_t block_rows) { return (kMaxTaps + 1) * block_rows * 2; }
 
-  // Lists the taps, of the `taps` in the table, that any of the rows begin .. end - 1 reads.
+  // Of the `taps` taps in the table, lists those that any of the rows begin .. end - 1 reads.
   int64_t list_taps(int32_t* list, int64_t taps, int64_t begin, int64_t end) const {
     int64_t count = 0;
     for (int64_t t = 0; t < taps; ++t) {
@@ -35,14 +35,14 @@ struct RowTable {
   }
 
   int64_t rows;
-  int64_t run;             // rows, one after the other, that tiles are cut from
+  int64_t run;             // consecutive rows that tiles are cut from
   int64_t stride;          // pointers from one tap to the next
   const float** pointers;  // [taps][stride]
   int64_t* offsets;        // of the output rows, in floats
   float* rest;
 };
 
-// Rows one after the other: linear layers and 1x1 convolutions.
+// Consecutive rows: linear layers and 1x1 convolutions.
 struct PlainRows {
   // Whether every block but the last has block_rows rows.
   static constexpr bool kEvenBlocks = true;
@@ -78,9 +78,9 @@ struct PlainRows {
   };
 };
 
-// One dimension of a convolution, seen from the rows that are written: row a of `count`, which is
-// pixel a * y_step + y_first of the output, reads with tap t the source's pixel
-// a * step + origin + t * tap_step, which exists from 0 to size - 1.
+// One dimension of a convolution, indexed by the rows written: row a of `count` is pixel
+// a * y_step + y_first of the output; its tap t reads the source's pixel
+// a * step + origin + t * tap_step, valid from 0 to size - 1.
 struct ConvAxis {
   int64_t count;
   int64_t y_first;
@@ -105,9 +105,9 @@ struct ConvAxis {
   }
 };
 
-// The rows of a convolution, forward or for the gradient of its data. The images advance in
-// groups, each pixel of a group's images before the next pixel: a tile of such rows lacks a tap
-// either everywhere, and leaves it out, or nowhere. With small images that is a large part.
+// The rows of a convolution, forward or for its data gradient. Images are processed in groups, each
+// pixel for all images of a group before the next pixel: a tap is then missing either for a whole
+// tile, which skips it, or for none of its rows. With small images, many taps are skipped this way.
 struct ConvRows {
   static constexpr bool kEvenBlocks = true;  // with group = 1
 
@@ -122,13 +122,13 @@ struct ConvRows {
 
   int64_t pixels() const { return height.count * width.count; }
   int64_t groups() const { return divide_up(batch, group); }
-  // With groups of one image, a block goes on into the next image.
+  // With groups of one image, a block continues into the next image.
   int64_t block_pixels() const { return block_rows / group; }
   int64_t blocks() const {
     return group == 1 ? divide_up(batch * pixels(), block_rows)
                       : groups() * divide_up(pixels(), block_pixels());
   }
-  // What a block of single images reads, without the lines above that the one before it has read.
+  // What a block of single images reads, except the lines above that the block before it has read.
   MemoryRange read(int64_t block) const {
     const int64_t line = width.size * depth * int64_t{sizeof(float)};
     const int64_t first = block * block_rows;
@@ -220,12 +220,12 @@ struct ConvRows {
   }
 };
 
-// Zeros in the rows that a source of `channels` columns would write.
+// Zeroes the rows that a source of `channels` columns would write.
 void clear_rows(const Workers& workers, float* y, const ConvRows& rows);
 
-// The rows of a convolution of few channels (an image): a row of the kernel, kw Cin floats that
-// lie side by side, counts as one tap. A block covers whole pieces of image rows and copies the
-// part of the image under it, with its zero border, into scratch memory.
+// The rows of a convolution with few channels (an image): a row of the kernel, kw Cin contiguous
+// floats, counts as one tap. A block covers whole pieces of image rows and copies the part of the
+// image under it, with its zero border, into scratch memory.
 struct PaddedRows {
   // Whether every block but the last has block_rows rows.
   static constexpr bool kEvenBlocks = false;
@@ -256,7 +256,7 @@ struct PaddedRows {
     s.block_height = std::clamp<int64_t>(block_rows / s.block_width, 1, s.y_height);
     return s;
   }
-  // Whether a kernel row is short enough to gain, and a block fits the scratch memory.
+  // Whether a kernel row is short enough to benefit and a block fits in the scratch memory.
   static bool suits(const Shape& weight, const Shape& out, const Conv2dAttributes& conv,
                     int64_t block_rows, int64_t scratch_floats) {
     const PaddedRows s = make(nullptr, Shape{1, 1, 1, weight[1]}, weight, out, conv, block_rows);
@@ -296,7 +296,7 @@ struct PaddedRows {
            (lines - 1) * s.stride + s.kernel_height);
     }
 
-    // The lines of the image from (y, x) on, zero where there is none.
+    // Copies the lines of the image from (y, x) on, with zeros outside the image.
     void copy(int64_t image, int64_t y, int64_t x, int64_t lines) {
       const PaddedRows& s = source;
       const int64_t length = s.copied_floats();

@@ -51,7 +51,7 @@ void transpose_whole(float* out, const float* in) {
 
 #endif
 
-// out[o][i] = in[i][o] for i < inputs and o < outputs, o < 16 and i < 16; zero for further i.
+// out[o][i] = in[i][o] for i < inputs and o < outputs, o < 16 and i < 16; zero for larger i.
 void transpose_block(float* out, const float* in, int64_t inputs, int64_t outputs) {
   if (inputs == kPanel && outputs == kPanel) {
     transpose_whole(out, in);

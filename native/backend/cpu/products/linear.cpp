@@ -20,7 +20,7 @@ size_t CpuBackend::linear_workspace(const Shape& x, const Shape& weight) const {
 void CpuBackend::linear_forward(Tensor y, Tensor x, Tensor weight, const Epilogue& epilogue,
                                 Tensor workspace) {
   if (epilogue.activation == Activation::Gelu) {
-    // As a step of its own: it takes as long in the product's epilogue.
+    // As a separate step: it would take just as long in the product's epilogue.
     const Tensor pre_activation = epilogue.pre_activation ? epilogue.pre_activation : y;
     Epilogue others = epilogue;
     others.activation = Activation::None;

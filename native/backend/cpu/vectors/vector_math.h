@@ -37,7 +37,7 @@ inline void with_constant(bool flag, F&& f) {
   }
 }
 
-// Stores a gradient the way its mode says.
+// Stores a gradient as its mode specifies.
 template <class Lanes, class Accumulates>
 inline void store_gradient(Lanes lanes, float* p, Vec v, Accumulates) {
   lanes.store(p, Accumulates::value ? lanes.load(p) + v : v);
@@ -46,7 +46,7 @@ inline void store_gradient(Lanes lanes, float* p, Vec v, Accumulates) {
 // NaN stays NaN, as in PyTorch: the second operand of max() wins when they are unordered.
 inline Vec relu(Vec x) { return max(Vec::zero(), x); }
 
-// Elements of one piece of an elementwise loop: 128 KiB a tensor, a multiple of every width.
+// Elements of one piece of an elementwise loop: 128 KiB per tensor, a multiple of every width.
 inline constexpr int64_t kElementGrain = 1 << 15;
 
 // Rows of one piece of a loop over (rows, C).
@@ -54,7 +54,7 @@ inline int64_t row_grain(int64_t channels) {
   return std::max<int64_t>(1, kElementGrain / std::max<int64_t>(channels, 1));
 }
 
-// e^x, 1.2 ulp on [-87.3, 88.3]; below it e^-87.3 = 1.2e-38, above it e^88.3; NaN stays.
+// e^x, 1.2 ulp on [-87.3, 88.3]; below it e^-87.3 = 1.2e-38, above it e^88.3; NaN stays NaN.
 // x = n ln 2 + r, e^x = 2^n e^r; the polynomial is a minimax fit of relative error 1e-8.
 inline Vec exp(Vec x) {
   x = max(Vec::all(-87.3f), min(Vec::all(88.3f), x));
@@ -170,8 +170,8 @@ inline double inverse_norm(const float* v, int64_t n) {
   return norm < 1e-12 ? 0.0 : 1.0 / norm;
 }
 
-// The terms of a reduction (rows, windows), cut by the shape only, so that no result depends on the
-// threads: enough slices for many threads, few enough to combine them cheaply.
+// The terms of a reduction (rows, windows), split by the shape only, so that no result depends on
+// the threads: enough slices for many threads, few enough to combine them cheaply.
 struct Slices {
   Slices(int64_t terms, int64_t wanted) : total(terms) {
     const int64_t at_most = std::clamp<int64_t>(wanted, 1, 64);

@@ -3,7 +3,7 @@
 #include "backend/cuda/attention/window_attention_run.h"
 #include "backend/cuda/backend_class.h"
 
-// One block for the windows of a slice and one head.
+// One block per slice of windows and head.
 
 namespace countenance::cuda {
 
@@ -11,7 +11,7 @@ namespace {
 
 // ---- Small windows ----
 
-// Scores of query i become e^(s - max) in place, its column of `scores`. Gives max and sum.
+// Replaces the scores of query i, a column of `scores`, with e^(s - max). Returns max and sum.
 struct Softmax {
   float top, sum;
 };
@@ -110,8 +110,8 @@ __device__ __forceinline__ void stage_forward(ForwardStage& stage,
   cp_async_commit();
 }
 
-// Scores become their exponentials relative to the row's maximum; log_sums: log2 of the row's sum
-// of 2^score; inverse_sums: what makes probabilities of the exponentials.
+// Replaces scores with their exponentials relative to the row's maximum; log_sums: log2 of the
+// row's sum of 2^score; inverse_sums: the factor that turns the exponentials into probabilities.
 __device__ __forceinline__ void softmax_rows(Scores& scores, float (&log_sums)[2],
                                              float (&inverse_sums)[2]) {
 #pragma unroll
@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   const ScoreTerms terms(layout, shared->head_table, rows);
   for (int w = begin; w < end; ++w) {
     ForwardStage& stage = shared->stages[(w - begin) % 2];
-    // Behind the barrier this window has arrived and nobody needs the one before it.
+    // After the barrier, this window has arrived and the previous one is no longer needed.
     cp_async_wait<0>();
     __syncthreads();
     if (w + 1 < end) {

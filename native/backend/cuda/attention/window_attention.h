@@ -5,26 +5,26 @@
 #include "backend/attributes.h"
 #include "backend/cuda/frames/elementwise.h"
 
-// What the kernels of window attention share: where a window's tokens stand, their relative
-// positions, the mask of shifted windows, and how the windows are dealt to blocks. A block stays
-// with one head and walks through a slice of the windows.
+// Shared by the kernels of window attention: the locations of a window's tokens, their relative
+// positions, the mask of shifted windows, and the assignment of windows to blocks. A block stays
+// with one head and iterates over a slice of the windows.
 
 namespace countenance::cuda {
 
-// What every device since compute capability 8.0 gives a block that asks: 8.0 and 9.0 more, 8.6 and
-// 12.0 no more.
+// The shared memory that a block can request on every device since compute capability 8.0: 8.0 and
+// 9.0 allow more, 8.6 and 12.0 do not.
 inline constexpr size_t kMostSharedBytes = 99 * 1024;
 
 // Swin's mask between tokens that are not neighbours.
 inline constexpr float kMasked = -100.0f;
 
-// The position of a window: tokens stand at (top + v, left + u) with v, u < window, both taken
-// modulo the image's size, because the windows cut the image that is rolled by -shift.
+// The position of a window: tokens are at (top + v, left + u) with v, u < window, both modulo the
+// image's size, because the windows partition the image rolled by -shift.
 struct Window {
   int image;
   int top, left;
-  // In a shifted image the last row and the last column of windows hold parts that are not
-  // neighbours in the image. Bit 0: in the last row, bit 1: in the last column; 0: no mask.
+  // In a shifted image, the last row and the last column of windows contain parts that are not
+  // adjacent in the image. Bit 0: in the last row, bit 1: in the last column; 0: no mask.
   int kind;
 };
 
@@ -51,17 +51,17 @@ struct AttentionLayout {
     return {w / columns / rows, row * window + shift, column * window + shift, shift ? edges : 0};
   }
 
-  // Index of a window's token into the pixels of its image.
+  // Index of a window's token among the pixels of its image.
   __device__ __forceinline__ int pixel(const Window& place, int v, int u) const {
     const int y = place.top + v;
     const int x = place.left + u;
     return (y < height ? y : y - height) * width + (x < width ? x : x - width);
   }
-  // The first number of a pixel in a tensor (B, H, W, width of a row).
+  // Offset of a pixel's first number in a tensor (B, H, W, width of a row).
   __device__ __forceinline__ int64_t offset(const Window& place, int pixel, int row_width) const {
     return (static_cast<int64_t>(place.image) * height * width + pixel) * row_width;
   }
-  // The first number of a head's image in log_sum_exp (B, heads, H, W).
+  // Offset of the first number of a head's image in log_sum_exp (B, heads, H, W).
   __device__ __forceinline__ int64_t head_image(const Window& place, int head) const {
     return (static_cast<int64_t>(place.image) * heads + head) * height * width;
   }
@@ -71,7 +71,7 @@ struct AttentionLayout {
   __device__ __forceinline__ int position(int v, int u) const { return v * (2 * window - 1) + u; }
   __device__ __forceinline__ int same_position() const { return (table_rows - 1) / 2; }
 
-  // Which tokens of a window at an edge came round it: bit 0 by rows, bit 1 by columns.
+  // Which edges a token of an edge window wrapped around: bit 0 by rows, bit 1 by columns.
   __device__ __forceinline__ int part(int v, int u) const {
     return (v >= window - shift ? 1 : 0) + (u >= window - shift ? 2 : 0);
   }
@@ -81,7 +81,7 @@ struct AttentionLayout {
   float scale;
 };
 
-// The windows dealt to blocks: block b works for head b % heads on slice b / heads.
+// Assignment of windows to blocks: block b processes head b % heads of slice b / heads.
 struct AttentionSlices {
   AttentionSlices(const AttentionLayout& layout, int windows_each)
       : each(windows_each), count(divide_up(layout.windows, windows_each)) {}
@@ -99,22 +99,23 @@ struct AttentionSlices {
   int each, count;
 };
 
-// In the backward pass every slice writes its share of the table's gradient: only the shapes
-// determine how many. Three windows and more overlap loading with arithmetic; beyond, enough blocks
-// for the largest device.
+// In the backward pass, every slice writes its share of the table's gradient, so the number of
+// slices depends on the shapes only. Three or more windows overlap loading with arithmetic; beyond
+// that, there are enough blocks for the largest device.
 inline AttentionSlices backward_slices(const AttentionLayout& layout) {
   const int64_t tasks = static_cast<int64_t>(layout.windows) * layout.heads;
   return {layout, static_cast<int>(std::clamp<int64_t>(tasks / 1024, 3, 64))};
 }
 
-// Of the forward pass nothing depends on the slices: one wave of blocks.
+// No result of the forward pass depends on the slices: one wave of blocks.
 inline AttentionSlices forward_slices(const AttentionLayout& layout, const Queue& queue) {
   const int64_t tasks = static_cast<int64_t>(layout.windows) * layout.heads;
   return {layout, static_cast<int>(
                       std::clamp<int64_t>(tasks / (int64_t{4} * queue.multiprocessors), 1, 16))};
 }
 
-// A head's column of the bias table into shared memory, times factor. To be followed by a barrier.
+// Loads a head's column of the bias table, times factor, into shared memory. Must be followed by a
+// barrier.
 __device__ __forceinline__ void stage_table(float* head_table, const float* table, int head,
                                             const AttentionLayout& layout, float factor) {
   for (int r = static_cast<int>(threadIdx.x); r < layout.table_rows;

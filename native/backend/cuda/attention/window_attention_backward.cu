@@ -5,7 +5,7 @@
 // With S = scale Q K^T + terms, P = softmax(S) = e^(S - log_sum_exp), O = P V:
 //   dV = P^T dO,  dP = dO V^T,  dS = P (dP - rowsum(P dP)),
 //   dQ = scale dS K,  dK = scale dS^T Q,  dbias = sum over windows of dS, gathered by position.
-// rowsum(P dP) equals rowsum(dO O); with the whole row at hand it needs no O.
+// rowsum(P dP) equals rowsum(dO O); with the whole row available, O is not needed.
 
 namespace countenance::cuda {
 
@@ -13,8 +13,8 @@ namespace {
 
 // ---- Small windows ----
 
-// For query i: P in place of the products Q K^T in its column of `probabilities`, dS in place of dP
-// in its column of `gradients`.
+// For query i: replaces the products Q K^T in its column of `probabilities` with P, and dP in its
+// column of `gradients` with dS.
 __device__ __forceinline__ void score_gradient_column(float* probabilities, float* gradients,
                                                       int stride, QueryTerms terms, float scale,
                                                       float log_sum, int tokens) {
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kRowThreads, 5)
       }
       __syncthreads();
     }
-    // The next window's products overwrite what other threads may still gather.
+    // The next window's products overwrite what other threads may still be gathering.
     __syncthreads();
   }
   if (!tensors.tables) return;
@@ -119,7 +119,7 @@ struct BackwardShared {
   Bf16 zeros[kScoreStride];
   float head_table[kTileTableRows];
 };
-// dS summed over the windows, in the place of the stages.
+// dS summed over the windows, in the stages' memory.
 using ScoreSums = float[kTileTokens * kTileTokens];
 static_assert(sizeof(ScoreSums) <= sizeof(BackwardStage[2]));
 static_assert(sizeof(BackwardShared) <= 48 * 1024);
@@ -144,7 +144,7 @@ __device__ __forceinline__ void stage_backward(BackwardStage& stage,
   cp_async_commit();
 }
 
-// scores become P, gradients dP become dS. Rows that do not exist have dP = 0, hence dS = 0.
+// Replaces scores with P and gradients dP with dS. Rows that do not exist have dP = 0, so dS = 0.
 __device__ __forceinline__ void score_gradient(Scores& scores, Scores& gradients,
                                                const BackwardStage& stage, const LaneRows& rows) {
 #pragma unroll
@@ -190,7 +190,7 @@ __device__ __forceinline__ void multiply_scores_transposed(Rows& sums, const Sco
   for (auto& four : sums) {
     for (float& sum : four) sum = 0.0f;
   }
-  // Of the last warp's keys only the first 8 have scores: what the others get is not stored.
+  // Only the first 8 of the last warp's keys have scores: results for the others are not stored.
   const int key = min(rows.first + rows.lane / 8 % 2 * 8, kScoreStride - 8);
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
@@ -201,7 +201,7 @@ __device__ __forceinline__ void multiply_scores_transposed(Rows& sums, const Sco
   }
 }
 
-// The table's share of a block, out of the sums that its threads have.
+// A block's share of the table, from its threads' sums.
 __device__ __forceinline__ void gather_table(float* table, ScoreSums& shared, const Scores& sums,
                                              const LaneRows& rows) {
 #pragma unroll
@@ -237,7 +237,7 @@ __global__ void __launch_bounds__(kTileThreads, 3)
   Scores score_sums = {};
   for (int w = begin; w < end; ++w) {
     BackwardStage& stage = shared->stages[(w - begin) % 2];
-    // Behind the barrier this window has arrived and nobody needs the one before it.
+    // After the barrier, this window has arrived and the previous one is no longer needed.
     cp_async_wait<0>();
     __syncthreads();
     if (w + 1 < end) {
@@ -264,7 +264,8 @@ __global__ void __launch_bounds__(kTileThreads, 3)
     store_scores(shared->probabilities, packed, rows);
     pack(packed, gradients);
     store_scores(shared->gradients, packed, rows);
-    // Behind the barrier the values are used up: a warp's results pass through its rows of them.
+    // After the barrier, the values are no longer needed: a warp stages its results in its rows of
+    // them.
     __syncthreads();
     Rows sums;
     const float scaled[2] = {layout.scale, layout.scale};
@@ -290,8 +291,8 @@ __global__ void __launch_bounds__(kTileThreads, 3)
 
 constexpr int kTableLanes = 16;
 
-// dbias_table (table_rows, heads): the slices' shares added, each lane every 16th of them, then the
-// lanes in order.
+// dbias_table (table_rows, heads): the sum of the slices' shares; each lane sums every 16th share,
+// then the lanes are summed in order.
 __global__ void __launch_bounds__(kWarp* kTableLanes)
     bias_table_gradient_kernel(float* dtable, bool accumulates, const float* tables, int slices,
                                int heads, int table_rows) {

@@ -3,8 +3,9 @@
 #include "backend/cuda/attention/window_attention_rows.h"
 #include "backend/cuda/backend_class.h"
 
-// A thread has a row, a query or a key, and walks through the rows of the other side in global
-// memory, where all lanes read the same row at once. The formulas: window_attention_backward.cu.
+// Each thread owns a row, a query or a key, and iterates over the rows of the other side in global
+// memory, where all lanes read the same row at once. For the formulas see
+// window_attention_backward.cu.
 
 namespace countenance::cuda {
 
@@ -12,11 +13,11 @@ namespace {
 
 constexpr int kLargeThreads = 128;
 
-// What a block knows of a token of its window.
+// What a block stores about a token of its window.
 struct Token {
   int pixel;     // AttentionLayout::pixel
   int position;  // AttentionLayout::position
-  int part;      // AttentionLayout::part, of the edges that the window is at
+  int part;      // AttentionLayout::part, for the edges that the window is at
 };
 
 // Shared memory: the head's bias table, the block's share of its gradient, log_sum_exp and
@@ -62,7 +63,7 @@ struct LargeTask {
         head_table(head_table_),
         tokens(tokens_) {}
 
-  // To be followed by a barrier.
+  // Must be followed by a barrier.
   __device__ __forceinline__ void enter(int w) {
     place = layout.find(w);
     for (int t = static_cast<int>(threadIdx.x); t < layout.tokens; t += kLargeThreads) {
@@ -142,7 +143,7 @@ __global__ void __launch_bounds__(kLargeThreads, 2)
         task.store(tensors.y + task.at(i, 0, 1), output, 1.0f / sum, range, false);
       }
     }
-    // The next window's tokens take the place of these.
+    // The next window's tokens overwrite these.
     __syncthreads();
   }
 }
@@ -157,7 +158,7 @@ struct PairGradients {
   __device__ __forceinline__ float probability_gradient(int query, int key) const {
     return dot_rows(output(query), task.input(key, 2), task.layout.depth, task.vectors);
   }
-  // dS, out of P.
+  // dS, from P.
   __device__ __forceinline__ float score_gradient(float p, int query, int key) const {
     return p * (probability_gradient(query, key) - deltas[query]);
   }
@@ -241,7 +242,7 @@ __global__ void __launch_bounds__(kLargeThreads, 2)
                                          [&](int i, int j) { return pairs.score_gradient(i, j); });
       }
     }
-    // The next window's tokens take the place of these.
+    // The next window's tokens overwrite these.
     __syncthreads();
   }
   if (!tensors.tables) return;

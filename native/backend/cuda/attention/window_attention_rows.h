@@ -4,12 +4,12 @@
 #include "backend/cuda/frames/reduce.h"
 
 // Window attention in float arithmetic, for any depth and both types of activations, for windows
-// whose scores fit into a block's shared memory (window_attention_large.h has the others).
+// whose scores fit into a block's shared memory (window_attention_large.h handles the others).
 //
-// A thread has a row: a query or, for the gradients of keys and values, a key. Its own channels and
-// its sums are in registers, 32 channels at a time; the rows of the other side pass by in shared
-// memory, where all lanes read the same address at once. Scores are in shared memory too, those of
-// one query down a column, so that the lanes of a warp hit different banks.
+// Each thread owns a row: a query or, for the gradients of keys and values, a key. Its own channels
+// and its sums are in registers, 32 channels at a time; the rows of the other side are streamed
+// through shared memory, where all lanes read the same address at once. Scores are in shared memory
+// too, those of one query down a column, so that the lanes of a warp hit different banks.
 
 namespace countenance::cuda {
 
@@ -29,12 +29,12 @@ struct RowsLayout {
                                2 * static_cast<size_t>(layout.table_rows + layout.tokens))) {}
   bool fits() const { return bytes <= kMostSharedBytes; }
 
-  int score_stride;  // odd: a row of scores meets all banks as well as a column does
+  int score_stride;  // odd: a row of scores hits all banks, as a column does
   int score_elements, chunk_elements;
   size_t bytes;
 };
 
-// The channels of one pass: from `first`, `count` of them.
+// The channels of one pass: `count` of them, starting at `first`.
 struct ChannelRange {
   __device__ __forceinline__ ChannelRange(const AttentionLayout& layout, int from)
       : first(from), count(min(kChunk, layout.depth - from)) {}
@@ -110,13 +110,13 @@ __device__ __forceinline__ Chunk weighted_sum(const float* weights, int stride, 
   return sum;
 }
 
-// A block's window and head: where its tokens stand.
+// A block's window and head: where its tokens are.
 template <class T>
 struct RowsTask {
   __device__ __forceinline__ RowsTask(const AttentionLayout& layout_, int head_, int* pixels_)
       : layout(layout_), head(head_), vectors(layout_.depth % 4 == 0), pixels(pixels_) {}
 
-  // To be followed by a barrier.
+  // Must be followed by a barrier.
   __device__ __forceinline__ void enter(int w) {
     place = layout.find(w);
     for (int t = static_cast<int>(threadIdx.x); t < layout.tokens; t += kRowThreads) {
@@ -131,7 +131,7 @@ struct RowsTask {
            head * layout.depth + range.first;
   }
 
-  // rows (tokens, kChunk) in shared memory, by all threads. To be followed by a barrier.
+  // All threads load rows (tokens, kChunk) into shared memory. Must be followed by a barrier.
   __device__ __forceinline__ void stage(float* rows, const T* data, int part, int parts,
                                         const ChannelRange& range) const {
     for (int k = static_cast<int>(threadIdx.x); k < layout.tokens * (kChunk / 4);

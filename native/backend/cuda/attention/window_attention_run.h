@@ -9,7 +9,7 @@
 namespace countenance::cuda {
 
 // Launches the kernel that suits the windows: tensor cores for bfloat16 tiles; one thread per row
-// where its scores fit into shared memory; what needs no scores at once (`large`) elsewhere.
+// where its scores fit into shared memory; elsewhere `large`, which never holds all scores at once.
 template <class T, template <class> class Tensors, class Tiles, class Rows, class Large>
 void run_attention(const char* name, const Queue& queue, const Tensors<T>& tensors,
                    const AttentionLayout& layout, const AttentionSlices& slices,

@@ -5,12 +5,12 @@
 
 // Window attention on the tensor cores: windows of 7 x 7 tokens, heads of 32 channels, bfloat16.
 //
-// A block is four warps; warp k has the 16 rows from 16 k of every product, where a row is a query
-// or, in the products with P^T and dS^T, a key. The 49 tokens fill 64 rows: those after the last
-// read one row of zeros. Scores are float and stay in registers, in the layout of mma's results
-// (ptx.h): with g = lane / 4 and t = lane % 4, element i of tile n belongs to
+// A block is four warps; warp k owns the 16 rows from 16 k on of every product, where a row is a
+// query or, in the products with P^T and dS^T, a key. The 49 tokens occupy 64 rows: those after the
+// last token read a single row of zeros. Scores are float and stay in registers, in the layout of
+// mma's results (ptx.h): with g = lane / 4 and t = lane % 4, element i of tile n belongs to
 //   row 16 k + g + 8 (i / 2), key 8 n + 2 t + i % 2.
-// The same rows g and g + 8 are those whose channels 8 t to 8 t + 7 a thread loads and stores.
+// A thread loads and stores channels 8 t to 8 t + 7 of the same rows g and g + 8.
 
 namespace countenance::cuda {
 
@@ -81,7 +81,7 @@ __device__ __forceinline__ void multiply_transposed(Scores& scores, const uint32
   }
 }
 
-// sums += a tile for 16 columns of `a`, the ones that belong to the tile's rows from 16 k.
+// sums += a tile, for the 16 columns of `a` that correspond to the tile's rows from 16 k on.
 __device__ __forceinline__ void multiply_add(Rows& sums, const uint32_t (&a)[4], const Tile& tile,
                                              int k, const Bf16* zeros, int lane) {
   const Bf16* row = tile_row(tile, kTileStride, 16 * k + lane % 16, zeros);
@@ -122,8 +122,8 @@ __device__ __forceinline__ void multiply_scores(Rows& sums, const PackedScores& 
 
 // ---- Scores ----
 
-// The same value, of which the compiler does not know that it is the same in every turn of a loop:
-// what follows from it is computed again and does not occupy registers in between.
+// The same value, but the compiler does not know that it is loop-invariant: whatever depends on it
+// is recomputed in each iteration and does not occupy registers in between.
 __device__ __forceinline__ int recomputed(int value) {
   asm volatile("" : "+r"(value));
   return value;
@@ -133,7 +133,7 @@ __device__ __forceinline__ int recomputed(int value) {
 struct ScoreTerms {
   static constexpr float kLog2e = 1.4426950408889634f;
   static constexpr float kLn2 = 0.6931471805599453f;
-  // In place of the scores of keys that do not exist: their probability is 0, their gradient too.
+  // Replaces the scores of keys that do not exist: their probability and gradient are 0.
   static constexpr float kNoKey = -1e30f;
 
   // head_table: stage_table(), times log2(e).
@@ -212,8 +212,8 @@ __device__ __forceinline__ float row_max(float value) {
 
 // ---- To and from memory ----
 
-// Starts to copy this thread's share of a window and head. data: the head's channels of the first
-// pixel; width: numbers between two pixels.
+// Starts copying this thread's share of a window and head. data: the head's channels of the first
+// pixel; width: distance between two pixels, in numbers.
 __device__ __forceinline__ void stage_tile(Tile& tile, const Bf16* data, int width,
                                            const AttentionLayout& layout, const Window& place,
                                            const LaneRows& rows) {
@@ -226,8 +226,8 @@ __device__ __forceinline__ void stage_tile(Tile& tile, const Bf16* data, int wid
   }
 }
 
-// Stores 16 rows of a result, times factor, by way of the warp's own rows of `tile`, so that a
-// thread stores 16 bytes at once.
+// Stores 16 rows of a result, times factor, through the warp's own rows of `tile`, so that a thread
+// stores 16 bytes at once.
 __device__ __forceinline__ void store_rows(Bf16* data, int width, const Rows& sums,
                                            const float (&factor)[2], bool accumulates, Tile& tile,
                                            const AttentionLayout& layout, const Window& place,

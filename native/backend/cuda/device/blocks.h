@@ -23,7 +23,7 @@ class CudaBlock final : public DeviceBlock {
   void* data() const override { return memory_.data(); }
   size_t bytes() const override { return memory_.bytes(); }
 
-  DeviceMemory bf16;        // half as many bytes; empty until it is asked for
+  DeviceMemory bf16;        // half as many bytes; empty until requested
   bool bf16_fresh = false;  // equal to the numbers
 
  private:
@@ -35,7 +35,7 @@ class CudaBlock final : public DeviceBlock {
 // may be longer than the backend.
 class Blocks {
  public:
-  // The block that holds an address; null for memory of another origin.
+  // The block that holds an address; null for memory from elsewhere.
   CudaBlock* find(const void* address) const;
 
  private:

@@ -21,7 +21,7 @@ const char* code_of(cudaError_t error) {
 
 void check(cudaError_t result, const char* command) {
   if (result == cudaSuccess) return;
-  cudaGetLastError();  // an error that can be recovered from is forgotten
+  cudaGetLastError();  // clears a recoverable error
   fail(code_of(result), "CUDA: ", command, ": ", cudaGetErrorName(result), " (",
        cudaGetErrorString(result), ")");
 }

@@ -1,6 +1,6 @@
-// What core/glibc_baseline.cpp does, for the functions that the CUDA runtime calls, which is linked
-// into the plugin: tools/cuda-plugin.cmake links it with --wrap for each of them.
-#include <cstdint>  // and with it __GLIBC__
+// Does what core/glibc_baseline.cpp does, for the functions called by the CUDA runtime, which is
+// linked into the plugin: tools/cuda-plugin.cmake links it with --wrap for each of them.
+#include <cstdint>  // also defines __GLIBC__
 
 #if defined(__linux__) && defined(__GLIBC__) && defined(__x86_64__)
 
@@ -10,8 +10,8 @@
 
 #include <string>
 
-// A jump to the version that the first glibc had. It needs no prototype: whatever the arguments
-// are, they stay where the caller has put them.
+// A jump to the version in the first glibc. It needs no prototype: whatever the arguments are, they
+// stay where the caller put them.
 #define FORWARD_TO(version, name)                           \
   __asm__(".symver old_" #name ", " #name "@GLIBC_" version \
           "\n"                                              \
@@ -67,7 +67,7 @@ FORWARD_TO("2.3.4", dlmopen);
 
 #define WRAPPED extern "C" __attribute__((visibility("hidden")))
 
-// In librt until 2.34, which Node does not load: a name of shared memory is one in /dev/shm.
+// In librt until 2.34, which Node does not load: a shared memory name is a name in /dev/shm.
 namespace {
 std::string shared_memory_path(const char* name) {
   while (*name == '/') ++name;

@@ -7,12 +7,12 @@
 
 #include "backend/cuda/device/check.h"
 
-// Owners of what the CUDA runtime hands out. Creating throws, giving back cannot fail: what CUDA
-// says there is an earlier command's error.
+// Owners of CUDA runtime resources. Creation throws, release cannot fail: an error that CUDA
+// reports there belongs to an earlier command.
 
 namespace countenance::cuda {
 
-// A handle with its destroying function.
+// A handle with its destroy function.
 template <class Handle, cudaError_t (*Destroy)(Handle)>
 class Owned {
  public:
@@ -76,7 +76,7 @@ class OwnedMemory {
 using DeviceMemory = OwnedMemory<cudaFree>;
 using PinnedMemory = OwnedMemory<cudaFreeHost>;
 
-// ERR_OUT_OF_MEMORY tells the bytes wanted and those that are free.
+// ERR_OUT_OF_MEMORY reports the bytes requested and the bytes free.
 DeviceMemory make_device_memory(size_t bytes);
 PinnedMemory make_pinned_memory(size_t bytes);
 

@@ -40,7 +40,7 @@ constexpr DType dtype_of<uint8_t>() {
 }
 
 // The numbers of a tensor, null for an absent one. Kernels load 16 bytes at once, so that every
-// tensor begins at a multiple of 16.
+// tensor starts at a multiple of 16.
 template <class T>
 T* data(const Tensor& tensor) {
   if (!tensor) return nullptr;
@@ -50,7 +50,7 @@ T* data(const Tensor& tensor) {
   return static_cast<T*>(tensor.data);
 }
 
-// The same of a gradient, null when it is not wanted.
+// The same for a gradient, null when it is not wanted.
 template <class T>
 T* data(const Gradient& gradient) {
   return gradient.wanted() ? data<T>(gradient.tensor) : nullptr;

@@ -6,7 +6,7 @@
 
 // How kernels are launched and declare shared memory. The emulator (test/cuda/emulator) has a twin
 // of this header and of ptx.h, found first on its include path: the same kernel sources then
-// compile with g++. Nothing else of a kernel depends on where it runs.
+// compile with g++. Nothing else in a kernel depends on where it runs.
 
 // Shared memory of a fixed size, undefined at the start of a block:
 //   COUNTENANCE_SHARED(float, tile, [32][33]);
@@ -26,11 +26,11 @@ struct LaunchShape {
   size_t shared = 0;  // bytes of dynamic shared memory
 };
 
-// What a block may have without asking.
+// The shared memory that a block can use without opting in.
 inline constexpr size_t kPlainSharedBytes = 48 * 1024;
 
-// Starts a kernel on a stream; a grid without blocks does nothing. `name` is the Backend's method:
-// error messages tell it.
+// Starts a kernel on a stream; a grid without blocks does nothing. `name` is the Backend's method,
+// for error messages.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, cudaStream_t stream, const LaunchShape& shape,
             void (*kernel)(Parameters...), const Arguments&... arguments) {

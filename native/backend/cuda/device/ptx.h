@@ -9,7 +9,7 @@
 
 namespace countenance::cuda {
 
-// Only the emulator looks: on the device a misaligned access ends the kernel.
+// Only the emulator checks: on the device a misaligned access ends the kernel.
 __device__ __forceinline__ void check_aligned(const void*, unsigned) {}
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
@@ -32,7 +32,7 @@ __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// 8 x 8 matrices out of shared memory. Lanes 8 i to 8 i + 7 bring the addresses of the rows of
+// 8 x 8 matrices out of shared memory. Lanes 8 i to 8 i + 7 provide the addresses of the rows of
 // matrix i (16 bytes, aligned to 16); lane l receives in fragment[i] the elements
 // (l / 4, 2 (l % 4) + {0, 1}) of matrix i, with _trans of its transpose.
 __device__ __forceinline__ void ldmatrix_x1(uint32_t (&fragment)[1], const __nv_bfloat16* row) {
@@ -77,9 +77,9 @@ __device__ __forceinline__ void ldmatrix_x4_trans(uint32_t (&fragment)[4],
 
 // ---- Asynchronous copies from global to shared memory ----
 
-// Both addresses aligned to the size. Not valid: zeros, and `global` is not read (it must still be
-// some address of global memory). The data is there after cp_async_wait, for other threads after a
-// barrier that follows it.
+// Both addresses must be aligned to the size. Not valid: zeros, and `global` is not read (it must
+// still be some address of global memory). The data is available after cp_async_wait, to other
+// threads after a barrier that follows it.
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
                "l"(global), "r"(valid ? 16 : 0)

@@ -6,11 +6,11 @@
 
 namespace countenance::cuda {
 
-// Where a kernel that draws random numbers finds what to add to its stream: 0, or in a replayed
+// Address of what a kernel that draws random numbers adds to its stream: 0, or in a replayed
 // recording the distance from the recorded step to this one.
 using StreamShift = const uint64_t*;
 
-// Where kernels go.
+// Where kernels are launched.
 struct Queue {
   cudaStream_t stream;
   int multiprocessors;  // of the device

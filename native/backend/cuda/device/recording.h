@@ -8,8 +8,8 @@
 
 namespace countenance::cuda {
 
-// A CUDA graph, and what its replays must know of the bfloat16 copies of weights: whether a copy is
-// up to date may be otherwise at a replay than it was at the recording. Blocks are told by address.
+// A CUDA graph, and what its replays must know about the bfloat16 copies of weights: whether a copy
+// is up to date can differ between the recording and a replay. Blocks are identified by address.
 class CudaRecording final : public Recording {
  public:
   GraphExec exec;

@@ -135,7 +135,7 @@ __device__ __forceinline__ void store(__nv_bfloat16* p, const Floats<N>& v) {
   }
 }
 
-// Stores a gradient the way its mode says; a flag that is the same for the whole grid.
+// Stores a gradient as its mode specifies; the flag is the same for the whole grid.
 template <int N, class T>
 __device__ __forceinline__ void store_gradient(T* p, Floats<N> v, bool accumulates) {
   if (accumulates) {

@@ -2,13 +2,13 @@
 
 #include "backend/cuda/device/ptx.h"
 
-// Products of a warpgroup, four warps in a row, whose operands are in shared memory and which run
-// concurrently with what the warps do next. Only on compute capability 9.0 (sm_90a); elsewhere the
-// functions end the kernel. The emulator has a twin of this header, as of ptx.h.
+// Products of a warpgroup, four consecutive warps, with operands in shared memory; they run
+// concurrently with whatever the warps do next. Only on compute capability 9.0 (sm_90a); elsewhere
+// the functions end the kernel. The emulator has a twin of this header, as of ptx.h.
 
 namespace countenance::cuda {
 
-// Whether the code that is being compiled has them.
+// Whether the code being compiled has them.
 #if defined(__CUDA_ARCH__) && !defined(__CUDA_ARCH_FEAT_SM90_ALL)
 inline constexpr bool kHasWgmma = false;
 #define COUNTENANCE_SM90A(...) __trap()
@@ -19,11 +19,11 @@ inline constexpr bool kHasWgmma = true;
 
 // ---- An operand ----
 
-// bfloat16 in lines of 128 bytes, 8 lines one after the other in every 1024 bytes, to which they
-// are aligned. Chunk c of 16 bytes of line l lies at place c ^ l % 8 of it ("128-byte swizzle").
+// bfloat16 in lines of 128 bytes, in groups of 8 consecutive lines aligned to their 1024 bytes. The
+// 16-byte chunk c of line l is at position c ^ l % 8 of the line ("128-byte swizzle").
 //   along the depth: a line is a row of A, or a column of B, with 64 numbers of its depth
 //   along the width: a line is a step of the depth with 64 rows of A, or columns of B; those of the
-//                    next 64 lie `block` bytes further on
+//                    next 64 are `block` bytes further on
 // Bits: 0-13 the address, 16-29 `block`, 32-45 from 8 lines to the next 8, all in units of 16
 // bytes; 62-63 the swizzle.
 struct WgmmaOperand {
@@ -81,7 +81,7 @@ __device__ __forceinline__ void wgmma(float (&d)[16][4], WgmmaOperand a, WgmmaOp
 
 // ---- Order ----
 
-// Before the first product of a group: what this thread did to d is done.
+// Before the first product of a group: completes this thread's accesses to d.
 __device__ __forceinline__ void wgmma_fence() {
   COUNTENANCE_SM90A("wgmma.fence.sync.aligned;" ::: "memory");
 }
@@ -94,8 +94,8 @@ template <int Groups>
 __device__ __forceinline__ void wgmma_wait() {
   COUNTENANCE_SM90A("wgmma.wait_group.sync.aligned %0;" ::"n"(Groups) : "memory");
 }
-// Makes what this thread wrote to shared memory, or cp_async_wait brought there for it, visible to
-// the products of all threads that a barrier lets go on after this.
+// Makes what this thread wrote to shared memory, or what cp_async_wait brought there for it,
+// visible to the products of all threads that pass a barrier after this.
 __device__ __forceinline__ void fence_for_wgmma() {
   COUNTENANCE_SM90A("fence.proxy.async.shared::cta;" ::: "memory");
 }

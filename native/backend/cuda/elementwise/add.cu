@@ -66,7 +66,7 @@ RowScale row_scale_of(Tensor row_scale, const Shape& shape) {
   if (!row_scale) return {};
   const int64_t sample = shape.elements() / std::max<int64_t>(shape[0], 1);
   const int64_t unit = sample % kVector == 0 ? kVector : 1;
-  // Division of 64 bits would cost more than the rest of the kernel.
+  // A 64-bit division would cost more than the rest of the kernel.
   ensure(shape.elements() / unit <= UINT32_MAX, "a scaled sum of shape ", shape, " is too large");
   return {data<float>(row_scale), static_cast<uint32_t>(unit),
           static_cast<uint32_t>(std::max<int64_t>(sample / unit, 1))};

@@ -2,9 +2,9 @@
 
 #include "backend/cuda/frames/elementwise.h"
 
-// The frame of kernels over x (rows, C) whose every channel has constants of its own (a scale, a
-// mean). A thread keeps the constants of its channels in registers and walks down the rows. An Op
-// has
+// The frame of kernels over x (rows, C) in which every channel has its own constants (a scale, a
+// mean). A thread keeps the constants of its channels in registers and iterates down the rows. An
+// Op has
 //   template <int N> struct Constants { ... };
 //   template <int N> __device__ Constants<N> constants(int channel) const
 //   template <int N> __device__ void run(int64_t i, const Constants<N>& constants) const
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kChannelThreads)
 }
 
 // The launch over rows of this many vectors: a warp's accesses are as wide as the channels allow,
-// the rest of a block are rows.
+// the rest of a block covers rows.
 inline LaunchShape channel_shape(const Queue& queue, int64_t rows, int vectors) {
   int width = 1;
   while (width < vectors && width < kChannelThreads) width *= 2;

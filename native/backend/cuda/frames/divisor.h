@@ -8,7 +8,7 @@
 
 namespace countenance::cuda {
 
-// Division of a number from 0 to 2^31 - 1 by one that is known on the host: a multiplication and a
+// Division of a number from 0 to 2^31 - 1 by a divisor known on the host: a multiplication and a
 // shift (Granlund and Montgomery, "Division by invariant integers using multiplication").
 struct Divisor {
   uint32_t value = 1;

@@ -10,7 +10,7 @@ namespace countenance::cuda {
 inline constexpr int64_t kFewRows = 512;
 inline constexpr int kFewWidth = 8;
 
-// Channels of a thread.
+// Channels per thread.
 inline int few_rows_vector(int64_t channels) { return channels % 2 == 0 ? 2 : 1; }
 
 inline LaunchShape few_rows_shape(int64_t rows, int64_t channels) {

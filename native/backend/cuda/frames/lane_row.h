@@ -5,7 +5,7 @@
 #include "backend/cuda/frames/elementwise.h"
 #include "backend/cuda/frames/reduce.h"
 
-// Rows of channels, each treated by the lanes of a warp or of a part of it and held in their
+// Rows of channels, each processed by the lanes of a warp, or of part of one, and held in their
 // registers.
 
 namespace countenance::cuda {
@@ -18,7 +18,7 @@ inline unsigned lane_row_blocks(int64_t rows, int lanes, int threads) {
   return static_cast<unsigned>(divide_up<int64_t>(rows, threads / lanes));
 }
 
-// Every lane of a row gets the sum over them. All lanes of the warp take part.
+// Every lane of a row gets the sum over the row's lanes. All lanes of the warp take part.
 __device__ __forceinline__ float lanes_sum(float value, int lanes) {
   for (int offset = lanes / 2; offset > 0; offset /= 2) {
     value += __shfl_xor_sync(kAllLanes, value, offset);
@@ -31,7 +31,7 @@ __device__ __forceinline__ float lanes_sum(float value, int lanes) {
 template <class T, int N, int Held>
 class LaneRow {
  public:
-  // length: `channels`, or 0 for a row that is not there.
+  // length: `channels`, or 0 for a row that does not exist.
   __device__ LaneRow(const T* x, int64_t row, int length, int channels, int lanes)
       : row_(x + row * channels),
         length_(length),

@@ -5,7 +5,7 @@
 
 namespace countenance::cuda {
 
-// The rows of a product, in blocks of this many, have their channels' moments taken together.
+// Channel moments are computed per block of this many rows of a product.
 inline constexpr int kMomentRows = 64;
 
 // Moments of y (rows, columns) by blocks of rows: each column's mean and its sum of squares about
@@ -16,7 +16,7 @@ struct Moments {
 };
 
 // What Epilogue::statistics holds: the moments of blocks of kMomentRows, then room for those of
-// groups of blocks, few enough for batch norm to add up.
+// groups of blocks, few enough for batch norm to sum.
 struct StatisticsLayout {
   static constexpr int64_t kMostGroups = 256;
 
@@ -35,7 +35,7 @@ struct StatisticsLayout {
   int64_t groups;
 
  private:
-  // Bytes of this many moments of blocks: whole doubles.
+  // Bytes for the moments of this many blocks: whole doubles.
   size_t size_of(int64_t count) const {
     const size_t numbers = static_cast<size_t>(count * columns);
     return numbers * sizeof(double) + divide_up<size_t>(numbers, 2) * 2 * sizeof(float);
@@ -52,9 +52,9 @@ __device__ __forceinline__ float rounded(float x, const __nv_bfloat16*) {
   return __bfloat162float(__float2bfloat16_rn(x));
 }
 
-// The moments of a tile in shared memory that begins at (row, column) of y, of its numbers as they
-// are stored. Sums of differences from the first of them: about zero, a large mean would cost a
-// variance its digits.
+// The moments of a tile in shared memory that begins at (row, column) of y, computed from its
+// numbers as they are stored. Sums differences from the first number: about zero, a large mean
+// would cost the variance its digits.
 template <class Tile, class Y>
 __device__ __forceinline__ void store_moments(const Moments& moments, const float* tile, const Y* y,
                                               int row, int column, int rows, int columns) {

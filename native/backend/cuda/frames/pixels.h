@@ -5,7 +5,7 @@
 // The frame of kernels over the pixels of images (B, H, W, C), where a pixel's coordinates matter.
 // An Op has
 //   template <int N> __device__ void run(uint32_t pixel, int channel) const
-// that processes channels `channel` to `channel` + N - 1 of a pixel; pixels count through all
+// that processes channels `channel` to `channel` + N - 1 of a pixel; pixels are numbered across all
 // images.
 
 namespace countenance::cuda {
@@ -26,7 +26,7 @@ template <class Op>
 void run_pixels(const char* name, const Queue& queue, const Shape& images, const Op& op) {
   if (images.elements() == 0) return;
   const int64_t pixels = images.rows();
-  // Division of 64 bits would cost more than the rest of a kernel.
+  // A 64-bit division would cost more than the rest of a kernel.
   ensure(pixels <= UINT32_MAX, name, ": images of shape ", images, " are too large");
   const int channels = static_cast<int>(images.channels());
   const bool whole = channels % kVector == 0;

@@ -30,7 +30,7 @@ __device__ __forceinline__ float warp_max(float value) {
 }
 
 // Every thread gets the sum over the block, whose size is a multiple of 32 in x only. `partial` is
-// shared memory; the barrier at the end lets it be used again at once.
+// shared memory; the barrier at the end lets it be reused immediately.
 template <class T>
 __device__ __forceinline__ T block_sum(T value, T (&partial)[kWarp]) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;

@@ -3,7 +3,7 @@
 #include "backend/cuda/frames/channels.h"
 
 // The frame of kernels that sum down the rows of x (rows, C), by blocks of consecutive rows and in
-// an order that the shape and the device's size fix. An Op has
+// an order fixed by the shape and the device's size. An Op has
 //   static constexpr int kSums, kUnroll  // sums of each channel; rows in flight in a thread
 //   template <int N> struct Constants { ... };  // of N channels, for the rows of one block
 //   template <int N> __device__ Constants<N> constants(int channel, RowBlock rows) const
@@ -25,7 +25,7 @@ struct RowBlock {
 __device__ __forceinline__ void store(double* p, double v) { *p = v; }
 
 // totals[k][c]: the sum of sums[k] over the CUDA block's rows (threadIdx.y) in each of its channels
-// c, N of them a thread (V: Floats<N>, or double for one).
+// c, N of them per thread (V: Floats<N>, or double for one).
 template <class V, class T, int K, int Size>
 __device__ __forceinline__ void sum_rows(const V (&sums)[K], T (&totals)[K][Size]) {
   constexpr int N = sizeof(V) / sizeof(T);
@@ -67,7 +67,7 @@ __device__ __forceinline__ void sum_row_block(const Op& op, RowBlock rows, int c
   sum_rows(sums, totals);
 }
 
-// f(channel, sums) for each channel of the CUDA block, behind sum_row_block.
+// f(channel, sums) for each channel of the CUDA block, after sum_row_block.
 template <int N, int K, class F>
 __device__ __forceinline__ void for_each_total(const float (&totals)[K][kChannelThreads * N],
                                                int channels, F&& f) {
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kChannelThreads, 3)
                     [&](int c, const float(&sums)[Op::kSums]) { op.finish(block, c, sums); });
 }
 
-// How a CUDA block of the frame lies over the channels: at most a warp wide, the rest are rows.
+// How a CUDA block of the frame covers the channels: at most a warp wide; the rest covers rows.
 struct RowSumsShape {
   explicit RowSumsShape(int64_t channels) : vector(channels % kVector == 0 ? kVector : 1) {
     const int64_t vectors = channels / vector;
@@ -133,13 +133,13 @@ void run_row_sums(const char* name, const Queue& queue, int64_t rows, int64_t ch
          static_cast<int>(channels), block_rows);
 }
 
-// ---- The second step: what the blocks left behind, in double ----
+// ---- The second step: the blocks' results, in double ----
 
 // An Op of it has
 //   __device__ void add(double (&sums)[2], int64_t block, int channel) const
 //   __device__ void finish(int channel, const double (&sums)[2]) const
 
-inline constexpr int kFinishChannels = 8;  // floats of a sector of memory
+inline constexpr int kFinishChannels = 8;  // floats in a memory sector
 inline constexpr int kFinishHeight = 32;
 
 template <class Op>

@@ -4,8 +4,8 @@
 
 #include "backend/prepared_images.h"
 
-// Crop, flip, normalise and erase one pixel of an image (S, S, 3), in torchvision's steps and
-// roundings.
+// Crop, flip, normalise and erase one pixel of an image (S, S, 3), with torchvision's steps and
+// rounding.
 
 namespace countenance::cuda {
 
@@ -14,7 +14,7 @@ __device__ __forceinline__ bool erased(const ImageTransform& t, int row, int col
          column < t.erase_left + t.erase_width;
 }
 
-// Where a pixel of the result comes from; outside of the image it is black.
+// Where a pixel of the result comes from; outside the image it is black.
 struct Source {
   int64_t y;
   int64_t x;

@@ -7,7 +7,7 @@ namespace countenance::cuda {
 namespace {
 
 constexpr int kChannels = kImageChannels;
-// Images of one launch. Their transforms travel as a kernel parameter, of which there are 4 KiB.
+// Images per launch. Their transforms are passed as a kernel parameter, limited to 4 KiB.
 constexpr int kImages = 64;
 
 struct Transforms {

@@ -6,15 +6,15 @@
 #include "backend/cuda/device/vector.h"
 #include "backend/cuda/images/image_transform.h"
 
-// A thread makes one pixel of an output: it finds the pixel of the resized image that lands there
-// and takes its vertical window, each tap of which is a horizontal window, rounded to 8 bits as
-// Pillow's first pass does. All sums are of integers, so that the bits are Pillow's.
+// Each thread computes one pixel of an output: it finds the pixel of the resized image that lands
+// there and applies its vertical window, each tap of which is a horizontal window, rounded to 8
+// bits as in Pillow's first pass. All sums are of integers, so that the bits are Pillow's.
 //
 // Nothing is kept between the passes, in device or in shared memory: where an image shrinks,
 // windows overlap by half, so that each of its rows is filtered for two output rows and each of its
-// pixels read four times, whatever the sizes, all but the first time from a cache. The image has
-// come over PCI Express, many times slower than any of these memories: rows kept in shared memory
-// would save little of the whole.
+// pixels is read four times, whatever the sizes, from a cache all but the first time. The image
+// arrived over PCI Express, which is many times slower than any of these memories: keeping rows in
+// shared memory would save little overall.
 
 namespace countenance::cuda {
 
@@ -22,20 +22,20 @@ namespace {
 
 constexpr int kChannels = kImageChannels;
 constexpr int kThreads = 128;
-// Images of one launch. What the kernel must know of each travels as a kernel parameter, of which
-// there are 4 KiB.
+// Images per launch. What the kernel must know about each is passed as a kernel parameter, limited
+// to 4 KiB.
 constexpr size_t kImagesOfLaunch = 64;
-// Bytes of the images of one launch, where it has more than one: bounds the device's memory.
+// Image bytes per launch of more than one image: bounds the device's memory.
 constexpr size_t kLaunchBytes = size_t{64} << 20;
 
 // The windows of all axes of a launch and their weights, for the device. A window is three numbers:
-// its first input coordinate, its taps, where in this table their weights begin.
+// its first input coordinate, its number of taps, the offset of their weights in this table.
 constexpr int kWindowNumbers = 3;
 class WindowTable {
  public:
   explicit WindowTable(int64_t out_size) : out_size_(out_size) {}
 
-  // Where the windows of an axis of this size begin.
+  // The offset of the windows for an axis of this size.
   int add(int64_t size) {
     const auto [place, is_new] = offsets_.try_emplace(size, to_int(static_cast<int64_t>(n())));
     if (!is_new) return place->second;
@@ -61,7 +61,7 @@ class WindowTable {
 struct SourceImage {
   int64_t offset;  // of its pixels (height, width, 3)
   int row_bytes;
-  int columns;  // where in the table the windows of its columns begin
+  int columns;  // offset in the table of its columns' windows
   int rows;
   ImageTransform transform;
 };

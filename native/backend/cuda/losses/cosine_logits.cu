@@ -14,7 +14,7 @@ __device__ __forceinline__ float inverse_norm(float square) {
   return norm < 1e-12f ? 0.0f : 1.0f / norm;
 }
 
-// A block a sample, a warp a class: f . t, |f|^2 and |t|^2 in one pass.
+// One block per sample, one warp per class: f . t, |f|^2 and |t|^2 in one pass.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     cosine_logits_kernel(float* logits, const T* features, const float* text, int classes,

@@ -7,7 +7,7 @@
 // The formulas are in the CPU's kernel (backend/cpu/losses/objective.cpp). Three launches:
 // the products, logits and losses of each sample, one block per sample; what the samples share, in
 // one block; the gradients, one block per sample, which are combinations of f_e, f_n and the rows
-// of T. A lane sums its products in float, everything behind is in double.
+// of T. A lane sums its products in float, everything after that is in double.
 
 namespace countenance::cuda {
 
@@ -137,7 +137,7 @@ __device__ __forceinline__ void supervise(Sample& sample, float* logits, const d
   const double log_sum = highest + log(warp_sum(exponentials));
   double loss = 0;
   for (int k = lane_index(); k < classes; k += kWarp) {
-    // A class without a target adds nothing even where its logit is minus infinity.
+    // A class without a target adds nothing even if its logit is minus infinity.
     const double goal = attributes.smoothed(targets[k], classes);
     if (goal != 0.0) loss += goal * (log_sum - scale * cosine_e[k]);
   }

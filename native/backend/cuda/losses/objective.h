@@ -6,12 +6,12 @@
 
 #include "backend/attributes.h"
 
-// What the objective's kernels hand to each other, in the workspace.
+// What the objective's kernels pass to each other, in the workspace.
 
 namespace countenance::cuda {
 
-// torch.nn.functional.cosine_similarity: each norm is at least this. The gradient is that of the
-// guarded value: below it the norm is a constant.
+// As in torch.nn.functional.cosine_similarity, each norm is clamped to at least this. The gradient
+// is that of the clamped value: below the limit the norm is a constant.
 inline constexpr double kCosineEps = 1e-8;
 
 struct Sample {
@@ -61,7 +61,7 @@ __device__ __forceinline__ double contrast_weight(const ObjectiveAttributes& att
   return k == label ? 1.0 : 0.0;
 }
 
-// What L_t and L_c ask of a sample's gradients; nothing of a neutral one.
+// The contribution of L_t and L_c to a sample's gradients; none for a neutral sample.
 class Pull {
  public:
   __device__ Pull(const ObjectiveAttributes& attributes, const Scratch& scratch,
@@ -79,18 +79,18 @@ class Pull {
     }
   }
 
-  // Of hat(T_k): -this in dhat(f_e), this in dhat(f_n).
+  // Coefficient of hat(T_k): -this in dhat(f_e), this in dhat(f_n).
   __device__ double contrast(int k) const {
     if (!is_member_) return 0.0;
     return attributes_.weight(kContrast) * *scratch_.member_share *
            contrast_weight(attributes_, scratch_, label_, k);
   }
-  // Of T_k: -this in df_e, this in df_n.
+  // Coefficient of T_k: -this in df_e, this in df_n.
   __device__ double along(int k) const {
     if (!is_member_) return 0.0;
     return k == label_ ? along_ : k == attributes_.neutral ? -along_ : 0.0;
   }
-  // Of f_e - f_n: this in df_e, -this in df_n.
+  // Coefficient of f_e - f_n: this in df_e, -this in df_n.
   __device__ double apart() const { return apart_; }
 
  private:

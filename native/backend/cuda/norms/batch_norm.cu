@@ -139,7 +139,7 @@ struct Normalise {
   template <int N>
   __device__ void run(int64_t i, const Constants<N>& constants) const {
     Floats<N> v = load<N>(x + i);
-    // The mean goes first: x scale - mean scale would cancel for a large mean.
+    // Subtract the mean first: x scale - mean scale would cancel for a large mean.
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       v[k] = fmaf(v[k] - constants.mean[k], constants.scale[k], constants.bias[k]);
@@ -216,8 +216,8 @@ struct Fold {
 
 }  // namespace
 
-// For each block of rows and channel a double and a float (forward) or two floats (backward), which
-// also has three factors of a channel.
+// For each block of rows and each channel, a double and a float (forward) or two floats (backward);
+// the backward pass also has three factors per channel.
 size_t CudaBackend::batch_norm_workspace(const Shape& x) const {
   const int64_t block_rows = rows_of_block(x.rows(), x.channels(), multiprocessors_);
   const int64_t blocks = divide_up(x.rows(), block_rows);

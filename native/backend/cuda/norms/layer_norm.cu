@@ -22,11 +22,11 @@ struct LayerNorm {
   float eps;
 };
 
-// The variance about a first mean, whose rounding error the second pass finds and takes out.
+// The variance about a first mean, whose rounding error the second pass measures and removes.
 template <int N, int Held, class T>
 __global__ void __launch_bounds__(kThreads) layer_norm_kernel(LayerNorm<T> p, int lanes) {
   const int64_t row = lane_row(lanes);
-  // Lanes without a row go along to the sums.
+  // Lanes without a row still take part in the sums.
   const LaneRow<T, N, Held> x(p.x, row, row < p.rows ? p.channels : 0, p.channels, lanes);
   const float share = 1.0f / static_cast<float>(p.channels);
   float sum = 0.0f;

@@ -5,7 +5,7 @@
 // With g = dy weight, n = (x - mean) rstd, C channels:
 //   dx = rstd (g - sum g / C - n sum(g n) / C),  dbias = sum_rows dy,  dweight = sum_rows dy n.
 // Rows of up to a block's channels take one pass: a thread keeps its channels, and their sums over
-// its rows in registers. Longer ones take a pass for the sums and one for dx.
+// its rows, in registers. Longer ones take a pass for the sums and one for dx.
 
 namespace countenance::cuda {
 
@@ -60,9 +60,9 @@ struct FinishSums {
 
 constexpr int kMostWarps = kChannelThreads / kWarp;
 
-// The sums of a and b over the threads of this thread's row, blockDim.x of them: a part of a warp
-// or whole ones, which meet in `warps`. Calls take turns with its two halves, so that one barrier
-// is enough.
+// The sums of a and b over the threads of this thread's row, blockDim.x of them: part of a warp, or
+// whole warps, which combine in `warps`. Calls alternate between its two halves, so that one
+// barrier is enough.
 __device__ __forceinline__ void sum_row(float& a, float& b, float2 (&warps)[2][kMostWarps],
                                         int turn) {
   const int width = static_cast<int>(blockDim.x);
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kChannelThreads)
   for (int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.y; first < p.rows;
        first += step) {
     const int64_t row = first + threadIdx.y;
-    // Threads without numbers go along to the row's sums.
+    // Threads without numbers still take part in the row's sums.
     const bool takes_part = has_channels && row < p.rows;
     const int64_t at = row * p.channels + channel;
     Floats<N> g = takes_part ? load<N>(p.dy + at) : all<N>(0.0f);
@@ -189,7 +189,7 @@ struct SumLongRows {
   }
 };
 
-// A warp a row.
+// One warp per row.
 template <int N, class T>
 __global__ void __launch_bounds__(kChannelThreads) long_row_kernel(LayerNormGradients<T> p) {
   const int64_t row = lane_row(kWarp);
@@ -236,7 +236,7 @@ int64_t sum_blocks(const Shape& x, int multiprocessors) {
 
 }  // namespace
 
-// Floats: two sums a block and channel.
+// In floats: two sums per block and channel.
 size_t CudaBackend::layer_norm_workspace(const Shape& x) const {
   return static_cast<size_t>(2 * sum_blocks(x, multiprocessors_) * x.channels()) * sizeof(float);
 }
@@ -276,7 +276,7 @@ void CudaBackend::layer_norm_backward(const LayerNormBackward& t) {
              p, partial);
       return;
     }
-    // dx may take the place of dy, which the sums read.
+    // dx may overwrite dy, which the sums read.
     if (sums_wanted) {
       run_row_sums(kName, queue(), rows, channels, rows_of_block(rows, channels, multiprocessors_),
                    SumLongRows<T>{partial, p});

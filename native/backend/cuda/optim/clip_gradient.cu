@@ -9,7 +9,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Blocks of the first pass, from n only: the order of the sum does not depend on the device.
+// Blocks of the first pass, computed from n only: the order of the sum does not depend on the
+// device.
 int64_t clip_blocks(int64_t n) {
   return std::clamp<int64_t>(n / (kThreads * kVector * 4), 1, 1024);
 }
@@ -17,7 +18,7 @@ int64_t clip_blocks(int64_t n) {
 // False for NaN, too.
 __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
-// partial[block] = sum of the squares that its threads come by: 8 in float, then in double.
+// partial[block] = sum of the squares that its threads read: 8 in float, then in double.
 __global__ void __launch_bounds__(kThreads)
     sum_squares_kernel(double* partial, const float* gradients, int64_t n) {
   COUNTENANCE_SHARED(double, warps, [kWarp]);

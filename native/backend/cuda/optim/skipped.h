@@ -4,7 +4,7 @@
 
 namespace countenance::cuda {
 
-// A gradient_scale of NaN: the step must not be taken (Backend::clip_gradient).
+// A gradient_scale of NaN: the step must be skipped (Backend::clip_gradient).
 __device__ __forceinline__ bool is_skipped(float gradient_scale) {
   return gradient_scale != gradient_scale;
 }

@@ -5,7 +5,7 @@ namespace countenance::cuda {
 
 namespace {
 
-// Kernel positions, a byte each.
+// Kernel positions, one byte each.
 template <int N>
 struct Positions {
   uint8_t v[N];
@@ -57,7 +57,7 @@ struct Geometry {
   int kernel, stride, padding;
 };
 
-// Where a pixel is that counts through images of this size.
+// The coordinates of a pixel numbered across images of this size.
 struct Place {
   __device__ Place(uint32_t pixel, int height, int width)
       : x(static_cast<int>(pixel % static_cast<uint32_t>(width))),

@@ -5,13 +5,13 @@ namespace countenance::cuda {
 
 namespace {
 
-// Between the pixels of x (B, H, W, C) and those of y (B, H/2, W/2, 4C). Neighbour k of a group, in
-// Swin's order: row offset k % 2, column offset k / 2.
+// Maps between the pixels of x (B, H, W, C) and those of y (B, H/2, W/2, 4C). Neighbour k of a
+// group, in Swin's order: row offset k % 2, column offset k / 2.
 struct Merge {
   uint32_t width;
   int channels;
 
-  // Where y has the pixel of x.
+  // Offset in y of a pixel of x.
   __device__ int64_t place(uint32_t pixel) const {
     const uint32_t row = pixel / width;
     const uint32_t column = pixel % width;
@@ -47,7 +47,7 @@ struct PatchMergeBackward {
   }
 };
 
-// H is even, so that rows count through all images.
+// H is even, so that rows can be numbered across all images.
 Merge merge_of(const Shape& x) {
   return {static_cast<uint32_t>(x[2]), static_cast<int>(x.channels())};
 }

@@ -12,7 +12,7 @@ struct PhaseAxis {
   int size;  // of dx
   int y_size;
   int kernel, stride, padding;
-  // The grid and the taps of a phase: as many, or one less.
+  // The grid size and the number of taps of a phase: the larger value, and one less.
   Divisor grids[2];
   Divisor taps[2];
 

@@ -15,7 +15,7 @@ void CudaBackend::conv2d_backward_weight(Gradient dweight, Gradient dbias, Tenso
   const auto target = target_of<float>(dweight, size.rows, size.columns, workspace, plan.slices);
   with_activation(x.dtype, [&](auto type) {
     using T = typename decltype(type)::type;
-    // Of a first layer only the image comes in pieces.
+    // In a first layer, only the image is not in whole chunks.
     with_whole(is_whole(x.dtype, sizes.out), [&](auto dy_whole) {
       with_whole(size.whole, [&](auto whole) {
         if constexpr (dy_whole || !whole) {

@@ -16,21 +16,22 @@
 //   weight gradient    outputs         kernel positions  pixels of y
 //                                      x inputs
 //
-// A convolution's operand is never laid out in memory (implicit GEMM): a Source (gemm_source.h)
-// tells where each number of it lies, and a TileReader (gemm_reader.h) brings a block's share into
-// shared memory, as it goes down the depth. There float operands meet FMAs in registers
-// (gemm_fma.h) and bfloat16 operands tensor cores (gemm_tensor.h; gemm_warpgroup.h on compute
-// capability 9.0). The block's tile of D then goes through shared memory to the Target
-// (gemm_target.h), which has the epilogue and the gradient modes. A product of few tiles and much
-// depth is cut into slices of depth, whose partial sums a second kernel adds in order; gemm_plan.h
-// decides on that and on the tile's shape. The same shapes on the same GPU give the same bits.
+// A convolution's operand is never materialised in memory (implicit GEMM): a Source (gemm_source.h)
+// gives the address of each of its numbers, and a TileReader (gemm_reader.h) loads a block's share
+// into shared memory, step by step along the depth. From there, float operands go to FMAs in
+// registers (gemm_fma.h) and bfloat16 operands to tensor cores (gemm_tensor.h; gemm_warpgroup.h on
+// compute capability 9.0). The block's tile of D then goes through shared memory to the Target
+// (gemm_target.h), which applies the epilogue and the gradient modes. A product with few tiles and
+// a large depth is split into slices of depth, whose partial sums a second kernel adds in order;
+// gemm_plan.h chooses the split and the tile's shape. The same shapes on the same GPU give the same
+// bits.
 //
-// A Product is what the kernel gets:
+// The kernel receives a Product:
 //   A a; B b;                       the sources
 //   int rows, columns, depth;
 //   static constexpr Major kMajorA, kMajorB;
 //   void enter(int phase)           before anything else: which of its phases this block computes
-//   int64_t place(int row) const    the row of the output that row is
+//   int64_t place(int row) const    the row of the output that `row` maps to
 
 namespace countenance::cuda {
 
@@ -66,7 +67,7 @@ __device__ __forceinline__ void gemm_block(Product& product, const Target& targe
   const int across = (product.columns + Tile::kN - 1) / Tile::kN;
   const int row = static_cast<int>(blockIdx.x) / across * Tile::kM;
   const int column = static_cast<int>(blockIdx.x) % across * Tile::kN;
-  if (row >= product.rows) return;  // a phase may have a row of pixels less than another
+  if (row >= product.rows) return;  // a phase may have one row of pixels fewer than another
   const int all = (product.depth + Tile::kDepth - 1) / Tile::kDepth;
   const int chunks = (all + slices - 1) / slices;
   const int first = min(slice * chunks, all);
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(Tile::kThreads, (kResident<Tile, Product>))
   }
 }
 
-// D = A B by the tile and the slices of the plan; `phases` products of this kind at once.
+// D = A B with the tile and the slices of the plan; `phases` products of this kind at once.
 template <class Tile, class Product, class Target>
 void run_gemm_tile(const char* name, const Queue& queue, const GemmPlan& plan, int phases,
                    const Product& product, const Target& target) {
@@ -142,8 +143,8 @@ struct TileOf<GemmTile::Warpgroup128x128> {
   using type = WarpgroupTile<128, 128>;
 };
 
-// The same, with the tile chosen at run time. A source without whole chunks has one tile only: what
-// it costs is the gathering, not the multiplying.
+// The same, with the tile chosen at run time. A source without whole chunks has one tile only: its
+// cost is the gathering, not the multiplication.
 template <class Product, class Target>
 void run_gemm(const char* name, const Queue& queue, const GemmPlan& plan, int phases,
               const Product& product, const Target& target) {

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// A block adds blockDim.x chunks of columns over a slice of the rows: every thread blockDim.y-th
-// row, then the threads of a chunk in their order.
+// A block sums blockDim.x chunks of columns over a slice of the rows: each thread sums every
+// blockDim.y-th row, then the threads of a chunk are summed in order.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     column_sums_kernel(GradientTarget<float> target, const T* x, int64_t rows, int64_t slice_rows) {

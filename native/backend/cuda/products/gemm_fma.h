@@ -5,10 +5,10 @@
 
 namespace countenance::cuda {
 
-// A block's tile of a float32 product, exact: a thread has ThreadM x ThreadN sums in registers, in
-// groups of 4 x 4 that are spread over the tile so that the lanes of a warp read shared memory
-// side by side. Both operands lie there depth by depth, one stage being read while the next one
-// comes through registers.
+// A block's tile of a float32 product, exact: a thread holds ThreadM x ThreadN sums in registers,
+// in groups of 4 x 4 spread over the tile so that the lanes of a warp read adjacent shared memory.
+// Both operands are stored there depth by depth; one stage is read while the next one is in flight
+// through registers.
 template <int M, int N, int ThreadM, int ThreadN>
 struct FmaTile {
   static constexpr bool kCompiled = true;  // for the architecture at hand
@@ -17,7 +17,7 @@ struct FmaTile {
   static constexpr int kDepth = 16;
   static constexpr int kAcross = N / ThreadN;  // threads
   static constexpr int kThreads = M / ThreadM * kAcross;
-  static constexpr int kResident = ThreadN == 8 ? 3 : 4;  // blocks of a multiprocessor
+  static constexpr int kResident = ThreadN == 8 ? 3 : 4;  // blocks per multiprocessor
   static constexpr int kPitch = N + 8;                    // of the tile of D
 
   // An operand's stage: kDepth lines of Width numbers and a gap against bank conflicts.

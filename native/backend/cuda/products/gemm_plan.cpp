@@ -8,17 +8,17 @@ namespace countenance::cuda {
 
 namespace {
 
-// What a tile costs on a multiprocessor, in cycles. The rates are multiplications and additions a
-// cycle as a share of the peak (bfloat16 1024 on compute capability 8.0, of warpgroups 2048 on 9.0;
-// float32 64 to 128) that grows with the tile: a tile of M x N reads M + N numbers for M N
-// operations. Estimates: none was measured yet.
+// What a tile costs on a multiprocessor, in cycles. The rates are multiplications and additions per
+// cycle, as a fraction of the peak (bfloat16 1024 on compute capability 8.0, of warpgroups 2048 on
+// 9.0; float32 64 to 128) that grows with the tile: a tile of M x N reads M + N numbers for M N
+// operations. These are estimates; none has been measured yet.
 struct TileModel {
   GemmTile tile;
   int64_t m, n, depth;
   double rate;
 };
 
-// Those without whole chunks take the first one, compute capabilities other than 9.0 the first
+// Operands without whole chunks use the first one, compute capabilities other than 9.0 the first
 // three.
 constexpr TileModel kTensorTiles[] = {
     {GemmTile::Tensor64x64, 64, 64, 32, 450},
@@ -33,7 +33,7 @@ constexpr TileModel kFmaTiles[] = {
     {GemmTile::Fma128x64, 128, 64, 16, 100},
 };
 
-constexpr double kBlockCycles = 2000;   // to begin and to store
+constexpr double kBlockCycles = 2000;   // to start and to store
 constexpr double kLaunchCycles = 4000;  // of the kernel that adds the slices
 constexpr double kBytesPerCycle = 12;   // of memory, for each multiprocessor
 constexpr int64_t kLeastChunks = 4;     // of the depth in a slice

@@ -6,7 +6,7 @@
 
 #include "core/dtype.h"
 
-// What a product's shape decides on the host.
+// Decisions made on the host from a product's shape.
 
 namespace countenance::cuda {
 
@@ -20,10 +20,10 @@ enum class GemmTile {
   Warpgroup128x128
 };
 
-// What of a GPU decides on its products.
+// The GPU properties that its products are planned from.
 struct GemmMachine {
   int multiprocessors;
-  bool warpgroups;  // it has their products (warpgroups.h)
+  bool warpgroups;  // it supports warpgroup products (warpgroups.h)
 };
 
 template <auto Value>
@@ -40,15 +40,15 @@ struct GemmPlan {
   size_t workspace_bytes;  // for the slices' partial sums
 };
 
-// The cheapest way for operands of this type, by a simple model of the time it takes. It depends on
-// the sizes and on the machine only.
+// The cheapest plan for operands of this type, by a simple model of its time. It depends on the
+// sizes and on the machine only.
 GemmPlan plan_gemm(DType operands, const GemmSize& size, const GemmMachine& machine);
 
 // Enough for either type of operands; `whole` by type.
 size_t gemm_workspace(const GemmSize& f32, const GemmSize& bf16, const GemmMachine& machine);
 
-// Bytes of the partial sums of this many numbers: none for a single slice, or else each slice's in
-// whole chunks of 8 numbers.
+// Bytes of the partial sums of this many numbers: none for a single slice, otherwise whole chunks
+// of 8 numbers per slice.
 size_t slice_bytes(int64_t numbers, int64_t slices);
 
 // Slices of the rows whose columns are added up (gemm_bias.h).

@@ -3,7 +3,7 @@
 #include "backend/cuda/device/vector.h"
 #include "backend/cuda/products/gemm_source.h"
 
-// How a block brings its share of an operand into shared memory, depth by depth.
+// How a block loads its share of an operand into shared memory, step by step along the depth.
 
 namespace countenance::cuda {
 
@@ -29,7 +29,7 @@ __device__ __forceinline__ void store_chunk(void* p, const Chunk& chunk) {
 }
 
 // The tile of an operand: `kWidth` rows of A, or columns of B, times `kDepth` of the depth. It is
-// read by lines of chunks: a line is a row of the source. Every thread has chunk column() of the
+// read in lines of chunks; a line is a row of the source. Each thread handles chunk column() of the
 // lines line(0), line(1), ...
 template <class Source, Major kMajor, int kWidth, int kDepth, int kThreads>
 class TileReader {
@@ -42,7 +42,7 @@ class TileReader {
   static constexpr int kCount = kLines / kStep;
   static_assert(kThreads % kLineChunks == 0 && kLines % kStep == 0);
 
-  // first: of the rows of A, or columns of B.
+  // first: the first row of A, or column of B.
   __device__ __forceinline__ TileReader(const Source& source, int first)
       : source_(source), first_(first) {
     if constexpr (kMajor == Major::Depth) {
@@ -84,7 +84,7 @@ class TileReader {
   }
 
  private:
-  // f(i, where number e of chunk column() of line(i) lies) at this depth.
+  // Calls f(i, address of number e of chunk column() of line(i)) at this depth.
   template <class F>
   __device__ __forceinline__ void each(int depth, int e, F&& f) const {
     if constexpr (kMajor == Major::Depth) {

@@ -3,23 +3,23 @@
 #include "backend/cuda/device/kernel_types.h"
 #include "backend/cuda/frames/divisor.h"
 
-// Where the numbers of a product's operand lie. A Source is a matrix whose numbers of a row lie
-// side by side, at least in chunks of 16 bytes when it is `Whole`:
-//   Row row(int i), Column column(int j)       what is worth keeping of an index; any is allowed
+// Where the numbers of a product's operand are. A Source is a matrix in which the numbers of a row
+// are contiguous, at least in chunks of 16 bytes when it is `Whole`:
+//   Row row(int i), Column column(int j)       what is worth keeping of an index; any is valid
 //   const T* at(const Row&, const Column&)     null: a zero (padding, beyond the end)
 //   const T* somewhere()                       any address that can be read
 
 namespace countenance::cuda {
 
-// Which of its two directions an operand's numbers are contiguous in: along the depth of the
-// product, or across it.
+// The direction in which an operand's numbers are contiguous: along the depth of the product, or
+// across it.
 enum class Major { Depth, Width };
 
-// The numbers of 16 bytes.
+// Numbers in 16 bytes.
 template <class T>
 inline constexpr int kChunk = 16 / sizeof(T);
 
-// An index that is outside of everything, however much is added to it.
+// An index that stays out of range, however much is added to it.
 inline constexpr int kOutside = -(1 << 29);
 
 // A matrix (rows, columns) with `pitch` numbers from row to row.
@@ -42,7 +42,7 @@ struct PlainRows {
   __device__ __forceinline__ const T* somewhere() const { return numbers; }
 };
 
-// One direction of a convolution: pixel u of the grid meets tap t at the place
+// One direction of a convolution: pixel u of the grid meets tap t at position
 //   u step + offset + t tap_step
 // of an image of `size` offsets.
 struct ConvAxis {
@@ -52,8 +52,8 @@ struct ConvAxis {
   Divisor taps;
 };
 
-// The matrix of a convolution: a row for each pixel of a grid on each image (B, H, W, C), in it the
-// kernel's taps, each with its C channels.
+// The matrix of a convolution: one row for each pixel of a grid on each image (B, H, W, C),
+// containing the kernel's taps, each with its C channels.
 template <class T, bool Whole>
 struct ConvRows {
   using Element = T;
@@ -98,7 +98,7 @@ struct ConvRows {
   __device__ __forceinline__ const T* somewhere() const { return images; }
 };
 
-// The weights of a data gradient: row (tap, output), column input, out of a packed weight. The taps
+// The weights of a data gradient: row (tap, output), column input, from a packed weight. The taps
 // are every `stride`-th of the kernel's, from `first` on.
 template <class T, bool Whole>
 struct TapRows {

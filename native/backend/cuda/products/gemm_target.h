@@ -13,11 +13,11 @@
 
 namespace countenance::cuda {
 
-// Numbers of a row that are treated at once.
+// Numbers of a row that are processed at once.
 inline constexpr int kTargetChunk = kVector;
 
-// y (rows, columns), densely. Of a product in slices, partial sums (slices, rows, columns) are kept
-// instead, to be finished by SumOfSlices.
+// y (rows, columns), dense. For a product in slices, partial sums (slices, rows, columns) are kept
+// instead, and SumOfSlices finishes them.
 template <class Y>
 struct Output {
   Y* y;
@@ -87,7 +87,7 @@ struct EpilogueTarget {
   }
 };
 
-// A chunk of the product, in shared memory, to `row` of y from `column` on.
+// Stores a chunk of the product from shared memory to `row` of y, from `column` on.
 template <class Target>
 __device__ __forceinline__ void put(const Target& target, int slice, int64_t row, int column,
                                     const float* v) {
@@ -157,7 +157,7 @@ EpilogueTarget<Y> target_of(Tensor y, const Epilogue& epilogue, Tensor workspace
           StatisticsLayout(rows, columns).moments(data<float>(epilogue.statistics))};
 }
 
-// Of a gradient that lies (rows, columns) in memory, whatever its shape.
+// For a gradient laid out as (rows, columns) in memory, whatever its shape.
 template <class Y>
 GradientTarget<Y> target_of(const Gradient& dy, int64_t rows, int64_t columns, Tensor workspace,
                             int slices) {

@@ -7,10 +7,10 @@
 namespace countenance::cuda {
 
 // An operand's stage in shared memory, bfloat16. Its lines hold chunks of 16 bytes whose order is
-// permuted line by line, so that the 8 chunks of an ldmatrix matrix, one out of each of 8 lines,
-// are in 8 different groups of banks:
-//   Major::Depth: lines of 64 bytes, one a row (column) of the operand
-//   Major::Width: lines of 128 bytes or more, one a step of the depth
+// permuted line by line, so that the 8 chunks of an ldmatrix matrix, one from each of 8 lines, are
+// in 8 different groups of banks:
+//   Major::Depth: lines of 64 bytes, one per row (column) of the operand
+//   Major::Width: lines of 128 bytes or more, one per step of the depth
 template <Major kMajor, int kWidth, int kDepth>
 struct OperandStage {
   static constexpr int kLine = kMajor == Major::Depth ? kDepth : kWidth;
@@ -42,7 +42,7 @@ struct OperandStage {
 };
 
 // A block's tile of a bfloat16 product with float32 sums: WarpsM x WarpsN warps, each with its part
-// of the tile in the registers of mma.sync; kStages of the depth in shared memory, copied
+// of the tile in the registers of mma.sync; kStages stages of the depth in shared memory, copied
 // asynchronously.
 template <int M, int N, int WarpsM, int WarpsN>
 struct TensorTile {
@@ -77,7 +77,7 @@ struct TensorTile {
     __device__ __forceinline__ __nv_bfloat16* stage(int i) const {
       return stages_ + i % kStages * Stage::kNumbers;
     }
-    // Between the two the stage may still be read by nobody, and other work may go on.
+    // Between these two calls, nobody may read the stage; other work may go on.
     __device__ __forceinline__ void start(int i, int depth) {
       if constexpr (Source::kWhole) {
         reader_.copy_async(stage(i), depth, Stage::offset);
@@ -130,7 +130,7 @@ struct TensorTile {
     float sums[kRows16][kColumns8][4] = {};
     for (int i = 0; i < chunks; ++i) {
       cp_async_wait<kStages - 2>();
-      __syncthreads();  // stage i is there, stage i - 1 is free
+      __syncthreads();  // stage i has arrived, stage i - 1 is free
       start(i + kStages - 1);
       add_stage<typename FeedA::Stage, typename FeedB::Stage>(sums, a.stage(i), b.stage(i));
       finish(i + kStages - 1);

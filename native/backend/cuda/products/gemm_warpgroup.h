@@ -22,7 +22,7 @@ struct WarpgroupStage {
   }
 
   // The rows (columns) from `width` on, a multiple of 64, at the 16 steps of the depth from `depth`
-  // on. Within a line the address runs on as if nothing were permuted.
+  // on. Within a line the address advances as if nothing were permuted.
   __device__ __forceinline__ static WgmmaOperand operand(const __nv_bfloat16* stage, int width,
                                                          int depth) {
     const int at = kAlongWidth ? width / 64 * kBlock + depth * kLine : width * kLine + depth;
@@ -30,10 +30,10 @@ struct WarpgroupStage {
   }
 };
 
-// A block's tile of a bfloat16 product with float32 sums on compute capability 9.0: a warpgroup for
-// every 64 rows, its sums in registers, both operands in shared memory. The implicit GEMM gathers
-// its operands, with zeros around the image, so that they come by cp.async as for TensorTile;
-// of two blocks on a multiprocessor one multiplies while the other one waits for a stage.
+// A block's tile of a bfloat16 product with float32 sums on compute capability 9.0: one warpgroup
+// for every 64 rows, its sums in registers, both operands in shared memory. The implicit GEMM
+// gathers its operands, with zeros around the image, so they are copied with cp.async, as for
+// TensorTile; of two blocks on a multiprocessor, one multiplies while the other waits for a stage.
 template <int M, int N>
 struct WarpgroupTile {
   static constexpr bool kCompiled = kHasWgmma;  // for the architecture at hand
@@ -78,7 +78,7 @@ struct WarpgroupTile {
     for (int i = 0; i < chunks; ++i) {
       cp_async_wait<kStages - 2>();
       fence_for_wgmma();
-      __syncthreads();  // stage i is there, stage i - 1 is free
+      __syncthreads();  // stage i has arrived, stage i - 1 is free
       const __nv_bfloat16* const now = stage(i);
       wgmma_fence();
 #pragma unroll

@@ -26,7 +26,8 @@ int64_t CudaBackend::packed_elements(const Shape& shape) const {
   return PackedWeight(shape).elements();
 }
 
-// On the host: weights cross the border when a model is loaded or saved, never in a step.
+// On the host: weights move between host and device only when a model is loaded or saved, never in
+// a step.
 void CudaBackend::pack_parameter(Tensor packed, const float* torch) {
   const PackedWeight w(packed.shape);
   std::vector<float> rows(static_cast<size_t>(w.elements()), 0.0f);

@@ -9,7 +9,7 @@ namespace countenance::cuda {
 // Layout of a matrix parameter: float32, one row per output, its taps outermost:
 //   packed[o][(ky * kw + kx) * in + i] = weight[o][i][ky][kx]
 // so that a row is the depth of a product with NHWC activations. Rows begin at multiples of 8
-// numbers (16 bytes of the bfloat16 copy); what lies between depth and pitch is zero and stays
+// numbers (16 bytes of the bfloat16 copy); the padding between depth and pitch is zero and stays
 // zero: a weight's gradient has the same layout and its kernel writes zeros there.
 struct PackedWeight {
   explicit PackedWeight(const Shape& shape)

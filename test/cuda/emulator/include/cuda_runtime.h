@@ -23,7 +23,7 @@
 #define __grid_constant__
 #define __constant__ static
 #define __align__(bytes) alignas(bytes)
-// There is no __shared__: kernels declare shared memory by the macros of
+// There is no __shared__: kernels declare shared memory with the macros of
 // backend/cuda/device/launch.h.
 
 #define threadIdx (::emulator::current.thread)
@@ -165,7 +165,7 @@ EMULATOR_REDUCE(__reduce_or_sync, unsigned, Or)
 EMULATOR_REDUCE(__reduce_xor_sync, unsigned, Xor)
 #undef EMULATOR_REDUCE
 
-// ---- Atomics, on integers alone: sums of floats would depend on the order of the threads ----
+// ---- Atomics, on integers only: sums of floats would depend on the order of the threads ----
 
 template <class T>
 T atomicAdd(T* place, std::type_identity_t<T> value) {

@@ -24,7 +24,7 @@ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 
 template <int Count, bool Transpose>
 void load_matrix(uint32_t (&fragment)[Count], const __nv_bfloat16* row, Site site) {
-  // Each lane reads its own row, so that a race is seen as one of that lane.
+  // Each lane reads its own row, so that a race is attributed to that lane.
   uint16_t values[8];
   const bool brings_row = ::emulator::current.lane < 8 * Count;
   if (brings_row) {
@@ -61,7 +61,7 @@ inline void ldmatrix_x4_trans(uint32_t (&fragment)[4], const __nv_bfloat16* row,
 
 namespace emulated {
 
-// By bytes and in the calling thread, where the sanitizers see it.
+// Byte by byte and in the calling thread, where the sanitizers see it.
 inline void copy(void* to, const void* from, unsigned bytes) {
   char* target = static_cast<char*>(to);
   const char* source = static_cast<const char*>(from);
