@@ -3,7 +3,7 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { buildLibrary } from './build-library.mjs';
-import { buildIn, buildNative, requireNvcc, root, runNpm } from './steps.mjs';
+import { buildCuda, buildNative, requireNvcc, root, runNpm } from './steps.mjs';
 
 /** Builds the library and the addon and puts them where `files` in package.json expects them. */
 export async function preparePackage() {
@@ -50,7 +50,7 @@ Nothing else of CUDA has to be installed. The versions of both packages must be 
 /** Builds the plugin in build-cuda and packs it; returns the tarball. */
 export async function packageCuda(destination) {
   requireNvcc();
-  const built = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], 'countenance_cuda');
+  const built = await buildCuda([], 'countenance_cuda');
   const folder = join(built, 'package');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);

@@ -6,7 +6,7 @@ import { buildLibrary } from './build-library.mjs';
 import { packageCuda, preparePackage } from './packages.mjs';
 import {
   StepError,
-  buildIn,
+  buildCuda,
   buildNative,
   buildSanitized,
   ensurePackages,
@@ -137,8 +137,7 @@ const commands = {
   /** The plugin for GPUs, beside the addon. Arguments are CMake's: -DCUDA_ARCHITECTURES=90a-real */
   async 'build:cuda'(args) {
     requireNvcc();
-    const options = ['-DCOUNTENANCE_CUDA=ON', ...args];
-    const folder = await buildIn('build-cuda', options, 'countenance_cuda');
+    const folder = await buildCuda(args, 'countenance_cuda');
     const release = join(root, 'build/Release');
     mkdirSync(release, { recursive: true });
     const name = 'countenance_cuda.so';

@@ -269,6 +269,11 @@ export async function buildIn(folder, options, ...targets) {
   return join(root, folder);
 }
 
+/** Builds targets of the CUDA plugin and its tests, with further CMake options; returns the folder. */
+export function buildCuda(options, ...targets) {
+  return buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON', ...options], ...targets);
+}
+
 /** Builds native_tests with sanitizers; returns the program. */
 export async function buildSanitized(name, sanitizers) {
   const folder = await buildIn(`build-${name}`, [`-DSANITIZE=${sanitizers}`], 'native_tests');

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { packageCuda, preparePackage } from './packages.mjs';
 import {
+  buildCuda,
   buildIn,
   buildNative,
   hasNvcc,
@@ -74,7 +75,7 @@ const golden = (folder, ...names) =>
 const variants = {
   async plain(names) {
     const targets = ['cuda_loader_tests', 'cuda_gpu_golden_tests', ...nodePlugins];
-    const folder = await build('build-cuda', [], ...targets);
+    const folder = await buildCuda([], ...emulatorTests, ...targets);
     if (names.length === 0) await buildNative('countenance');
     return runAll([
       ...(names.length > 0 ? [] : [...nodeTests(folder), golden(folder, `=${quickGolden}`)]),
@@ -85,13 +86,13 @@ const variants = {
   /** From Node, with the backend on the emulator as the plugin; a part of `plain`. */
   async node(names) {
     await buildNative('countenance');
-    const folder = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], ...nodePlugins);
+    const folder = await buildCuda([], ...nodePlugins);
     return runAll(nodeTests(folder, names));
   },
   /** The recorded runs of the reference, one process each; takes an hour, or only the named ones. */
   async golden(names) {
     const targets = ['cuda_gpu_golden_tests', 'emulated_plugin'];
-    const folder = await buildIn('build-cuda', ['-DCOUNTENANCE_CUDA=ON'], ...targets);
+    const folder = await buildCuda([], ...targets);
     const list = spawnSync(join(folder, 'Release/cuda_gpu_golden_tests'), ['--list'], {
       encoding: 'utf8',
       env: { ...process.env, ...emulatedPlugin(folder) },
@@ -102,11 +103,11 @@ const variants = {
     return runAll(chosen.map((test) => golden(folder, `=${test}`)));
   },
   async asan(names) {
-    const folder = await build('build-cuda-asan', ['-DSANITIZE=address+undefined']);
+    const folder = await buildSanitized('asan', 'address+undefined');
     return runAll(emulated(folder, names, names, runUnderAsan));
   },
   async tsan(names) {
-    const folder = await build('build-cuda-tsan', ['-DSANITIZE=thread']);
+    const folder = await buildSanitized('tsan', 'thread');
     const cases = names.length > 0 ? names : sharedMemoryCases;
     return runAll(emulated(folder, names, cases, runUnderTsan));
   },
@@ -115,11 +116,8 @@ const variants = {
       console.log('SKIPPED: nvcc was not found, so that no kernel was compiled for a GPU');
       return 0;
     }
-    const folder = await buildIn(
-      'build-cuda',
-      ['-DCOUNTENANCE_CUDA=ON'],
-      ...['countenance_cuda', 'cuda_gpu_programs', 'emulated_plugin'],
-    );
+    const targets = ['countenance_cuda', 'cuda_gpu_programs', 'emulated_plugin'];
+    const folder = await buildCuda([], ...targets);
     const built = await runAll([
       script('test/cuda/check-ptxas.mjs', folder),
       script('tools/check-binary.mjs', join(folder, 'Release/countenance_cuda.so')),
@@ -165,9 +163,12 @@ function nodeTests(folder, names = []) {
   return [...tests, mocha(of90, { ...env, EMULATED_CAPABILITY: '90' })];
 }
 
-function build(folder, options, ...targets) {
-  const all = ['cuda_tests', 'cuda_op_tests', ...targets];
-  return buildIn(folder, ['-DCOUNTENANCE_CUDA=ON', ...options], ...all);
+/** The programs that run kernels on the emulator. */
+const emulatorTests = ['cuda_tests', 'cuda_op_tests'];
+
+function buildSanitized(name, sanitizers) {
+  const options = ['-DCOUNTENANCE_CUDA=ON', `-DSANITIZE=${sanitizers}`];
+  return buildIn(`build-cuda-${name}`, options, ...emulatorTests);
 }
 
 const runAll = async (programs) => together(await runTogether(programs));

@@ -1,11 +1,5 @@
-import { embeddingWidth } from './config.js';
-import { internalsOf, type Model, type ModelOutputs } from './model.js';
-import type { RawImage, TensorData } from '../types.js';
-
-/** Outputs of images, and with test-time flip f_e of their mirror images. */
-export interface FlippedOutputs extends ModelOutputs {
-  readonly mirrored?: TensorData | undefined;
-}
+import { internalsOf, type FlippedOutputs, type Model } from './model.js';
+import type { RawImage } from '../types.js';
 
 /**
  * {@link Model.forward} of images of any size, which the model's device resizes; the outputs are those
@@ -14,7 +8,7 @@ export interface FlippedOutputs extends ModelOutputs {
  *
  * The images must stay as they are until their turn has come.
  */
-export async function forwardImages(
+export function forwardImages(
   model: Model,
   images: readonly RawImage[],
   flip: boolean,
@@ -22,12 +16,5 @@ export async function forwardImages(
   const { native, run } = internalsOf(model);
   const data = images.map((image) => image.data);
   const sides = Uint32Array.from(images.flatMap(({ width, height }) => [width, height]));
-  let mirrored: Float32Array | undefined;
-  const outputs = await run(images.length, async () => {
-    const pass = await native.forwardImages(data, sides, flip);
-    mirrored = pass.mirrored;
-    return pass;
-  });
-  const shape = [images.length, embeddingWidth];
-  return { ...outputs, mirrored: mirrored && { shape, data: mirrored } };
+  return run(images.length, () => native.forwardImages(data, sides, flip));
 }

@@ -48,12 +48,18 @@ export interface ModelOutputs {
   readonly neutral: TensorData;
 }
 
+/** Outputs of images, and with test-time flip f_e of their mirror images. */
+export interface FlippedOutputs extends ModelOutputs {
+  /** (B, 512) */
+  readonly mirrored?: TensorData;
+}
+
 /** What the trainer and the predictor may use of a model. */
 export interface ModelInternals {
   readonly native: NativeModel;
   readonly gate: Gate;
   /** Runs a forward pass of `size` images when it is its turn. */
-  readonly run: (size: number, pass: () => Promise<NativeOutputs>) => Promise<ModelOutputs>;
+  readonly run: (size: number, pass: () => Promise<NativeOutputs>) => Promise<FlippedOutputs>;
   /** All files of the model directory. The caller holds the gate exclusively. */
   readonly files: (details?: CardDetails) => Promise<Map<string, FileContent>>;
   /** Loads weights. The caller holds the gate exclusively. */
@@ -200,15 +206,17 @@ export class Model {
     return this.#run(size, () => this.#native.forward(copy, size));
   }
 
-  async #run(size: number, pass: () => Promise<NativeOutputs>): Promise<ModelOutputs> {
-    const outputs = await this.#gate.beside(() => {
+  async #run(size: number, pass: () => Promise<NativeOutputs>): Promise<FlippedOutputs> {
+    const { logits, expression, neutral, mirrored } = await this.#gate.beside(() => {
       this.#requireOpen();
       return awaitNative(pass);
     });
+    const features = (data: Float32Array): TensorData => ({ shape: [size, embeddingWidth], data });
     return {
-      logits: { shape: [size, this.config.classes.length], data: outputs.logits },
-      expression: { shape: [size, embeddingWidth], data: outputs.expression },
-      neutral: { shape: [size, embeddingWidth], data: outputs.neutral },
+      logits: { shape: [size, this.config.classes.length], data: logits },
+      expression: features(expression),
+      neutral: features(neutral),
+      ...(mirrored && { mirrored: features(mirrored) }),
     };
   }
 

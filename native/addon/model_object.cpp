@@ -241,9 +241,9 @@ Napi::Value ModelObject::post_forward(CopiedImages images, int64_t size, bool fl
         std::optional<Evaluator::InFlight> mirrored;
         if (flip) mirrored = begin({.flip = true});
         return now_or_later(state->model->backend(), [=] {
-          job->prediction = Evaluator::finish(run);
-          if (!mirrored) return;
-          job->prediction = with_flip(std::move(job->prediction), Evaluator::finish(*mirrored));
+          job->prediction = mirrored
+                                ? with_flip(Evaluator::finish(run), Evaluator::finish(*mirrored))
+                                : Evaluator::finish(run);
         });
       },
       [=](Napi::Env job_env) {

@@ -25,6 +25,9 @@ Prediction with_flip(Prediction images, Prediction mirror_images);
 // recently used sizes. One caller at a time; the model must outlive it.
 class Evaluator {
  public:
+  // Two batches, each with its mirror images.
+  static constexpr int kInFlight = 4;
+
   // Throws ERR_UNSUPPORTED for a precision that the model's backend lacks.
   explicit Evaluator(Model& model, Precision precision = Precision::FP32);
 
@@ -47,9 +50,6 @@ class Evaluator {
   static Prediction finish(const InFlight& run);
 
  private:
-  // Two batches, each with its mirror images.
-  static constexpr int kInFlight = 4;
-
   struct Entry {
     Plan plan;
     EvaluationGraph graph;
