@@ -92,7 +92,7 @@ const commands = {
     return runTypeScript('bench/index.ts', args);
   },
   async test(args) {
-    await buildNative('countenance', 'native_tests');
+    await buildNative('countenance', 'native_tests', 'native_profiles');
     const native = await nativeTests([]);
     const js = await testLibrary(args);
     return native || js;

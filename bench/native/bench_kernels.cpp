@@ -86,13 +86,20 @@ class Bench {
   std::vector<std::unique_ptr<DeviceBlock>> blocks_;
 };
 
+std::string label_of(int64_t side, int64_t channels) {
+  char size[64];
+  std::snprintf(size, sizeof size, " %lldx%lld", static_cast<long long>(side),
+                static_cast<long long>(channels));
+  return size;
+}
+
 void resnet_kernels(Bench& bench, int64_t side, int64_t channels) {
   bench.release();
   Backend& b = bench.backend();
   const Shape shape{64, side, side, channels};
   const Shape c{channels};
   const double n = static_cast<double>(shape.elements());
-  const std::string at = " " + std::to_string(side) + "x" + std::to_string(channels);
+  const std::string at = label_of(side, channels);
   const Tensor x = bench.tensor(shape), y = bench.tensor(shape), residual = bench.tensor(shape);
   const Tensor dx = bench.tensor(shape), dresidual = bench.tensor(shape);
   const Tensor mean = bench.tensor(c), rstd = bench.tensor(c), weight = bench.tensor(c);
@@ -157,7 +164,7 @@ void swin_kernels(Bench& bench, int64_t side, int64_t channels, int64_t heads) {
   const Shape shape{64, side, side, channels};
   const Shape c{channels}, rows{64 * side * side};
   const double n = static_cast<double>(shape.elements());
-  const std::string at = " " + std::to_string(side) + "x" + std::to_string(channels);
+  const std::string at = label_of(side, channels);
   {
     const Tensor x = bench.tensor(shape), y = bench.tensor(shape), dy = bench.tensor(shape);
     const Tensor dx = bench.tensor(shape), mean = bench.tensor(rows), rstd = bench.tensor(rows);

@@ -52,11 +52,12 @@ class Profile final : public RunObserver {
     if (cpu_) seconds = now() - last_;
     const Graph::Node& n = graph.nodes()[static_cast<size_t>(node)];
     std::string layer = n.op->type();
-    if (!n.use.parameters.empty()) {
-      layer += " " + graph.parameters()[n.use.parameters.front()].name;
+    const OpDescription& op = n.description;
+    if (!op.parameters.empty()) {
+      layer += " " + graph.parameters()[op.parameters.front().second].name;
     }
     std::ostringstream shape;
-    if (!n.use.outputs.empty()) shape << graph.shape(n.use.outputs.front());
+    if (!op.outputs.empty()) shape << graph.shape(op.outputs.front().second);
     char number[16];
     std::snprintf(number, sizeof number, "%3d ", node);
     add(types_[n.op->type()], backward, seconds);

@@ -6,14 +6,14 @@
 namespace countenance {
 
 namespace cpu_portable {
-std::unique_ptr<Backend> make_backend(int threads);
+std::unique_ptr<Backend> make_backend(int threads, ConvolutionMethod convolution);
 }
 #if defined(__x86_64__)
 namespace cpu_avx2 {
-std::unique_ptr<Backend> make_backend(int threads);
+std::unique_ptr<Backend> make_backend(int threads, ConvolutionMethod convolution);
 }
 namespace cpu_avx512 {
-std::unique_ptr<Backend> make_backend(int threads);
+std::unique_ptr<Backend> make_backend(int threads, ConvolutionMethod convolution);
 }
 #endif
 
@@ -61,13 +61,23 @@ Isa detect_isa() {
   return supported(Isa::Avx2) ? Isa::Avx2 : Isa::Portable;
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int threads, Isa isa) {
+ConvolutionMethod detect_convolution() {
+  const char* wanted = std::getenv("COUNTENANCE_CONVOLUTION");
+  if (!wanted || !*wanted || std::string_view(wanted) == "winograd") {
+    return ConvolutionMethod::Winograd;
+  }
+  require(std::string_view(wanted) == "direct",
+          "Expected winograd or direct for COUNTENANCE_CONVOLUTION but received ", wanted);
+  return ConvolutionMethod::Direct;
+}
+
+std::unique_ptr<Backend> make_cpu_backend(int threads, Isa isa, ConvolutionMethod convolution) {
   require(supported(isa), "the instruction set ", name_of(isa), " is not supported here");
 #if defined(__x86_64__)
-  if (isa == Isa::Avx512) return cpu_avx512::make_backend(threads);
-  if (isa == Isa::Avx2) return cpu_avx2::make_backend(threads);
+  if (isa == Isa::Avx512) return cpu_avx512::make_backend(threads, convolution);
+  if (isa == Isa::Avx2) return cpu_avx2::make_backend(threads, convolution);
 #endif
-  return cpu_portable::make_backend(threads);
+  return cpu_portable::make_backend(threads, convolution);
 }
 
 }  // namespace countenance

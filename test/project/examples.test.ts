@@ -180,7 +180,7 @@ describe('examples', function () {
     assert.equal(status, 0, stderr);
     const { label, score } = await predictor.predict(files[0]!);
     assert.ok(stdout.includes(`${label} ${score.toFixed(2)}\n`), stdout);
-    assert.match(stdout, /likeness \[ \[ (1|1\.00000\d+|0\.99999\d+), /);
+    assert.match(stdout, /likeness \[\s+\[ (1|1\.00000\d+|0\.99999\d+), /);
     assert.match(stdout, /tensors left 0\n$/);
   });
 });

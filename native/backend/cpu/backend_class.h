@@ -2,22 +2,26 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/isa.h"
 #include "core/arena.h"
 #include "core/thread_pool.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
+struct WinogradConv;
+
 // The CPU backend of one instruction set. Each operation has its own file next to this one;
 // the same files are compiled once per instruction set (isa.h).
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads);
+  CpuBackend(int threads, ConvolutionMethod convolution);
 
   std::string description() const override;
   const DeviceKind& kind() const override { return cpu_device(); }
@@ -131,6 +135,11 @@ class CpuBackend final : public Backend {
   }
   static constexpr int64_t kScratchFloats = 512 * 1024;  // 2 MiB per worker
 
+  // The convolution by Winograd's method, where that is wanted and pays.
+  std::optional<WinogradConv> winograd(const Shape& x, const Shape& weight,
+                                       const Conv2dAttributes& attributes) const;
+
+  ConvolutionMethod convolution_;
   ThreadPool pool_;
   HostBlock scratch_;
 };

@@ -35,8 +35,9 @@ constexpr int64_t kGrain = 1 << 16;
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads)
-    : pool_(threads == 0 ? ThreadPool::available_threads() : threads),
+CpuBackend::CpuBackend(int threads, ConvolutionMethod convolution)
+    : convolution_(convolution),
+      pool_(threads == 0 ? ThreadPool::available_threads() : threads),
       scratch_(static_cast<size_t>(pool_.size() * kScratchFloats) * sizeof(float)) {}
 
 std::string CpuBackend::description() const {
@@ -85,7 +86,9 @@ void CpuBackend::replay(const Recording&, uint64_t) {
   ensure(false, "the CPU has no recording to replay");
 }
 
-std::unique_ptr<Backend> make_backend(int threads);
-std::unique_ptr<Backend> make_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
+std::unique_ptr<Backend> make_backend(int threads, ConvolutionMethod convolution);
+std::unique_ptr<Backend> make_backend(int threads, ConvolutionMethod convolution) {
+  return std::make_unique<CpuBackend>(threads, convolution);
+}
 
 }  // namespace countenance::COUNTENANCE_CPU

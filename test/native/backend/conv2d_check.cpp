@@ -246,12 +246,12 @@ class Device {
 };
 
 // A sum of n products in float, added in chains of at most 1024: sqrt(1024) roundings of 2^-24 at
-// most, 1e-6 for the short sums here. Tensor cores truncate where they should round. An activation
-// in bfloat16 is rounded once more, by at most 2^-8.
+// most, 1e-6 for the short sums here (the default float32_error). Tensor cores truncate where they
+// should round. An activation in bfloat16 is rounded once more, by at most 2^-8.
 struct Tolerance {
-  explicit Tolerance(Precision precision)
-      : activations(precision == Precision::BF16 ? 4e-3 : 1e-6),
-        weights(precision == Precision::BF16 ? 1e-5 : 1e-6) {}
+  Tolerance(Precision precision, double float32_error)
+      : activations(precision == Precision::BF16 ? 4e-3 : float32_error),
+        weights(precision == Precision::BF16 ? 1e-5 : float32_error) {}
   double activations, weights;
 };
 
@@ -308,12 +308,13 @@ void check_gelu(const ConvCase& c, const Expected& e, const TestedBackend& teste
   CHECK(same_bits(training.y, evaluation.y), where, ": gelu without its pre-activation differs");
 }
 
-void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& tested) {
+void check_backend(const ConvCase& c, const Expected& e, const TestedBackend& tested,
+                   double float32_error) {
   const std::string where = text(c.name(), " on ", tested.name);
   const auto overwrite = GradientMode::Overwrite;
   const auto accumulate = GradientMode::Accumulate;
   const auto ignore = GradientMode::Ignore;
-  const Tolerance tolerance(tested.precision);
+  const Tolerance tolerance(tested.precision, float32_error);
   std::vector<Floats> bits;  // of one thread
   for (int threads = 1; threads <= (tested.thorough ? 3 : 1); ++threads) {
     const std::unique_ptr<Backend> backend = tested.make(threads);
@@ -380,7 +381,7 @@ std::string ConvCase::name() const {
               padding);
 }
 
-void check_conv2d(const ConvCase& c) {
+void check_conv2d(const ConvCase& c, double float32_error) {
   for (Precision precision : {Precision::FP32, Precision::BF16}) {
     Expected expected(c, precision);
     bool computed = false;
@@ -388,7 +389,7 @@ void check_conv2d(const ConvCase& c) {
       if (tested.precision != precision) continue;
       if (!computed) expected.compute(c);
       computed = true;
-      check_backend(c, expected, tested);
+      check_backend(c, expected, tested, float32_error);
     }
   }
 }

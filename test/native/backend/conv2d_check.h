@@ -17,8 +17,8 @@ struct ConvCase {
 // On every backend of this machine: forward with every kind of epilogue (for linear layers also
 // gelu, with its pre-activation), gradients of data, weight and bias in every mode, the same bits
 // for 1, 2 and 3 threads, nothing written outside the outputs, the padding of the packed gradient
-// zero.
-void check_conv2d(const ConvCase& c);
+// zero. float32_error: allowed for float32 operands, normalised by the size of the sums.
+void check_conv2d(const ConvCase& c, double float32_error = 1e-6);
 
 // <dy, conv(x)> = <dx, x> = <dw, w> without a reference: for sizes too large for one.
 void check_adjoint(const ConvCase& c);

@@ -106,11 +106,14 @@ int run_tests(int argc, char** argv, bool errors) {
   int skipped = 0;
   int share = 1;
   int shares = 1;
-  if (argc > 1 && std::sscanf(argv[1], "--share=%d/%d", &share, &shares) == 2) {
-    --argc;
-    ++argv;
+  std::vector<const char*> patterns;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--errors") == 0) {
+      errors = true;
+    } else if (std::sscanf(argv[i], "--share=%d/%d", &share, &shares) != 2) {
+      patterns.push_back(argv[i]);
+    }
   }
-  const std::vector<const char*> patterns(argv + 1, argv + argc);
   int found = 0;
   for (const Case& c : cases()) {
     if (!wanted(c.name, patterns) || found++ % shares != share - 1) continue;

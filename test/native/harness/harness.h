@@ -30,7 +30,7 @@ inline constexpr int kNoTestStatus = 78;
 // none of those after a minus sign; with --list prints their names instead. Returns a status for
 // main. A first argument --share=1/4 takes every fourth case, starting with the first, so that four
 // processes can run them side by side.
-// errors: also print the largest error that each case recorded.
+// errors, or --errors among the arguments: also print the largest error that each case recorded.
 int run_tests(int argc, char** argv, bool errors = false);
 
 // Records a failure of the running case and continues.

@@ -1,4 +1,5 @@
 #include "backend/cpu/products/gemm_conv2d.h"
+#include "backend/cpu/products/winograd.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -20,6 +21,10 @@ void CpuBackend::conv2d_backward_data(Gradient dx, Tensor dy, Tensor weight,
                   .y = dx.tensor.f32(),
                   .accumulates = dx.accumulates(),
                   .y_floats = dx.tensor.elements()};
+  if (const auto conv = winograd(in, weight.shape, attributes)) {
+    return winograd_product(workers, conv->of_data_gradient(), product, dy.f32(), true,
+                            transposed + transposed_elements(weight.shape));
+  }
   const int64_t tap_floats = panels_of(in[3]) * kPanel * out[3];
   const int64_t kernel_area = weight.shape[2] * weight.shape[3];
   if (kernel_area == 1 && stride == 1 && attributes.padding == 0) {

@@ -1,4 +1,5 @@
 #include "backend/cpu/products/gemm_conv2d.h"
+#include "backend/cpu/products/winograd.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -12,6 +13,10 @@ void CpuBackend::conv2d_backward_weight(Gradient dweight, Gradient dbias, Tensor
     run_outer(workers, OuterProduct::of({}, dbias, dy, 1, 1, workspace), rows);
   };
   if (!dweight.wanted()) return sum_bias();
+  if (const auto conv = winograd(x.shape, dweight.tensor.shape, attributes)) {
+    winograd_weight_gradient(workers, *conv, dweight, dy.f32(), x.f32(), workspace.f32());
+    return sum_bias();
+  }
   with_conv2d_rows(
       x.f32(), x.shape, dweight.tensor.shape, dy.shape, attributes, RowsPlan::outer(kScratchFloats),
       [&](const auto& source, int64_t taps, int64_t depth) {
