@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Contestant } from './contestant.js';
+import type { OnnxRuntimePackage } from './find-onnxruntime.js';
 import { twin, type TorchPython } from './find-python.js';
 import { moduleArguments, root } from './paths.js';
 import type { Precision, Scenario } from './scenarios.js';
@@ -16,6 +17,25 @@ export function ourContestant(scenario: Scenario, precision = scenario.precision
     precision,
     informational,
   };
+}
+
+/** ONNX Runtime with our export of the network: forward passes in float32 on the CPU. */
+export function onnxRuntimeContestants(
+  found: OnnxRuntimePackage,
+  { task, device, precision }: Scenario,
+): Contestant[] {
+  if (task !== 'infer' || device !== 'cpu' || precision !== 'fp32') return [];
+  return [
+    {
+      name: `ONNX Runtime ${found.version}`,
+      command: process.execPath,
+      args: moduleArguments('onnxruntime'),
+      env: {},
+      variant: 'eager',
+      precision,
+      informational: false,
+    },
+  ];
 }
 
 /** A short name that distinguishes two installations. */

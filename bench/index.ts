@@ -5,14 +5,22 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../lib/errors.js';
 import { info } from '../lib/index.js';
 import { without } from '../lib/model/config.js';
-import { nameOfTorch, ourContestant, torchContestants } from './contestants.js';
+import { buildCommit, commitContestant, regressionLine } from './commit.js';
+import type { Contestant } from './contestant.js';
+import {
+  nameOfTorch,
+  onnxRuntimeContestants,
+  ourContestant,
+  torchContestants,
+} from './contestants.js';
+import { findOnnxRuntime } from './find-onnxruntime.js';
 import { findPythons } from './find-python.js';
 import { describeMachine, watchNoise } from './machine.js';
 import { measure, type Measurement } from './measure.js';
 import { headerLines, markdown, measurementTable, noiseLine, type Report } from './report.js';
-import { devices, selectScenarios, type Device } from './scenarios.js';
+import { devices, selectScenarios, type Device, type Scenario } from './scenarios.js';
 
-// npm run bench: training steps and forward passes of countenance and PyTorch in one run, in turns.
+// npm run bench: training steps and forward passes of countenance and others in one run, in turns.
 // README.md in this folder explains how to read the output.
 
 interface Options {
@@ -23,6 +31,8 @@ interface Options {
   readonly rounds?: number;
   readonly json?: string;
   readonly pytorch: boolean;
+  readonly onnxruntime: boolean;
+  readonly against?: string;
 }
 
 function positiveInteger(text: string): number {
@@ -36,7 +46,8 @@ function positiveInteger(text: string): number {
 function parseOptions(): Options {
   return new Command('npm run bench --')
     .description(
-      'Measures training and inference of countenance, beside PyTorch where it is found.',
+      'Measures training and inference of countenance, beside PyTorch and ONNX Runtime where they are ' +
+        'found, or beside itself at a former commit.',
     )
     .option('--quick', 'one warm-up and two short rounds, plain variants: a look, not a result')
     .option('--only <text>', 'scenarios whose name holds one of these comma-separated texts')
@@ -48,7 +59,12 @@ function parseOptions(): Options {
     .option('--threads <n>', 'CPU threads of each side', positiveInteger, availableParallelism())
     .option('--rounds <n>', 'rounds that count (default: 7, quick: 2)', positiveInteger)
     .option('--json <file>', 'write the figures to this file too')
-    .option('--no-pytorch', 'measure our side only')
+    .option('--no-pytorch', 'leave PyTorch out')
+    .option('--no-onnxruntime', 'leave ONNX Runtime out')
+    .option(
+      '--against <commit>',
+      'compare with countenance at this commit instead; exit status 1 if we became slower',
+    )
     .parse()
     .opts<Options>();
 }
@@ -75,7 +91,16 @@ async function main(): Promise<void> {
   const scenarios = selectScenarios(options.only, options.device);
   const stopWatching = watchNoise();
   progress('looking for PyTorch');
-  const pythons = options.pytorch ? await findPythons() : [];
+  const commit = options.against === undefined ? undefined : buildCommit(options.against, progress);
+  const pythons = options.pytorch && !commit ? await findPythons() : [];
+  const onnxRuntime = options.onnxruntime && !commit ? findOnnxRuntime() : undefined;
+  const othersOf = (scenario: Scenario): Contestant[] =>
+    commit
+      ? [commitContestant(commit, scenario)]
+      : [
+          ...pythons.flatMap((python) => torchContestants(python, scenario, threads, quick)),
+          ...(onnxRuntime ? onnxRuntimeContestants(onnxRuntime, scenario) : []),
+        ];
   // Where the figures go is not part of the measurement.
   const given = process.argv
     .slice(2)
@@ -86,6 +111,8 @@ async function main(): Promise<void> {
     machine: describeMachine(),
     countenance: info(),
     pytorch: pythons.map(({ description }) => without(description, 'location')),
+    onnxruntime: onnxRuntime?.version,
+    against: commit?.name,
     device: options.device,
     threads,
     rounds: options.rounds ?? (quick ? 2 : 7),
@@ -96,10 +123,7 @@ async function main(): Promise<void> {
   for (const python of pythons) console.log(`${nameOfTorch(python)} is ${python.path}`);
   const measurements: Measurement[] = [];
   for (const scenario of scenarios) {
-    const contestants = [
-      ourContestant(scenario),
-      ...pythons.flatMap((python) => torchContestants(python, scenario, threads, quick)),
-    ];
+    const contestants = [ourContestant(scenario), ...othersOf(scenario)];
     const measurement = await measure(scenario, contestants, {
       rounds: head.rounds,
       warmUp: head.warmUpRounds,
@@ -118,8 +142,18 @@ async function main(): Promise<void> {
     writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
   }
   // A GPU's results are kept by bench/gpu, with its card and driver.
-  const whole = !quick && options.only === undefined && options.pytorch && options.device === 'cpu';
+  const whole =
+    !quick &&
+    options.only === undefined &&
+    options.pytorch &&
+    options.device === 'cpu' &&
+    options.against === undefined;
   if (whole) console.log(`kept in ${keep(report)}`);
+  if (commit) {
+    const line = regressionLine(commit, measurements);
+    console.log(line);
+    if (line.startsWith('slower')) process.exitCode = 1;
+  }
   if (measurements.some(({ results }) => results[0]?.error !== undefined)) process.exitCode = 1;
 }
 

@@ -15,6 +15,10 @@ export interface Report {
   readonly countenance: Info;
   /** Empty if no Python with PyTorch was found. */
   readonly pytorch: readonly Omit<TorchDescription, 'location'>[];
+  /** The version of onnxruntime-node; absent if it was not found or not wanted. */
+  readonly onnxruntime?: string | undefined;
+  /** The commit that was compared with instead of other programs. */
+  readonly against?: string | undefined;
   readonly device: Device;
   readonly threads: number;
   readonly rounds: number;
@@ -70,16 +74,25 @@ export function measurementTable({ scenario, results, comparison }: Measurement)
 
 /** What was measured and on which machine, one line each. */
 export function headerLines(report: Omit<Report, 'measurements' | 'noise'>): string[] {
-  const { machine, countenance, pytorch } = report;
+  const { machine, countenance } = report;
   const memory = (machine.memoryBytes / 2 ** 30).toFixed(0);
   return [
     `${machine.cpu}, ${machine.cores} cores, ${memory} GiB, ${machine.platform}`,
     `countenance ${countenance.version}: ${countenance.cpu.instructionSet}, Node ${machine.node}`,
-    ...(pytorch.length === 0
-      ? ['PyTorch: no Python that has it was found, so only our side is measured']
-      : pytorch.map(describeTorch)),
+    ...describeOthers(report),
     `${report.threads} threads, ${report.device === 'cpu' ? 'fp32' : 'bf16 on the GPU'}, ${report.rounds} rounds after ${report.warmUpRounds} to warm up`,
     `command: ${report.command}`,
+  ];
+}
+
+function describeOthers({ pytorch, onnxruntime, against }: Omit<Report, 'measurements' | 'noise'>) {
+  if (against !== undefined) return [`compared with countenance at ${against}`];
+  return [
+    ...(pytorch.length === 0 ? ['PyTorch: left out, or no Python that has it was found'] : []),
+    ...pytorch.map(describeTorch),
+    onnxruntime === undefined
+      ? 'ONNX Runtime: left out, or not found (npm run test:peers installs it)'
+      : `ONNX Runtime ${onnxruntime}: our export of the network`,
   ];
 }
 

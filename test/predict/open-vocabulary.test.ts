@@ -56,7 +56,9 @@ describe('predictions of other classes', function () {
         });
         assert.equal(label, moods.classes[wanted.indexOf(Math.max(...wanted))]);
         assert.equal(score, scores[label]);
-        assert.equal(intensity, (await predictor.predict(files[i]!)).intensity);
+        // A batch of another size may be computed by other sums.
+        const alone = await predictor.predict(files[i]!);
+        assert.ok(Math.abs(intensity - alone.intensity) < 1e-6, `${i}`);
       }
     }
   });
