@@ -53,6 +53,7 @@ async function inspect(
   let found = 0;
   try {
     for (const [i, spec] of specs.entries()) {
+      if (output.closed) return exitStatus.unread;
       const started = performance.now();
       const info = await inspectDataset(spec, {
         signal,

@@ -23,6 +23,7 @@ export async function predictFaces(
 ): Promise<void> {
   const columns = new PredictionColumns(files, predictor.classes);
   for (const [index, file] of files.entries()) {
+    if (output.closed) return;
     let faces: FacePrediction[];
     try {
       const photo = await readPhoto(file);

@@ -98,6 +98,7 @@ async function predict(
   };
   const ranked = topK === undefined ? {} : { topK };
   await (detector ? predictFaces : predictFiles)(predictor, files, output, ranked, onError);
+  if (output.closed) return exitStatus.unread;
   if (failed > 0 && files.length > 1)
     output.note(`countenance: ${failed} of ${files.length} images failed`);
   return failed > 0 ? exitStatus.failed : exitStatus.done;
@@ -120,6 +121,7 @@ async function predictFiles(
     const file = files[prediction.index]!;
     output.record(recordOf(file, prediction));
     output.text(columns.prediction(file, prediction));
+    if (output.closed) return;
   }
 }
 
