@@ -129,7 +129,10 @@ export class DataLoader {
 
     // Stops the decoding in progress when the caller leaves the loop or a batch fails.
     const stop = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const { signal } = stop;
+    const onAbort = (): void => stop.abort(options.signal?.reason);
+    options.signal?.addEventListener('abort', onAbort);
+    if (options.signal?.aborted) onAbort();
     const ahead: Promise<Batch>[] = [];
     try {
       while (position < end || ahead.length > 0) {
@@ -146,6 +149,7 @@ export class DataLoader {
         yield await ahead.shift()!;
       }
     } finally {
+      options.signal?.removeEventListener('abort', onAbort);
       stop.abort();
       await Promise.allSettled(ahead);
     }

@@ -29,7 +29,7 @@ const backendLayers: Record<string, string[][]> = {
  */
 const libLayers = [
   ['errors', 'version'],
-  ['types', 'check', 'philox', 'protobuf', 'turns', 'description'],
+  ['types', 'check', 'philox', 'protobuf', 'turns', 'realm', 'description'],
   ['files', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],
