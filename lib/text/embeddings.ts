@@ -127,7 +127,9 @@ export function selectTextEmbeddings(
     }
     return { ...embeddings, classes };
   }
-  const order = classes.map((name) => embeddings.classes!.indexOf(name));
+  // An accent can be written in two ways.
+  const composed = embeddings.classes.map((name) => name.normalize('NFC'));
+  const order = classes.map((name) => composed.indexOf(name.normalize('NFC')));
   const missing = classes.filter((_, i) => order[i] === -1);
   if (missing.length > 0) {
     throw new CountenanceError(

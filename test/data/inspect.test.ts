@@ -188,8 +188,10 @@ describe('inspection of data sets', function () {
       assert.match(short.stdout, /\n {2}\.\.\. and 1 more\n/);
       const good = await command('data', 'info', `${spec}#val`, 'synthetic:3');
       assert.equal(good.status, 0);
-      assert.equal(good.stdout.split('nothing is wrong').length, 3);
+      assert.equal(good.stdout.split('nothing else is wrong').length, 3);
       assert.match(good.stdout, /no image of neutral/);
+      const full = await command('data', 'info', 'synthetic:7');
+      assert.match(full.stdout, /\nnothing is wrong\n$/);
     });
 
     it('prints an object a data set with --json', async () => {
