@@ -1,3 +1,5 @@
+import './disposal.js';
+
 /**
  * Every error code of the project with its meaning. The native addon throws the same codes
  * (a JavaScript `Error` with a `code` property), so this list is the one place that defines them.

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { createReadStream } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createContext, runInContext } from 'node:vm';
 import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
 import { DataLoader } from '../lib/data/loader.js';
-import { messageOf, toCountenanceError } from '../lib/errors.js';
+import type * as data from '../lib/data/index.js';
+import type * as subsets from '../lib/data/subset.js';
+import { messageOf, toCountenanceError, type CountenanceError } from '../lib/errors.js';
 import { decodeImage } from '../lib/images/decode.js';
+import type * as countenance from '../lib/index.js';
 import type { ImageInput } from '../lib/images/input.js';
 import { Model } from '../lib/model/model.js';
 import type { ModelOptions } from '../lib/model/config.js';
@@ -12,6 +18,7 @@ import { Predictor } from '../lib/predict/predictor.js';
 import { Trainer } from '../lib/train/trainer.js';
 import { checkFormats } from '../lib/images/formats.js';
 import { faces, makeModel, noise, side } from './api-support.js';
+import { loaderInRealm } from './vm-library.js';
 import { collect, rejectsWith, temporaryDirectory } from './data/data-support.js';
 
 /** Values as a test of Jest or a window of Electron has them: none of their constructors is ours. */
@@ -182,3 +189,68 @@ describe('values of another realm', function () {
     );
   });
 });
+
+/** Everything that the library's main functions read and write, in a realm where no array is Node's. */
+for (const packagesToo of [false, true]) {
+  describe(`the library in another realm, packages ${packagesToo ? 'too' : 'outside'}`, function () {
+    this.timeout(120_000);
+    const temporary = temporaryDirectory();
+
+    it('trains, saves, loads, resumes, evaluates and predicts', async () => {
+      const load = loaderInRealm(packagesToo);
+      const library = load(join(__dirname, '../lib/index.ts')) as unknown as typeof countenance;
+      const { decodeImage: decode } = load(
+        join(__dirname, '../lib/data/index.ts'),
+      ) as unknown as typeof data;
+      const { error } = await decode(temporary.path('none.png')).then(
+        () => ({ error: undefined }),
+        (reason: unknown) => ({ error: reason }),
+      );
+      assert.ok(!(error instanceof Error), 'its errors are of its own realm');
+      assert.equal((error as CountenanceError).code, 'ERR_FILE_NOT_FOUND');
+
+      const png = await sharp(Buffer.from(noise(1)), {
+        raw: { width: side, height: side, channels: 3 },
+      })
+        .png()
+        .toBuffer();
+      const file = temporary.path('face.png');
+      await writeFile(file, png);
+      const own = new Uint8Array(png);
+      for (const image of [png, own, file, new Blob([png]), createReadStream(file)]) {
+        assert.equal((await decode(image)).width, side);
+      }
+
+      const text = library.syntheticTextEmbeddings(['happiness', 'neutral', 'anger']);
+      const options = { backbone: 'resnet18', inputSize: side, textEmbeddings: text } as const;
+      const model = await library.Model.create({ ...options, classes: [...text.classes] });
+      const trainer = new library.Trainer(model);
+      const { signal } = new AbortController();
+      const classes = await library.openDataset('synthetic:21');
+      const { selectClasses: select } = load(
+        join(__dirname, '../lib/data/subset.ts'),
+      ) as unknown as typeof subsets;
+      const faceSet = select(classes, text.classes);
+      const fit = { epochs: 1, batchSize: 3, validation: faceSet, signal };
+      const run = temporary.path('run');
+      const { steps } = await trainer.fit(faceSet, { ...fit, checkpoint: run });
+      assert.equal(steps, 3);
+      const again = await library.Model.load(run);
+      const resumed = await new library.Trainer(again).fit(faceSet, { ...fit, resume: run });
+      assert.equal(resumed.steps, 3);
+      for (const name of ['model.pth', 'model.safetensors']) {
+        await model.saveWeights(temporary.path(name));
+        const { matched } = await again.initialize(temporary.path(name));
+        assert.equal(matched.length, 104, name);
+      }
+      await library.exportOnnx(model, temporary.path('model.onnx'));
+      const { count } = await library.evaluate(again, faceSet);
+      assert.equal(count, 9);
+      const predictor = new library.Predictor(again);
+      const [first, second] = await predictor.predict([own, file]);
+      assert.deepEqual({ ...first!.scores }, { ...second!.scores });
+      model.close();
+      again.close();
+    });
+  });
+}

@@ -109,7 +109,9 @@ async function decodeBytes(
   const isCmyk =
     format === 'tiff' ? checkTiff(bytes, name).isCmyk : format === 'jpeg' && isCmykJpeg(bytes);
   // 'error' also rejects truncated data; a mere warning (stray bytes in a JPEG) is ignored, as by Pillow.
-  const pipeline = sharp(bytes, {
+  // sharp knows Buffers of any realm, but Uint8Arrays of its own only.
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const pipeline = sharp(buffer, {
     failOn: 'error',
     limitInputPixels: pixelLimit,
     ignoreIcc: true,

@@ -28,6 +28,7 @@ const backendLayers: Record<string, string[][]> = {
  * earlier lines.
  */
 const libLayers = [
+  ['disposal'],
   ['errors', 'version'],
   ['types', 'check', 'philox', 'protobuf', 'turns', 'realm', 'description'],
   ['files', 'binding'],
