@@ -7,7 +7,7 @@
 // In your project import from 'countenance'.
 import express, { type Express } from 'express';
 import { Predictor } from '../lib/index.js';
-import { limited, refusal } from './server.js';
+import { acceptedFormats, limited, refusal } from './server.js';
 
 /** An application that answers with the results of `predictor`; mount it where you like. */
 export function predictionApp(predictor: Predictor): Express {
@@ -34,7 +34,7 @@ export function predictionApp(predictor: Predictor): Express {
 
 async function main([directory, port = '8080']: readonly string[]): Promise<void> {
   if (directory === undefined) throw new Error('usage: express.ts MODEL [PORT]');
-  const predictor = await Predictor.load(directory);
+  const predictor = await Predictor.load(directory, { formats: acceptedFormats });
   const server = predictionApp(predictor).listen(Number(port), '127.0.0.1', () => {
     console.log('listening on', server.address());
   });

@@ -8,7 +8,7 @@
 import type { Readable } from 'node:stream';
 import { fastify, type FastifyInstance } from 'fastify';
 import { Predictor } from '../lib/index.js';
-import { limited, refusal } from './server.js';
+import { acceptedFormats, limited, refusal } from './server.js';
 
 /** Routes that answer with predictions: `app.register((app) => predictionRoutes(app, predictor))`. */
 export async function predictionRoutes(app: FastifyInstance, predictor: Predictor): Promise<void> {
@@ -31,7 +31,7 @@ export async function predictionRoutes(app: FastifyInstance, predictor: Predicto
 
 async function main([directory, port = '8080']: readonly string[]): Promise<void> {
   if (directory === undefined) throw new Error('usage: fastify.ts MODEL [PORT]');
-  const predictor = await Predictor.load(directory);
+  const predictor = await Predictor.load(directory, { formats: acceptedFormats });
   const app = fastify();
   app.addHook('onClose', () => predictor.close());
   await app.register((routes) => predictionRoutes(routes, predictor));

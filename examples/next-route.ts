@@ -12,7 +12,9 @@ export const runtime = 'nodejs';
 // One predictor per process, even when the module is reloaded in development.
 const store = globalThis as { predictor?: Promise<Predictor> };
 const predictor = (): Promise<Predictor> =>
-  (store.predictor ??= Predictor.load(process.env['COUNTENANCE_MODEL'] ?? 'my-model'));
+  (store.predictor ??= Predictor.load(process.env['COUNTENANCE_MODEL'] ?? 'my-model', {
+    formats: ['jpeg', 'png', 'webp'],
+  }));
 
 export async function POST(request: Request): Promise<Response> {
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- for large files only: this is how Next.js gives forms

@@ -5,10 +5,13 @@
 //
 // In your project import from 'countenance'. express.ts, fastify.ts and next-route.ts are the same with a framework.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { CountenanceError, Predictor, type ErrorCode } from '../lib/index.js';
+import { CountenanceError, Predictor, type ErrorCode, type ImageFormat } from '../lib/index.js';
 
 /** Largest accepted image, in bytes. */
 const maxBytes = 10 * 1024 * 1024;
+
+/** What cameras and browsers send. Each format more is a decoder more that strangers can feed. */
+export const acceptedFormats: readonly ImageFormat[] = ['jpeg', 'png', 'webp'];
 
 class TooLarge extends Error {}
 
@@ -88,7 +91,7 @@ function reply(response: ServerResponse, status: number, body: object): void {
 
 async function main([directory, port = '8080']: readonly string[]): Promise<void> {
   if (directory === undefined) throw new Error('usage: server.ts MODEL [PORT]');
-  const predictor = await Predictor.load(directory);
+  const predictor = await Predictor.load(directory, { formats: acceptedFormats });
   const server = createPredictionServer(predictor);
   server.listen(Number(port), '127.0.0.1', () => {
     console.log('listening on', server.address());

@@ -1,3 +1,5 @@
+import './disposal.js';
+
 /**
  * Every error code of the project with its meaning. The native addon throws the same codes
  * (a JavaScript `Error` with a `code` property), so this list is the one place that defines them.
@@ -109,7 +111,16 @@ export class CountenanceError extends Error {
 
 /** The message of anything that was thrown, on one line. */
 export function messageOf(error: unknown): string {
-  return oneLine((error instanceof Error ? error.message : String(error)).trim());
+  // An error of another realm is no `instanceof Error` here.
+  const { message } = (error ?? {}) as { message?: unknown };
+  return oneLine((typeof message === 'string' ? message : String(error)).trim());
+}
+
+/** A path, URL or name for a message, with the middle of a very long one left out. */
+export function shortened(text: string, limit = 200): string {
+  if (text.length <= limit) return text;
+  const end = Math.floor(limit / 3);
+  return `${text.slice(0, limit - end - 3)}...${text.slice(-end)}`;
 }
 
 /** A text without line breaks and other control characters, which a terminal would interpret. */
@@ -165,7 +176,7 @@ export function readError(what: string, path: string, error: unknown): Countenan
     'ERR_READ',
     `could not be read: ${messageOf(error)}`,
   ];
-  return new CountenanceError(code, `${what} '${path}' ${reason}`, { cause: error });
+  return new CountenanceError(code, `${what} '${shortened(path)}' ${reason}`, { cause: error });
 }
 
 const writeReasons: Readonly<Record<string, string>> = {
@@ -186,7 +197,7 @@ const writeReasons: Readonly<Record<string, string>> = {
 export function writeError(path: string, error: unknown): CountenanceError {
   if (error instanceof CountenanceError) return error;
   const reason = writeReasons[systemCode(error) ?? ''] ?? messageOf(error);
-  return new CountenanceError('ERR_WRITE', `Could not write '${path}': ${reason}`, {
+  return new CountenanceError('ERR_WRITE', `Could not write '${shortened(path)}': ${reason}`, {
     cause: error,
   });
 }

@@ -81,6 +81,7 @@ export { defaultTemplate, promptFor, renderPrompt } from './text/prompts.js';
 export { loadTextEmbeddings, saveTextEmbeddings } from './text/file.js';
 export { syntheticTextEmbeddings } from './text/synthetic.js';
 
+export type { ImageFormat } from './images/formats.js';
 export type { BlobLike, ByteStream, ImageInput, PixelData, TensorLike } from './images/input.js';
 
 export type { OpenOptions } from './data/formats/format.js';

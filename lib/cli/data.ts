@@ -53,6 +53,7 @@ async function inspect(
   let found = 0;
   try {
     for (const [i, spec] of specs.entries()) {
+      if (output.closed) return exitStatus.unread;
       const started = performance.now();
       const info = await inspectDataset(spec, {
         signal,
@@ -104,8 +105,10 @@ function describeInfo(info: DatasetInfo, limit: number): string {
       ...limited(duplicates.map(duplicateLine), limit),
     );
   }
-  const fine = duplicates.length > 0 ? 'nothing else is wrong' : 'nothing is wrong';
+  const found = duplicates.length + empty.length > 0;
+  const fine = found ? 'nothing else is wrong' : 'nothing is wrong';
   lines.push(
+    'duplicates are images of equal pixels: copies in another size or quality are not looked for',
     problems.length === 0 ? fine : `${problems.length} problems`,
     ...limited(problems.map(problemLine), limit),
   );

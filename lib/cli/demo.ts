@@ -9,7 +9,8 @@ import { Model } from '../model/model.js';
 import { evaluate } from '../model/evaluate.js';
 import { Predictor } from '../predict/predictor.js';
 import { exitStatus, wholeNumber } from './options.js';
-import { errorLine, Output } from './output.js';
+import { errorLine, Output, type Streams } from './output.js';
+import { runAsProcess } from './process.js';
 import { duration } from './progress.js';
 import { run } from './program.js';
 import { classTable } from './table.js';
@@ -33,7 +34,7 @@ const imagesWritten = 7;
  * never seen, predicts images from disk, and says what to try next. It makes all of its data and
  * downloads nothing.
  */
-export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+export function main(argv: readonly string[] = process.argv.slice(2)): void {
   const command = new Command('demo')
     .description('Trains and tests a small model on synthetic faces.')
     .option('--out <dir>', 'where to write the model and images', 'countenance-demo')
@@ -42,17 +43,19 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     .option('--seed <n>', 'of weights, order and augmentation', wholeNumber(0), 0)
     .option('--threads <n>', 'CPU threads (default: every core)', wholeNumber(1, 1024));
   command.parse(argv, { from: 'user' });
-  try {
-    process.exitCode = await demonstrate(command.opts<DemoArguments>());
-  } catch (error) {
-    console.error(errorLine(error));
-    process.exitCode = exitStatus.failed;
-  }
+  runAsProcess(async (streams) => {
+    try {
+      return await demonstrate(command.opts<DemoArguments>(), streams);
+    } catch (error) {
+      streams.stderr.write(`${errorLine(error)}\n`);
+      return exitStatus.failed;
+    }
+  });
 }
 
-async function demonstrate(options: DemoArguments): Promise<number> {
+async function demonstrate(options: DemoArguments, streams: Streams): Promise<number> {
   const started = performance.now();
-  const output = new Output({ stdout: process.stdout, stderr: process.stderr }, false);
+  const output = new Output(streams, false);
   const directory = join(options.out, 'model');
   output.text(
     'Drawn faces with seven expressions, made by this program (no photographs, no download).\n' +
@@ -69,7 +72,7 @@ async function demonstrate(options: DemoArguments): Promise<number> {
     ...(options.threads === undefined ? [] : ['--threads', String(options.threads)]),
   ];
   output.text(`$ countenance ${training.map(shellWord).join(' ')}`);
-  const status = await run(training);
+  const status = await run(training, streams);
   if (status !== exitStatus.done) return status;
 
   await using model = await Model.load(directory, threadsOf(options));

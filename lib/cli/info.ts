@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import type { Command } from 'commander';
 import { dataFormats } from '../data/registry.js';
 import { info, type Info } from '../load-native.js';
@@ -18,6 +19,7 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
       const output = new Output(streams, options.json ?? false);
       const { version, platform, node, cpu, cuda } = info();
       const formats = dataFormats.map(({ name }) => name);
+      const images = { sharp: sharp.versions.sharp, libvips: sharp.versions.vips };
       const devices = Object.fromEntries(precisions.map((name) => [name, devicesWith(name)]));
       output.record({
         version,
@@ -28,6 +30,7 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
         precisions: devices,
         backbones,
         formats,
+        images,
       });
       output.text(
         table(
@@ -40,6 +43,7 @@ export function addInfoCommand(program: Command, { streams, finish }: Context): 
             ...precisions.map((name) => [name, devicesWith(name).join(', ')]),
             ['backbones', backbones.join(', ')],
             ['data formats', formats.join(', ')],
+            ['images', `sharp ${images.sharp}, libvips ${images.libvips}`],
           ],
           [0, 1],
         ),

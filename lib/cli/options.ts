@@ -15,6 +15,8 @@ export const exitStatus = {
   failed: 1,
   usage: 2,
   interrupted: 130,
+  /** Nobody read the rest of the results: 128 + SIGPIPE, as of other programs in a pipe. */
+  unread: 141,
   terminated: 143,
 } as const;
 

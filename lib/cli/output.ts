@@ -29,6 +29,11 @@ export class Output {
     this.progress = new ProgressLine(streams.stderr);
   }
 
+  /** True if nobody reads the results any more. */
+  get closed(): boolean {
+    return this.streams.stdout.closed ?? false;
+  }
+
   /** A result for people. */
   text(lines: string): void {
     if (this.json) return;

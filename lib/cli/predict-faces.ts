@@ -1,5 +1,6 @@
 import { CountenanceError } from '../errors.js';
 import { decodeImage } from '../images/decode.js';
+import type { ImageFormat } from '../images/formats.js';
 import type { FacePrediction } from '../predict/faces.js';
 import type { Ranked } from '../predict/prediction.js';
 import type { Predictor, RankOptions } from '../predict/predictor.js';
@@ -23,9 +24,10 @@ export async function predictFaces(
 ): Promise<void> {
   const columns = new PredictionColumns(files, predictor.classes);
   for (const [index, file] of files.entries()) {
+    if (output.closed) return;
     let faces: FacePrediction[];
     try {
-      const photo = await readPhoto(file);
+      const photo = await readPhoto(file, predictor.formats);
       faces =
         ranked.topK === undefined
           ? await predictor.predictFaces(photo)
@@ -50,8 +52,11 @@ const ofPhoto: ReadonlySet<string> = new Set([
 ]);
 
 /** Errors from reading it name the file; pixels no longer have a name. */
-async function readPhoto(file: string): Promise<RawImage & { readonly channels: 3 }> {
-  return { ...(await decodeImage(file)), channels: 3 };
+async function readPhoto(
+  file: string,
+  formats: readonly ImageFormat[],
+): Promise<RawImage & { readonly channels: 3 }> {
+  return { ...(await decodeImage(file, { formats })), channels: 3 };
 }
 
 /** `at 120,64 size 96x118  face 0.97`. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { CountenanceError } from '../errors.js';
+import { checkFormats, defaultFormats, imageFormats } from '../images/formats.js';
 import type { Ranked } from '../predict/prediction.js';
 import { Predictor, type RankOptions, type StreamedPrediction } from '../predict/predictor.js';
 import type { TextEmbeddings } from '../text/embeddings.js';
@@ -11,6 +12,7 @@ import {
   addPrecisionOption,
   examples,
   exitStatus,
+  nameList,
   runOptions,
   wholeNumber,
   type BatchSizeArguments,
@@ -25,6 +27,7 @@ interface PredictArguments extends DeviceArguments, BatchSizeArguments {
   readonly model: string;
   readonly text?: string;
   readonly faces?: string;
+  readonly formats?: readonly string[];
   readonly flip?: boolean;
   readonly topK?: number;
   readonly json?: boolean;
@@ -54,6 +57,12 @@ export function addPredictCommand(program: Command, { streams, finish }: Context
       'find the faces in photos first: human (the optional package @vladmandic/human), or a module ' +
         'whose default export is a detector',
     )
+    .option(
+      '--formats <list>',
+      `formats of images to decode, by what a file is and not by its name, among ` +
+        `${imageFormats.join(', ')} (default: ${defaultFormats.join(',')})`,
+      nameList,
+    )
     .option('--flip', 'average the scores with those of the mirror image (twice the time)')
     .option('--top-k <n>', 'also print the most probable classes, n in total', wholeNumber(1));
   addBatchSizeOption(command, 'most images of one forward pass', 32);
@@ -78,12 +87,14 @@ async function predict(
   output: Output,
 ): Promise<number> {
   const { model, batchSize, batch = batchSize, text, topK, flip = false } = options;
+  const formats = checkFormats(options.formats, '--formats');
   const detector = options.faces === undefined ? undefined : await openDetector(options.faces);
   const embeddings = text === undefined ? undefined : await loadTextEmbeddings(text);
   await using loaded = await Predictor.load(model, {
     // A photo may contain any number of faces.
     batchSize: detector ? batch : Math.min(batch, files.length),
     flip,
+    formats,
     ...(detector && { faces: detector }),
     ...runOptions(options),
   });
@@ -98,6 +109,7 @@ async function predict(
   };
   const ranked = topK === undefined ? {} : { topK };
   await (detector ? predictFaces : predictFiles)(predictor, files, output, ranked, onError);
+  if (output.closed) return exitStatus.unread;
   if (failed > 0 && files.length > 1)
     output.note(`countenance: ${failed} of ${files.length} images failed`);
   return failed > 0 ? exitStatus.failed : exitStatus.done;
@@ -120,6 +132,7 @@ async function predictFiles(
     const file = files[prediction.index]!;
     output.record(recordOf(file, prediction));
     output.text(columns.prediction(file, prediction));
+    if (output.closed) return;
   }
 }
 

@@ -16,7 +16,8 @@ import { addTrainCommand } from './train.js';
  *
  * @param argv the arguments after `countenance`
  * @param streams where to write; default: the process's own streams
- * @returns the exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted
+ * @returns the exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted, 141 if the reader of
+ *   the results left before the work was done
  */
 export async function run(
   argv: readonly string[],

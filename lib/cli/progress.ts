@@ -7,6 +7,8 @@ export interface TextStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  /** True once writing has failed, such as after the reader of a pipe has gone; what is written is lost. */
+  readonly closed?: boolean;
 }
 
 /**

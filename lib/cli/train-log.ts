@@ -128,6 +128,9 @@ export class TrainLog {
       parameters,
       checkpoint: this.checkpoint?.directory ?? null,
     });
+    if (this.start?.resumed?.step === steps) {
+      this.output.note('nothing was left to train: the run that was continued is complete');
+    }
     if (stoppedAfter !== null) {
       this.output.text(`\nstopped early after epoch ${stoppedAfter}: validation got no better`);
     }

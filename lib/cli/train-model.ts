@@ -56,7 +56,8 @@ export async function openLimited(
   let dataset = mixDatasets(parts);
   if (classes) {
     // A validation set may lack a class; a training set may not.
-    const present = classes.filter((name) => dataset.classes.includes(name));
+    const own = dataset.classes.map((name) => name.normalize('NFC'));
+    const present = classes.filter((name) => own.includes(name.normalize('NFC')));
     dataset = selectClasses(dataset, purpose === 'training' ? classes : present);
   }
   return limit === undefined ? dataset : limitDataset(dataset, limit, seed);
@@ -71,6 +72,13 @@ export async function createModel(
   output: Output,
 ): Promise<Model> {
   const { init } = options;
+  if (dataset.neutral === null && settings.model.neutral === undefined) {
+    throw new CountenanceError(
+      'ERR_DATASET_FORMAT',
+      `No class is named neutral: tell which one is by --neutral, or rename them (names=... of folder and ` +
+        `csv); the classes are ${dataset.classes.join(', ')}`,
+    );
+  }
   const textEmbeddings = await readText(options.text!, dataset.classes);
   output.note(`text embeddings: ${textEmbeddings.source}`);
   const model = await Model.create({

@@ -121,9 +121,12 @@ async function train(given: TrainArguments, output: Output): Promise<number> {
       },
       ...(resumed && { resume: resumed.checkpoint }),
     });
+    let unread = false;
     try {
       for await (const event of events) {
         log.report(event);
+        if (output.closed && !unread) output.note('standard output is closed; training goes on');
+        unread = output.closed;
         for (const each of logs) await each.report(event);
       }
     } finally {

@@ -74,17 +74,21 @@ const bySpelling = new Map(
   ),
 );
 
-/** The name by which classes are compared: `happy`, `Happy` and `happiness` are the same. */
+/**
+ * The name by which classes are compared: `happy`, `Happy` and `happiness` are the same, and so are both ways to
+ * write an accent in Unicode (macOS has the one, most programs the other).
+ */
 export function canonicalClass(name: string): string {
-  const lower = name.trim().toLowerCase();
+  const lower = name.trim().normalize('NFC').toLowerCase();
   return bySpelling.get(lower) ?? lower;
 }
 
 /** For each class of `from` the index of the same class, in any common spelling, in `classes`, or -1. */
 export function matchClasses(from: readonly string[], classes: readonly string[]): number[] {
   const canonical = classes.map(canonicalClass);
+  const composed = classes.map((name) => name.normalize('NFC'));
   return from.map((name) => {
-    const exact = classes.indexOf(name);
+    const exact = composed.indexOf(name.normalize('NFC'));
     return exact >= 0 ? exact : canonical.indexOf(canonicalClass(name));
   });
 }

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { TextDecoder } from 'node:util';
 import { CountenanceError, readError } from '../errors.js';
 import { checkIsFile } from '../files.js';
 
@@ -18,20 +19,46 @@ export interface CsvRow {
 /**
  * Reads a CSV file (RFC 4180: commas, double quotes around fields with commas, quotes or line breaks) as a
  * stream, yielding the rows of each chunk, so that large files do not stall the event loop. Empty lines are
- * skipped; a byte order mark is dropped.
+ * skipped; a byte order mark is dropped. UTF-16, as spreadsheets write it, is read as well.
  *
+ * @param separator between two fields; `detect`: the one that the header has most of (comma, semicolon, tab),
+ *   or the one named by a first line such as `sep=;`
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_DATASET_FORMAT
  */
-export async function* readCsv(file: string, what = 'CSV file'): AsyncGenerator<CsvRow[]> {
+export async function* readCsv(
+  file: string,
+  what = 'CSV file',
+  separator: ',' | 'detect' = ',',
+): AsyncGenerator<CsvRow[]> {
   await checkIsFile(file, what);
-  const parser = new CsvParser(file);
-  const stream = createReadStream(file, { encoding: 'utf8', highWaterMark: 1 << 16 });
+  const parser = new CsvParser(file, separator);
+  const stream = createReadStream(file, { highWaterMark: 1 << 16 });
+  let decoder: TextDecoder | undefined;
   try {
-    for await (const chunk of stream as AsyncIterable<string>) yield parser.push(chunk);
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      decoder ??= decoderOf(chunk);
+      yield parser.push(decoder.decode(chunk, { stream: true }));
+    }
+    if (decoder) yield parser.push(decoder.decode());
   } catch (error) {
     throw readError(what, file, error);
   }
   yield parser.end();
+}
+
+/** A decoder for the encoding of a text: by its mark, or by where the zeros of its first letters are. */
+function decoderOf(start: Buffer): TextDecoder {
+  const [first, second] = start;
+  const isLittle = (first === 0xff && second === 0xfe) || (first !== 0 && second === 0);
+  const isBig = (first === 0xfe && second === 0xff) || (first === 0 && second !== 0);
+  return new TextDecoder(isLittle ? 'utf-16le' : isBig ? 'utf-16be' : 'utf-8');
+}
+
+/** The separator that a header has most of, outside quotes; the comma if it has none. */
+function separatorOf(header: string): string {
+  const plain = header.replaceAll(/"[^"]*"/g, '');
+  const counts = [',', ';', '\t'].map((separator) => plain.split(separator).length);
+  return [',', ';', '\t'][counts.indexOf(Math.max(...counts))]!;
 }
 
 /** All rows of a CSV file, for files whose content is kept in memory anyway. */
@@ -51,16 +78,41 @@ class CsvParser {
   private quoteSeen = false;
   private line = 1;
   private rowLine = 1;
-  private started = false;
+  /** What arrived before the header was whole; undefined once the separator is known. */
+  private head: string | undefined;
+  private separator = ',';
 
-  constructor(private readonly file: string) {}
+  constructor(
+    private readonly file: string,
+    separator: ',' | 'detect',
+  ) {
+    if (separator === 'detect') this.head = '';
+  }
 
-  push(text: string): CsvRow[] {
-    let start = 0;
-    if (!this.started && text.length > 0) {
-      this.started = true;
-      if (text.charCodeAt(0) === 0xfeff) start = 1;
+  push(piece: string): CsvRow[] {
+    if (this.head === undefined) return this.parse(piece);
+    this.head += piece;
+    return this.head.includes('\n') || this.head.length > fieldLimit ? this.detect() : [];
+  }
+
+  /** Finds the separator, and parses what there is. */
+  private detect(): CsvRow[] {
+    let text = this.head!;
+    this.head = undefined;
+    const [line] = /^sep=.\r?(\n|$)/i.exec(text) ?? [];
+    if (line !== undefined) {
+      this.separator = text.charAt(4);
+      this.line = this.rowLine = 2;
+      text = text.slice(line.length);
+    } else {
+      this.separator = separatorOf(text.split('\n', 1)[0]!);
     }
+    return this.parse(text);
+  }
+
+  private parse(text: string): CsvRow[] {
+    const { separator } = this;
+    let start = 0;
     // Runs of plain characters are copied as slices; `start` is where the current run began.
     for (let i = start; i < text.length; i++) {
       const character = text[i]!;
@@ -79,7 +131,7 @@ class CsvParser {
         this.quoteSeen = false;
       } else {
         this.quoteSeen = false;
-        if (character !== ',' && character !== '\n') continue;
+        if (character !== separator && character !== '\n') continue;
         this.take(text, start, i);
         start = i + 1;
         this.endField();
@@ -91,12 +143,13 @@ class CsvParser {
   }
 
   end(): CsvRow[] {
+    const rows = this.head === undefined ? [] : this.detect();
     if (this.quoted) throw this.fail('a quoted field is not closed');
     if (this.field !== '' || this.fields.length > 0) {
       this.endField();
       this.endRow();
     }
-    return this.flush();
+    return [...rows, ...this.flush()];
   }
 
   private take(text: string, start: number, end: number): void {

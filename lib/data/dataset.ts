@@ -1,5 +1,6 @@
 import { isIndex } from '../check.js';
 import { CountenanceError } from '../errors.js';
+import { kindOf } from '../files.js';
 import { decodeImage } from '../images/decode.js';
 import type { RawImage } from '../types.js';
 
@@ -105,9 +106,24 @@ export function fileDataset(fields: FileDatasetFields): Dataset {
     notes,
     label: (index) => labels[index]!,
     target: (index) => targets?.subarray(index * width, (index + 1) * width),
-    load: (index, signal) => decodeImage(files[index]!, { signal }),
+    load: (index, signal) => loadFile(files[index]!, signal),
     describe: (index) => files[index]!,
   };
+}
+
+/**
+ * Decodes a file. A list of files and the disk may write an accent in different ways (macOS decomposes it): where
+ * there is no such file, the other one is tried.
+ */
+async function loadFile(file: string, signal: AbortSignal | undefined): Promise<RawImage> {
+  try {
+    return await decodeImage(file, { signal });
+  } catch (error) {
+    const isMissing = error instanceof CountenanceError && error.code === 'ERR_FILE_NOT_FOUND';
+    const other = [file.normalize('NFC'), file.normalize('NFD')].find((name) => name !== file);
+    if (!isMissing || other === undefined || (await kindOf(other)) !== 'file') throw error;
+    return decodeImage(other, { signal });
+  }
 }
 
 /**

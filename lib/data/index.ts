@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 export { ImageCache } from '../images/cache.js';
-export { decodeImage } from '../images/decode.js';
+export { decodeImage, type DecodeOptions } from '../images/decode.js';
+export { defaultFormats, imageFormats, type ImageFormat } from '../images/formats.js';
 export { resizeImage } from '../images/resize.js';
 export {
   affectnetClasses,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { CountenanceError } from '../errors.js';
 import { checkInteger } from '../check.js';
 import { throwIfAborted, toCountenanceError, type ErrorCode } from '../errors.js';
-import { countClasses, type Dataset } from './dataset.js';
+import { checkDataset, countClasses, type Dataset } from './dataset.js';
 import { openDataset, splitsOf } from './registry.js';
 import { SizeCounter, type ImageSizes } from './sizes.js';
 
@@ -13,7 +13,7 @@ export interface DatasetProblem {
    * - `label`: a label that is not one of the classes
    * - `unreadable`: an image that cannot be decoded
    * - `format`: a line or file of labels that does not follow the format
-   * - `split`: a split that cannot be opened
+   * - `split`: a split that cannot be opened, or that has no images
    */
   readonly kind: 'missing' | 'label' | 'unreadable' | 'format' | 'split';
   /** The split it was found in, or null if the data set has none. */
@@ -127,7 +127,9 @@ async function openSplits(
       const onProblem = (problem: CountenanceError): void => {
         problems.push(describeProblem(problem, split));
       };
-      parts.push({ split, dataset: await openDataset(text, { signal, onProblem }) });
+      const dataset = await openDataset(text, { signal, onProblem });
+      parts.push({ split, dataset });
+      checkDataset(dataset, 'evaluation');
     } catch (error) {
       throwIfAborted(signal, 'The inspection');
       const { code, message } = toCountenanceError(error);

@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import { checkInteger } from '../check.js';
+import { checkInteger, invalidArgument } from '../check.js';
 import { throwIfAborted, toCountenanceError, withPrefix } from '../errors.js';
 import { ImageCache } from '../images/cache.js';
 import { resizeImage } from '../images/resize.js';
@@ -46,7 +46,7 @@ export interface DataLoaderOptions {
   readonly shares?: readonly number[] | undefined;
   /** Seed of the order and of drawn labels: an integer, default 0. */
   readonly seed?: number;
-  /** Drop the last batch if it is not full. Default false. */
+  /** Drop the last batch if it is not full; there must be a full one. Default false. */
   readonly dropLast?: boolean;
   /** Batches prepared ahead. Default 3. */
   readonly prefetch?: number;
@@ -95,6 +95,10 @@ export class DataLoader {
     this.shuffle = options.shuffle ?? false;
     this.shares = options.shares;
     this.dropLast = options.dropLast ?? false;
+    if (this.dropLast && dataset.size > 0 && dataset.size < this.batchSize) {
+      const expected = `at most ${dataset.size}, the images of '${dataset.name}', or no dropLast`;
+      throw invalidArgument(expected, 'batchSize', this.batchSize);
+    }
     this.cache = new ImageCache(
       this.inputSize * this.inputSize * 3,
       options.cacheBytes ?? defaultCacheBytes(),
@@ -125,7 +129,10 @@ export class DataLoader {
 
     // Stops the decoding in progress when the caller leaves the loop or a batch fails.
     const stop = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const { signal } = stop;
+    const onAbort = (): void => stop.abort(options.signal?.reason);
+    options.signal?.addEventListener('abort', onAbort);
+    if (options.signal?.aborted) onAbort();
     const ahead: Promise<Batch>[] = [];
     try {
       while (position < end || ahead.length > 0) {
@@ -142,6 +149,7 @@ export class DataLoader {
         yield await ahead.shift()!;
       }
     } finally {
+      options.signal?.removeEventListener('abort', onAbort);
       stop.abort();
       await Promise.allSettled(ahead);
     }

@@ -37,7 +37,11 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>, name = data
  * @example
  * const pair = selectClasses(dataset, ['happiness', 'neutral']);
  */
-export function selectClasses(dataset: Dataset, classes: readonly string[]): Dataset {
+export function selectClasses(dataset: Dataset, names: readonly string[]): Dataset {
+  const composed = dataset.classes.map((name) => name.normalize('NFC'));
+  const classes = names.map(
+    (name) => dataset.classes[composed.indexOf(name.normalize('NFC'))] ?? name,
+  );
   const missing = classes.filter((name) => !dataset.classes.includes(name));
   if (missing.length > 0 || new Set(classes).size !== classes.length || classes.length === 0) {
     const known = `distinct classes of '${dataset.name}' (${dataset.classes.join(', ')})`;

@@ -1,5 +1,8 @@
 import type { Sharp } from 'sharp';
 
+/** The order of colours in memory. */
+export const pixelOrders = ['RGB', 'BGR'] as const;
+
 /** Pixels in memory: 8-bit or 0..255 float values, interleaved, rows from top to bottom. */
 export interface PixelData {
   readonly data: Uint8Array | Uint8ClampedArray | Float32Array;
@@ -7,6 +10,8 @@ export interface PixelData {
   readonly height: number;
   /** 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; derived from the data's length if omitted. */
   readonly channels?: number;
+  /** `BGR` for BGR and BGRA, such as frames of OpenCV and of many cameras. Default `RGB`. */
+  readonly order?: (typeof pixelOrders)[number];
 }
 
 /** The part of a TensorFlow.js tensor that is used; recognised by structure, so no package is required. */
@@ -28,9 +33,9 @@ export interface BlobLike {
 export type ByteStream = AsyncIterable<Uint8Array>;
 
 /**
- * Everything that is accepted as an image: a path, a `file:` or `data:` URL, an encoded file (JPEG, PNG,
- * WebP, GIF, TIFF, AVIF, SVG) as bytes, Blob or stream, a sharp instance, pixels in memory (also the DOM's
- * ImageData), or a TensorFlow.js tensor.
+ * Everything that is accepted as an image: a path, a `file:` or `data:` URL (also as a string), an encoded
+ * file (JPEG, PNG, WebP, AVIF, GIF, TIFF, and others by the option `formats`) as bytes, Blob or stream, a
+ * sharp instance, pixels in memory (also the DOM's ImageData), or a TensorFlow.js tensor.
  */
 export type ImageInput =
   string | URL | Uint8Array | ArrayBuffer | BlobLike | ByteStream | Sharp | PixelData | TensorLike;

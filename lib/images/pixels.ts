@@ -1,8 +1,9 @@
-import { invalidArgument } from '../check.js';
+import { checkChoice, invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
+import { asBytes, asFloats } from '../realm.js';
 import { inSlices } from '../turns.js';
 import type { RawImage } from '../types.js';
-import type { PixelData, TensorLike } from './input.js';
+import { pixelOrders, type PixelData, type TensorLike } from './input.js';
 
 /** Maximum number of pixels of an image (Pillow's limit against decompression bombs). */
 export const pixelLimit = 178_956_970;
@@ -38,14 +39,20 @@ export async function fromPixels(pixels: PixelData, name: string): Promise<RawIm
         `but has ${data.length}`,
     );
   }
-  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) {
-    return toRgb(data, width, height, channels);
-  }
-  if (data instanceof Float32Array) {
-    return toRgb(await quantise(data, name), width, height, channels);
-  }
+  const isBgr = checkOrder(pixels, channels, name);
+  const bytes = asBytes(data);
+  if (bytes) return toRgb(bytes, width, height, channels, isBgr);
+  const floats = asFloats(data);
+  if (floats) return toRgb(await quantise(floats, name), width, height, channels, isBgr);
   const arrays = 'Uint8Array, Uint8ClampedArray or Float32Array';
   throw invalidArgument(arrays, `the data of ${name}`, data);
+}
+
+/** Whether the pixels are BGR or BGRA. */
+function checkOrder({ order = 'RGB' }: PixelData, channels: number, name: string): boolean {
+  const isBgr = checkChoice(order, `the order of ${name}`, pixelOrders) === 'BGR';
+  if (!isBgr || channels >= 3) return isBgr;
+  throw invalidArgument('3 or 4 channels with the order BGR', `the channels of ${name}`, channels);
 }
 
 /** A TensorFlow.js tensor as 8-bit RGB. The tensor is not disposed. */
@@ -75,6 +82,7 @@ export async function fromTensor(tensor: TensorLike, name: string): Promise<RawI
   return toRgb(await quantise(values, name), width, height, channels);
 }
 
+/** @throws CountenanceError ERR_IMAGE_CHANNELS */
 function checkChannels(channels: number, name: string): void {
   if (![1, 2, 3, 4].includes(channels)) {
     throw new CountenanceError(
@@ -125,22 +133,25 @@ function badValue(value: number, name: string): CountenanceError {
  * dropped without blending.
  */
 export async function toRgb(
-  samples: Uint8Array | Uint8ClampedArray,
+  samples: Uint8Array,
   width: number,
   height: number,
   channels: number,
+  isBgr = false,
 ): Promise<RawImage> {
   const count = width * height;
   const data = new Uint8Array(count * 3);
-  if (channels === 3) {
+  if (channels === 3 && !isBgr) {
     data.set(samples);
   } else {
-    const green = channels === 4 ? 1 : 0;
-    const blue = channels === 4 ? 2 : 0;
+    const isColour = channels >= 3;
+    const red = isBgr ? 2 : 0;
+    const green = isColour ? 1 : 0;
+    const blue = isColour ? 2 - red : 0;
     await inSlices(count, (start, end) => {
       for (let pixel = start; pixel < end; pixel++) {
         const from = pixel * channels;
-        data[pixel * 3] = samples[from]!;
+        data[pixel * 3] = samples[from + red]!;
         data[pixel * 3 + 1] = samples[from + green]!;
         data[pixel * 3 + 2] = samples[from + blue]!;
       }

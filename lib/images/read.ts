@@ -1,6 +1,7 @@
 import { describeValue } from '../check.js';
 import { CountenanceError, messageOf, throwIfAborted } from '../errors.js';
 import { readLimit } from '../files.js';
+import { asBytes } from '../realm.js';
 import type { BlobLike, ByteStream } from './input.js';
 
 /**
@@ -45,11 +46,11 @@ export async function readStream(
       throwIfAborted(signal, 'Decoding');
       if (next === 'aborted') continue;
       if (next.done) break;
-      const piece: unknown = next.value;
-      if (!(piece instanceof Uint8Array)) {
+      const piece = asBytes(next.value);
+      if (!piece) {
         throw new CountenanceError(
           'ERR_INVALID_ARGUMENT',
-          `${name} must be a stream of bytes but gave ${describeValue(piece)}`,
+          `${name} must be a stream of bytes but gave ${describeValue(next.value)}`,
         );
       }
       length += piece.length;

@@ -2,6 +2,7 @@ import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { isTensorLike, type TensorLike } from '../images/input.js';
 import { quantise } from '../images/pixels.js';
+import { asBytes, asFloats } from '../realm.js';
 
 /** Images in NCHW order: (B, 3, S, S), already normalised. */
 export interface PlanarImages {
@@ -25,8 +26,8 @@ export function toBatch(
   inputSize: number,
 ): { readonly images: Uint8Array | Float32Array; readonly size: number } {
   const values = isPlanar(images) ? images.data : images;
-  const isBytes = values instanceof Uint8Array || values instanceof Uint8ClampedArray;
-  if (!isBytes && !(values instanceof Float32Array)) {
+  const own = asBytes(values) ?? asFloats(values);
+  if (!own) {
     throw invalidArgument(
       "a Uint8Array, a Float32Array or { data: Float32Array, layout: 'NCHW' }",
       'images',
@@ -34,16 +35,16 @@ export function toBatch(
     );
   }
   const perImage = inputSize * inputSize * 3;
-  const size = values.length / perImage;
+  const size = own.length / perImage;
   if (size === 0 || !Number.isInteger(size)) {
     throw new CountenanceError(
       'ERR_SHAPE_MISMATCH',
       `Expected one or more images of ${inputSize} x ${inputSize} x 3 = ${perImage} values ` +
-        `but received ${values.length} values`,
+        `but received ${own.length} values`,
     );
   }
-  if (isPlanar(images)) return { images: interleave(images.data, size, inputSize), size };
-  return { images: isBytes ? bytesOf(values) : values, size };
+  if (!isPlanar(images)) return { images: own, size };
+  return { images: interleave(own, size, inputSize), size };
 }
 
 /** True for a TensorFlow.js tensor. */
@@ -83,13 +84,8 @@ function isPlanar(images: ImageBatch): images is PlanarImages {
   throw invalidArgument("'NCHW'", 'the layout of images', layout);
 }
 
-function bytesOf(values: Uint8Array | Uint8ClampedArray): Uint8Array {
-  if (values instanceof Uint8Array) return values;
-  return new Uint8Array(values.buffer, values.byteOffset, values.length);
-}
-
 /** (B, 3, S, S) -> (B, S, S, 3) */
-function interleave(planar: Float32Array, size: number, inputSize: number): Float32Array {
+function interleave(planar: ArrayLike<number>, size: number, inputSize: number): Float32Array {
   const plane = inputSize * inputSize;
   const out = new Float32Array(planar.length);
   for (let b = 0; b < size; b++) {

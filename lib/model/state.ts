@@ -2,6 +2,7 @@ import { invalidArgument } from '../check.js';
 import { CountenanceError } from '../errors.js';
 import { callNative } from '../load-native.js';
 import type { NativeModel, NativeTensorInfo } from '../native.js';
+import { asFloats, isMap } from '../realm.js';
 import { checkElements, type StateDict, type TensorData } from '../types.js';
 import type { ShapeMismatch } from '../weights/names/match.js';
 
@@ -71,10 +72,11 @@ export function checkTensors(
   state: unknown,
   what: string,
 ): asserts state is ReadonlyMap<string, TensorData> {
-  if (!(state instanceof Map)) throw invalidArgument('a Map of tensors by name', what, state);
+  if (!isMap(state)) throw invalidArgument('a Map of tensors by name', what, state);
   for (const [name, tensor] of state as Map<string, Partial<TensorData> | null>) {
-    const { shape, data } = tensor ?? {};
-    if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
+    const { shape } = tensor ?? {};
+    const data = asFloats(tensor?.data);
+    if (!Array.isArray(shape) || !data) {
       throw invalidArgument('{ shape, data: Float32Array }', `'${name}' of ${what}`, tensor);
     }
     checkElements({ shape: shape as number[], data }, `'${name}' of ${what}`);

@@ -3,7 +3,7 @@ import { CountenanceError, throwIfAborted } from '../errors.js';
 import { alignFace, cropFace } from '../faces/align.js';
 import type { DetectedFace, FaceDetector } from '../faces/detector.js';
 import { checkBox, type FaceBox, type FivePoints } from '../faces/points.js';
-import { decodeImage } from '../images/decode.js';
+import { decodeImage, type DecodeOptions } from '../images/decode.js';
 import type { ImageInput } from '../images/input.js';
 import type { RawImage } from '../types.js';
 import type { Prediction } from './prediction.js';
@@ -40,9 +40,10 @@ export async function cutFaces(
   detector: FaceDetector,
   image: ImageInput,
   size: number,
-  { name, signal }: { readonly name: string; readonly signal?: AbortSignal | undefined },
+  options: DecodeOptions & { readonly name: string },
 ): Promise<CutFace[]> {
-  const decoded = await decodeImage(image, { name, signal });
+  const { name, signal } = options;
+  const decoded = await decodeImage(image, options);
   throwIfAborted(signal, 'The prediction');
   const found = await detector.detect(decoded, { signal });
   throwIfAborted(signal, 'The prediction');

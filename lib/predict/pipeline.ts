@@ -5,7 +5,8 @@ import {
   type CountenanceError,
 } from '../errors.js';
 import { Limiter } from '../data/limiter.js';
-import { decodeImage } from '../images/decode.js';
+import { decodeImage, describeImage } from '../images/decode.js';
+import type { ImageFormat } from '../images/formats.js';
 import type { ImageInput } from '../images/input.js';
 import { checkResizable, resizeImage } from '../images/resize.js';
 import type { Model } from '../model/model.js';
@@ -38,6 +39,8 @@ export interface PipelineOptions {
   readonly batchSize: number;
   /** Average the logits with those of the mirror image. */
   readonly flip: boolean;
+  /** Formats of encoded images that are decoded; default as of {@link decodeImage}. */
+  readonly formats?: readonly ImageFormat[] | undefined;
   readonly signal?: AbortSignal | undefined;
   /** What messages call an image that has no path. */
   readonly nameOf: (index: number) => string;
@@ -199,11 +202,15 @@ class Pipeline {
     try {
       slot.decoded = await this.limiter.run(async () => {
         const { signal } = this.abandon;
-        const decoded = await decodeImage(image, { name, signal });
+        const { formats } = this.options;
+        const decoded = await decodeImage(image, { name, formats, signal });
         try {
           return await this.resize(decoded);
         } catch (error) {
-          throw withPrefix(error, `Image '${typeof image === 'string' ? image : name}': `);
+          throw withPrefix(
+            error,
+            `Image '${typeof image === 'string' ? describeImage(image) : name}': `,
+          );
         }
       });
     } catch (error) {

@@ -2,6 +2,7 @@ import { checkBoolean, checkInteger, checkNumber, invalidArgument } from '../che
 import { CountenanceError } from '../errors.js';
 import { describeImage } from '../images/decode.js';
 import type { FaceDetector } from '../faces/detector.js';
+import { checkFormats, type ImageFormat } from '../images/formats.js';
 import type { ImageInput } from '../images/input.js';
 import { Model } from '../model/model.js';
 import type { ModelConfig, RunOptions } from '../model/config.js';
@@ -27,6 +28,11 @@ export interface PredictorOptions {
    * which takes twice the time. Features and intensity are those of the image itself. Default false.
    */
   readonly flip?: boolean;
+  /**
+   * Formats of encoded images that are decoded; others are ERR_IMAGE_DECODE. Default: JPEG, PNG, WebP, AVIF,
+   * GIF, TIFF. A server that gets images from strangers needs fewer.
+   */
+  readonly formats?: readonly ImageFormat[];
 }
 
 /** Options of {@link Predictor.load}. */
@@ -86,6 +92,8 @@ export class Predictor {
   readonly #faces: FaceDetector | undefined;
   /** Whether logits are averaged with those of the mirror image. */
   readonly flip: boolean;
+  /** Formats of encoded images that are decoded. */
+  readonly formats: readonly ImageFormat[];
   #ownsModel = false;
   #closed = false;
   #head: TextHead | undefined;
@@ -103,6 +111,7 @@ export class Predictor {
     this.batchSize = checkBatchSize(options);
     this.#faces = checkDetector(options.faces);
     this.flip = checkBoolean(options.flip ?? false, 'flip');
+    this.formats = checkFormats(options.formats);
   }
 
   /**
@@ -116,6 +125,7 @@ export class Predictor {
     checkBatchSize(options);
     checkDetector(options.faces);
     checkBoolean(options.flip ?? false, 'flip');
+    checkFormats(options.formats);
     const predictor = new Predictor(await Model.load(directory, options), options);
     predictor.#ownsModel = true;
     return predictor;
@@ -157,10 +167,9 @@ export class Predictor {
       'logitScale',
       'above 0',
     );
-    const { batchSize, flip } = this;
+    const { batchSize, flip, formats } = this;
     const predictor = new Predictor(this.model, {
-      batchSize,
-      flip,
+      ...{ batchSize, flip, formats },
       ...(this.#faces ? { faces: this.#faces } : {}),
     });
     predictor.#head = new TextHead(text, scale);
@@ -246,7 +255,11 @@ export class Predictor {
     for (const [i, image] of ((isList ? images : [images]) as readonly ImageInput[]).entries()) {
       const name = isList ? `images[${i}]` : describeImage(image);
       const { inputSize } = this.config;
-      const cut = await cutFaces(detector, image, inputSize, { name, signal: options.signal });
+      const cut = await cutFaces(detector, image, inputSize, {
+        name,
+        formats: this.formats,
+        signal: options.signal,
+      });
       const predictions = await this.predict(
         cut.map((face) => ({ ...face.image, channels: 3 })),
         options,
@@ -357,8 +370,8 @@ export class Predictor {
     nameOf: (index: number) => string,
   ): AsyncGenerator<Outcome, void, undefined> {
     this.#requireOpen();
-    const { batchSize, flip } = this;
-    const pipeline = runPipeline(this.model, images, { batchSize, flip, signal, nameOf });
+    const { batchSize, flip, formats } = this;
+    const pipeline = runPipeline(this.model, images, { batchSize, flip, formats, signal, nameOf });
     for await (const outcome of pipeline) {
       this.#requireOpen();
       yield outcome;

@@ -1,5 +1,6 @@
 import { describeValue } from '../check.js';
 import { CountenanceError } from '../errors.js';
+import { asFloats } from '../realm.js';
 
 /**
  * Frozen text embeddings, the classifier of the method: one row per class, the text encoder's projected
@@ -37,12 +38,13 @@ export function validateTextEmbeddings(
   name = 'textEmbeddings',
   neutral?: string,
 ): TextEmbeddings {
-  const { shape, data, classes, prompts, logitScale } = embeddings;
-  if (!Array.isArray(shape) || !(data instanceof Float32Array)) {
+  const { shape, classes, prompts, logitScale } = embeddings;
+  const data = asFloats(embeddings.data);
+  if (!Array.isArray(shape) || !data) {
     throw new CountenanceError(
       'ERR_TEXT_EMBEDDINGS',
       `Expected { shape: [classes, dimension], data: Float32Array } for ${name} but received ` +
-        `shape ${describeValue(shape)} and data ${describeValue(data)}`,
+        `shape ${describeValue(shape)} and data ${describeValue(embeddings.data)}`,
     );
   }
   const [rows, dimension] = shape;
@@ -101,7 +103,7 @@ export function validateTextEmbeddings(
         `their classes are ${classes.join(', ')}`,
     );
   }
-  return embeddings;
+  return data === embeddings.data ? embeddings : { ...embeddings, data };
 }
 
 /**
@@ -125,7 +127,9 @@ export function selectTextEmbeddings(
     }
     return { ...embeddings, classes };
   }
-  const order = classes.map((name) => embeddings.classes!.indexOf(name));
+  // An accent can be written in two ways.
+  const composed = embeddings.classes.map((name) => name.normalize('NFC'));
+  const order = classes.map((name) => composed.indexOf(name.normalize('NFC')));
   const missing = classes.filter((_, i) => order[i] === -1);
   if (missing.length > 0) {
     throw new CountenanceError(

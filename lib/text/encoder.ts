@@ -1,6 +1,7 @@
 import { checkChoice, checkText, describeValue, invalidArgument } from '../check.js';
 import { CountenanceError, messageOf, throwIfAborted } from '../errors.js';
 import { loadPeer } from '../peers.js';
+import { asFloats } from '../realm.js';
 import {
   encoderDtypes,
   findEncoder,
@@ -164,14 +165,15 @@ export class ClipTextEncoder {
       );
     }
     const { dims = [], data } = output.text_embeds ?? {};
-    if (dims.length !== 2 || dims[0] !== texts.length || !(data instanceof Float32Array)) {
+    const floats = asFloats(data);
+    if (dims.length !== 2 || dims[0] !== texts.length || !floats) {
       throw new CountenanceError(
         'ERR_TEXT_ENCODER',
         `Text encoder '${this.name}' should return text_embeds of shape [${texts.length}, D] in float32 ` +
           `but returned shape [${dims.join(', ')}] and ${describeValue(data)}`,
       );
     }
-    return data;
+    return floats;
   }
 
   /** Rejects texts that are too long: the tokenizer would silently cut off their end. */

@@ -7,6 +7,7 @@ import {
   invalidArgument,
 } from '../check.js';
 import type { Dataset } from '../data/dataset.js';
+import { isAbortSignal } from '../realm.js';
 import { samplings, type ClassWeights, type SamplingName } from '../data/sampling.js';
 import { checkEarlyStopping, type EarlyStopping } from './early-stopping.js';
 import { schedules, type ScheduleName } from './schedule.js';
@@ -85,7 +86,7 @@ export interface ResolvedFitOptions {
 export function resolveFitOptions(options: FitOptions): ResolvedFitOptions {
   checkObject(options, 'the options of fit');
   const { signal, cacheBytes } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isAbortSignal(signal)) {
     throw invalidArgument('an AbortSignal', 'signal', signal);
   }
   return {

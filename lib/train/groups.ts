@@ -1,4 +1,4 @@
-import { checkChoice, checkNumber, checkObject } from '../check.js';
+import { checkChoice, checkNumber, checkObject, invalidArgument } from '../check.js';
 import { encoderNamed } from '../core-options.js';
 import { description } from '../description.js';
 import type { Backbone } from '../model/config.js';
@@ -71,7 +71,12 @@ export function resolveGroups(
     const learningRateScale = own('learningRateScale', 1);
     return [name, { learningRateScale, weightDecay: own('weightDecay', weightDecay) }] as const;
   });
-  return Object.fromEntries(entries);
+  const resolved: ResolvedParameterGroups = Object.fromEntries(entries);
+  if (names.every((name) => resolved[name]?.learningRateScale === 0)) {
+    const expected = `a learning rate scale above 0 of one of ${names.join(', ')}`;
+    throw invalidArgument(expected, 'groups', 'all frozen');
+  }
+  return resolved;
 }
 
 const heads = description.encoders.flatMap(({ head }) => head ?? []);

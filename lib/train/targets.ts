@@ -1,5 +1,6 @@
 import { invalidArgument, isIndex } from '../check.js';
 import { CountenanceError } from '../errors.js';
+import { asFloats } from '../realm.js';
 
 /** Class indices (B), or probabilities as (B, K) values row by row or as B rows. */
 export type Labels =
@@ -20,7 +21,8 @@ export function toTargets(labels: Labels, size: number, classes: number): Float3
   if (!Array.isArray(labels) && !ArrayBuffer.isView(labels)) {
     throw invalidArgument('class indices or rows of probabilities', 'labels', labels);
   }
-  if (labels instanceof Float32Array) return softTargets(labels, size, classes);
+  const shares = asFloats(labels);
+  if (shares) return softTargets(shares, size, classes);
   if (labels.length !== size) {
     throw new CountenanceError(
       'ERR_SHAPE_MISMATCH',

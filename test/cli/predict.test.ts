@@ -146,6 +146,18 @@ describe('command line: evaluate and predict', function () {
       assert.match(many.stderr, /from 1 to 7 for topK.*\(ERR_INVALID_ARGUMENT\)/);
     });
 
+    it('decodes the formats of --formats, by what a file is', async () => {
+      const gif = temporary.path('gif.png');
+      await sharp(files[0]).gif().toFile(gif);
+      const run = (...argv: string[]) => command('predict', '--model', directory, ...argv);
+      assert.equal((await run(gif)).status, 0);
+      const { status, stderr } = await run('--formats', 'jpeg,png', gif);
+      assert.equal(status, 1);
+      assert.ok(stderr.includes(`Image '${gif}' is GIF, but only jpeg, png are decoded`), stderr);
+      const wrong = await run('--formats', 'jpg', gif);
+      assert.match(wrong.stderr, /formats among jpeg, png, .* for --formats but received 'jpg'/);
+    });
+
     it('goes on after pictures that cannot be read, and then fails', async () => {
       const broken = ['missing.png', 'folder', 'text.png', 'cut.jpg'].map((name) =>
         temporary.path(name),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import sharp from 'sharp';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, jsonLines, startChild } from './support.js';
@@ -111,6 +112,9 @@ describe('command line: usage', function () {
     const [info, ...rest] = jsonLines(programs.stdout);
     assert.deepEqual(rest, []);
     assert.equal(info!['node'], process.versions.node);
+    const { sharp: version, vips } = sharp.versions;
+    assert.deepEqual(info!['images'], { sharp: version, libvips: vips });
+    assert.ok(people.stdout.includes(`sharp ${version}, libvips ${vips}\n`), people.stdout);
     const { cpu, cuda } = info as { cpu: { threads: number }; cuda: { available: boolean } };
     assert.ok(cpu.threads >= 1);
     assert.equal(typeof cuda.available, 'boolean');

@@ -215,15 +215,16 @@ describe('AffectNet', () => {
     for (const [descr, data] of cases) assert.equal(await read(npyScalar(descr, data)), 5, descr);
     assert.equal(await read(npyScalar('<i2', Uint8Array.of(5, 0), '(1,)')), 5);
     assert.equal(await read(npyText('10')), 10);
-    const refuses = (bytes: Uint8Array, part: string): Promise<unknown> =>
-      rejectsWith(read(bytes), 'ERR_NPY', 'one.npy', part);
+    const refuses = (bytes: Uint8Array, ...parts: string[]): Promise<unknown> =>
+      rejectsWith(read(bytes), 'ERR_NPY', 'one.npy', ...parts);
     await refuses(npyText('x'), 'not hold an integer');
     await refuses(
       npyScalar('<f4', new Uint8Array(Float32Array.of(0.5).buffer)),
       'not hold an integer',
     );
-    await refuses(npyScalar('>i2', Uint8Array.of(0, 5)), '>i2');
-    await refuses(npyScalar('|O', Uint8Array.of(5)), '|O');
+    assert.equal(await read(npyScalar('>i2', Uint8Array.of(0, 5))), 5);
+    assert.equal(await read(npyScalar('>f4', Uint8Array.of(0x40, 0xa0, 0, 0))), 5);
+    await refuses(npyScalar('|O', Uint8Array.of(5)), '|O', 'allow_pickle=True');
     await refuses(npyScalar('<i4', Uint8Array.of(5)), '4 bytes, but 1');
     await refuses(npyScalar('<i2', Uint8Array.of(5, 0, 6, 0), '(2,)'), '2 values');
     const whole = npyText('3');

@@ -65,6 +65,34 @@ describe('FER2013', () => {
     }
   });
 
+  it('finds the files of the Kaggle contest in a folder', async () => {
+    const header = 'emotion, Usage, pixels';
+    const moved = rows.map((row) => row.replace(/^(\d),(.*),(\w+)$/, '$1, $3, $2'));
+    const contest = temporary.path('contest');
+    await writeBelow(`${contest}/icml_face_data.csv`, [header, ...moved].join('\n'));
+    const test = await openDataset(`fer2013:${contest}#test`);
+    assert.deepEqual([test.size, test.label(0)], [7, 3]);
+
+    // Its train.csv has no usages: all of it is for training.
+    const folder = temporary.path('train-only', 'fer2013');
+    const training = rows.map((row) => row.replace(/,\w+$/, ''));
+    await writeBelow(`${folder}/train.csv`, ['emotion,pixels', ...training].join('\n'));
+    const train = await openDataset(`fer2013:${temporary.path('train-only')}#train`);
+    assert.equal(train.size, 28);
+    assert.deepEqual(
+      await train.load(2),
+      await (await openDataset(`fer2013:${file}#valid`)).load(0),
+    );
+    const valid = await openDataset(`fer2013:${folder}#valid`);
+    assert.equal(valid.size, 0);
+    assert.deepEqual(valid.notes, ['28 images without a usage are of the split train']);
+    await rejectsWith(
+      openDataset(`fer2013:${temporary.path()}#train`),
+      'ERR_FILE_NOT_FOUND',
+      'fer2013.csv, icml_face_data.csv, train.csv',
+    );
+  });
+
   it('says what is wrong, or collects it', async () => {
     const pixels = grays[0]!.join(' ');
     const bad = [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import sharp from 'sharp';
 import { ferplusClasses } from '../../lib/data/classes.js';
@@ -109,6 +109,18 @@ describe('FER+ layouts', () => {
     assert.equal(valid.size, 0);
   });
 
+  it('may have the pixels under the name of the contest', async () => {
+    const folder = temporary.path('contest');
+    await mkdir(folder);
+    await copyFile(temporary.path('pixels/fer2013new.csv'), join(folder, 'fer2013new.csv'));
+    await copyFile(temporary.path('pixels/fer2013.csv'), join(folder, 'icml_face_data.csv'));
+    const [own, reference] = await Promise.all(
+      ['contest', 'pixels'].map((name) => openDataset(`ferplus:${temporary.path(name)}#train`)),
+    );
+    assert.equal(own!.size, 2);
+    assert.deepEqual(await own!.load(1), await reference!.load(1));
+  });
+
   it('have soft targets in the other modes', async () => {
     const path = temporary.path('own');
     const soft = await openDataset(`ferplus:${path}#train,mode=crossentropy`);
@@ -169,6 +181,13 @@ describe('FER+ layouts', () => {
     await rejectsWith(openDataset(train), 'ERR_DATASET_FORMAT', 'fer2013.csv', 'line 2', '2304');
     await writeFile(pixels, `emotion,pixels,Usage\n0,${gray(0).join(' ')},Training\n`);
     await rejectsWith(openDataset(train), 'ERR_DATASET_FORMAT', 'row 3');
+    await writeFile(pixels, `emotion,pixels,Usage\n0,${gray(0).join(' ')},PublicTest\n`);
+    await rejectsWith(
+      openDataset(train),
+      'ERR_DATASET_FORMAT',
+      'line 2 is PublicTest but is Training in fer2013new.csv',
+      'another order',
+    );
     await writeFile(
       pixels,
       `emotion,pixels,Usage\n0,${gray(0).fill(1).join(' ').replace('1', '256')},Training\n`,

@@ -132,6 +132,17 @@ describe('inspection of data sets', function () {
     assert.equal(list.sizes, null);
   });
 
+  it('finds that there is no image at all', async () => {
+    await mkdir(temporary.path('none', 'fear'), { recursive: true });
+    const { problems, splits } = await inspectDataset(`folder:${temporary.path('none')}`);
+    assert.deepEqual(splits[0]!.size, 0);
+    assert.deepEqual(
+      problems.map(({ kind, code }) => [kind, code]),
+      [['split', 'ERR_DATASET_EMPTY']],
+    );
+    assert.ok(problems[0]!.message.includes('contains no images'));
+  });
+
   it('knows the splits of a specification', async () => {
     assert.deepEqual(await splitsOf('ferplus:x#mode=majority'), [
       { name: 'train', spec: 'ferplus:x#train,mode=majority' },
@@ -188,8 +199,10 @@ describe('inspection of data sets', function () {
       assert.match(short.stdout, /\n {2}\.\.\. and 1 more\n/);
       const good = await command('data', 'info', `${spec}#val`, 'synthetic:3');
       assert.equal(good.status, 0);
-      assert.equal(good.stdout.split('nothing is wrong').length, 3);
+      assert.equal(good.stdout.split('nothing else is wrong').length, 3);
       assert.match(good.stdout, /no image of neutral/);
+      const full = await command('data', 'info', 'synthetic:7');
+      assert.match(full.stdout, /\nnothing is wrong\n$/);
     });
 
     it('prints an object a data set with --json', async () => {

@@ -102,6 +102,22 @@ describe('DataLoader', () => {
     assert.notDeepEqual(await indices(2, 0), first);
   });
 
+  it('refuses to drop the only batch: the epoch would have no step', async () => {
+    const options = { batchSize: 64, dropLast: true };
+    await rejectsWith(
+      () => loaderOf(countedDataset(10), options),
+      'ERR_INVALID_ARGUMENT',
+      'at most 10',
+      'no dropLast',
+      '64',
+    );
+    assert.equal(
+      loaderOf(countedDataset(10), { batchSize: 10, dropLast: true }).batchesPerEpoch,
+      1,
+    );
+    assert.equal(loaderOf(countedDataset(10), { batchSize: 64 }).batchesPerEpoch, 1);
+  });
+
   it('gives the same batches when it starts in the middle of an epoch', async () => {
     for (const kind of ['label', 'distribution', 'drawn'] as const) {
       const options = { shuffle: true, seed: 3 };

@@ -137,6 +137,12 @@ describe('decodeImage', () => {
     assert.deepEqual(await first(imageData), at(0, 1, 2, 4, 5, 6));
     const floats = { data: Float32Array.of(0, 254.6, 127.4), width: 1, height: 1 };
     assert.deepEqual(await first(floats), [0, 255, 127]);
+
+    const bgr = { width: 1, height: 2, order: 'BGR' } as const;
+    assert.deepEqual(await first({ ...bgr, data: bytes.subarray(0, 6) }), at(2, 1, 0, 5, 4, 3));
+    assert.deepEqual(await first({ ...bgr, data: bytes.subarray(0, 8) }), at(2, 1, 0, 6, 5, 4));
+    assert.deepEqual(await first({ ...floats, order: 'BGR' }), [127, 255, 0]);
+    assert.deepEqual(await first({ ...floats, order: 'RGB' }), [0, 255, 127]);
   });
 
   it('takes tensors by their structure', async () => {
@@ -202,7 +208,8 @@ describe('decodeImage', () => {
       decodeImage(temporary.path('text.png')),
       'ERR_IMAGE_DECODE',
       'text.png',
-      'unsupported',
+      'is text',
+      'this is no picture',
     );
     await rejectsWith(decodeImage(temporary.path('text.png', 'x')), 'ERR_FILE_NOT_FOUND');
     await rejectsWith(decodeImage('bad\0name'), 'ERR_READ');
@@ -270,6 +277,9 @@ describe('decodeImage', () => {
     ): Promise<unknown> => rejectsWith(decodeImage(input as ImageInput), ...rest);
     await refuses({ data, width: 2, height: 2, channels: 5 }, 'ERR_IMAGE_CHANNELS', '5');
     await refuses({ data, width: 1, height: 2 }, 'ERR_IMAGE_CHANNELS', '6');
+    const pair = { width: 2, height: 3, channels: 2 };
+    await refuses({ ...pair, data, order: 'BGR' }, 'ERR_INVALID_ARGUMENT', '3 or 4 channels', '2');
+    await refuses({ data, width: 2, height: 2, order: 'bgr' }, 'ERR_INVALID_ARGUMENT', 'RGB, BGR');
     await refuses({ data, width: 2, height: 1, channels: 3 }, 'ERR_IMAGE_SIZE', '12');
     await refuses({ data, width: 0, height: 2 }, 'ERR_IMAGE_SIZE', '0 x 2');
     await refuses({ data, width: 1e9, height: 1e9, channels: 3 }, 'ERR_IMAGE_SIZE', 'limit');

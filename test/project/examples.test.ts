@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import sharp from 'sharp';
 import { POST } from '../../examples/next-route.js';
 import { frames } from '../../examples/video.js';
-import { createPredictionServer } from '../../examples/server.js';
+import { acceptedFormats, createPredictionServer } from '../../examples/server.js';
 import type { Model } from '../../lib/index.js';
 import { Predictor } from '../../lib/index.js';
 import { faces, makeModel, noise, side } from '../api-support.js';
@@ -51,7 +51,7 @@ describe('examples', function () {
 
   before(async () => {
     model = await makeModel();
-    predictor = new Predictor(model);
+    predictor = new Predictor(model, { formats: acceptedFormats });
     directory = temporary.path('model');
     await model.save(directory);
     const dataset = faces(3);
@@ -88,6 +88,9 @@ describe('examples', function () {
       const text = await post(Buffer.from('no picture'));
       assert.equal(text.status, 415);
       assert.equal((text.body as { code: string }).code, 'ERR_IMAGE_DECODE');
+      const gif = await post(await sharp(files[0]).gif().toBuffer());
+      assert.equal(gif.status, 415, 'a format that nobody needs here');
+      assert.match((gif.body as { error: string }).error, /is GIF, but only jpeg, png, webp/);
       assert.equal((await post(png, '/elsewhere')).status, 404);
       assert.equal((await post(new Uint8Array(11 * 1024 * 1024))).status, 413);
       assert.equal((await post(png)).status, 200, 'it goes on');
@@ -113,6 +116,7 @@ describe('examples', function () {
       assert.equal(body.label, (await predictor.predict(files[0]!)).label);
       assert.equal((await send('other', png)).status, 400);
       assert.equal((await send('face', Buffer.from('no picture'))).status, 415);
+      assert.equal((await send('face', await sharp(png).gif().toBuffer())).status, 415);
     } finally {
       delete process.env['COUNTENANCE_MODEL'];
       const store = globalThis as { predictor?: Promise<Predictor> };
@@ -133,7 +137,7 @@ describe('examples', function () {
     const lines = stdout.trim().split('\n');
     assert.equal(lines.length, 4);
     for (const [i, file] of list.entries()) assert.ok(lines[i]!.startsWith(`${file}: `), lines[i]);
-    assert.match(lines[1]!, /could not be decoded/);
+    assert.match(lines[1]!, /is text, not an image/);
     const { label } = await predictor.predict(files[2]!);
     assert.ok(lines[3]!.includes(`: ${label} `));
     assert.equal(failed.status, 1);

@@ -28,8 +28,9 @@ const backendLayers: Record<string, string[][]> = {
  * earlier lines.
  */
 const libLayers = [
+  ['disposal'],
   ['errors', 'version'],
-  ['types', 'check', 'philox', 'protobuf', 'turns', 'description'],
+  ['types', 'check', 'philox', 'protobuf', 'turns', 'realm', 'description'],
   ['files', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],

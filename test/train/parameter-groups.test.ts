@@ -274,6 +274,10 @@ describe('groups of parameters', function () {
       [{ backbone: { learningRateScale: '1' } }, 'all', 'learningRateScale', "'1'"],
       [{ transformation: { weightDecay: -0.1 } }, 'all', 'groups.transformation.weightDecay'],
       [{ backbone: { learningRateScale: 1e300 } }, 'all', 'learningRateScale'],
+      [
+        { backbone: { learningRateScale: 0 }, transformation: { learningRateScale: 0 } },
+        ...['all', 'above 0 of one of backbone, transformation', 'all frozen'],
+      ] as [unknown, string, ...string[]],
       [{}, 'norms', 'weightDecayOn', 'all, matrices', 'norms'],
     ];
     let model: Model;

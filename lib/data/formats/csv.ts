@@ -1,20 +1,32 @@
 import { dirname, resolve } from 'node:path';
 import { describeValue } from '../../check.js';
 import { CountenanceError } from '../../errors.js';
+import { nameClasses, noteOnNumbers, sortClasses } from '../class-names.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';
 import type { DataSpec } from '../spec.js';
 import { badFile, canonicalSplit, type DataFormat } from './format.js';
 
+/** Names of the columns, in upper or lower case; the options of the same names tell others. */
+const columnNames = {
+  path: [
+    ...['path', 'file', 'image', 'filename', 'file_name', 'filepath', 'file_path', 'image_path'],
+    ...['image_name', 'img', 'img_path', 'pth'],
+  ],
+  label: ['label', 'emotion', 'expression', 'class', 'category', 'labels', 'emotions'],
+  split: ['split', 'usage', 'subset'],
+} as const;
+type ColumnName = keyof typeof columnNames;
+
 /**
  * A CSV file with a header: `path,label[,split]`, or `path[,split]` and one column of probabilities (or
- * votes) per class. Paths are relative to the file.
+ * votes) per class. Paths are relative to the file. Spreadsheets' semicolons, tabs and UTF-16 are recognised.
  */
 export const csvFormat: DataFormat = {
   name: 'csv',
   summary: 'a CSV file with columns path,label[,split], or path and one column per class',
   example: 'csv:faces.csv#train',
-  options: [],
+  options: ['path', 'label', 'split', 'names'],
   splits: csvSplits,
   open: openCsv,
 };
@@ -23,10 +35,10 @@ export const csvFormat: DataFormat = {
 async function csvSplits(spec: DataSpec): Promise<readonly string[]> {
   let column: number | undefined;
   const splits = new Set<string>();
-  for await (const rows of readCsv(spec.path, 'Data set file')) {
+  for await (const rows of readCsv(spec.path, 'Data set file', 'detect')) {
     for (const { fields } of rows) {
       const split = column === undefined ? undefined : fields[column]?.trim();
-      column ??= fields.findIndex((name) => name.trim().toLowerCase() === 'split');
+      column ??= findColumn(spec, fields, 'split');
       if (split) splits.add(canonicalSplit(split));
     }
     if (column === -1) return [];
@@ -36,7 +48,7 @@ async function csvSplits(spec: DataSpec): Promise<readonly string[]> {
 
 async function openCsv(spec: DataSpec): Promise<Dataset> {
   let table: LabelTable | SoftTable | undefined;
-  for await (const rows of readCsv(spec.path, 'Data set file')) {
+  for await (const rows of readCsv(spec.path, 'Data set file', 'detect')) {
     for (const row of rows) {
       if (table) table.add(row);
       else table = createTable(spec, row);
@@ -46,26 +58,51 @@ async function openCsv(spec: DataSpec): Promise<Dataset> {
   return table.finish();
 }
 
+/** The column of a header that an option names, or that has one of the usual names; -1 if there is none. */
+function findColumn(spec: DataSpec, header: readonly string[], column: ColumnName): number {
+  const names = header.map((name) => name.trim().normalize('NFC').toLowerCase());
+  const given = spec.options[column]?.trim().normalize('NFC').toLowerCase();
+  if (given === undefined) {
+    const usual = columnNames[column].find((name) => names.includes(name));
+    return usual === undefined ? -1 : names.indexOf(usual);
+  }
+  const found = names.indexOf(given);
+  if (found >= 0) return found;
+  const there = header.join(', ');
+  throw badFile(spec.path, `its header has no column '${given}' (${column}=${given}) but ${there}`);
+}
+
 function createTable(spec: DataSpec, header: CsvRow): LabelTable | SoftTable {
+  checkEncoding(spec, header);
   const names = header.fields.map((name) => name.trim().toLowerCase());
-  const path = names.findIndex((name) => ['path', 'file', 'image', 'filename'].includes(name));
+  const path = findColumn(spec, header.fields, 'path');
   if (path < 0) {
-    throw badFile(spec.path, `its header has no column 'path' but ${header.fields.join(', ')}`);
+    const there = header.fields.join(', ');
+    throw badFile(
+      spec.path,
+      `its header has no column 'path' but ${there}; '#path=NAME' in the spec names another`,
+    );
   }
   const repeated = names.find((name, i) => names.indexOf(name) !== i);
   if (repeated !== undefined) throw badFile(spec.path, `its header has '${repeated}' twice`);
-  const split = names.indexOf('split');
+  const split = findColumn(spec, header.fields, 'split');
   if (spec.split !== undefined && split < 0) {
-    throw badFile(spec.path, `split '${spec.split}' was asked for but it has no column 'split'`);
+    throw badFile(
+      spec.path,
+      `split '${spec.split}' was asked for but it has no column 'split' (split=NAME names another)`,
+    );
   }
-  const label = names.indexOf('label');
+  const label = findColumn(spec, header.fields, 'label');
   const columns = { path, split, width: names.length };
   if (label >= 0) return new LabelTable(spec, columns, label);
   const classes = header.fields
-    .map((name, column) => ({ name: name.trim(), column }))
+    .map((name, column) => ({ name: name.trim().normalize('NFC'), column }))
     .filter(({ column }) => column !== path && column !== split);
   if (classes.length < 2) {
-    throw badFile(spec.path, "it has neither a column 'label' nor one column per class");
+    throw badFile(
+      spec.path,
+      "it has neither a column 'label' (label=NAME names another) nor one per class",
+    );
   }
   return new SoftTable(spec, columns, classes);
 }
@@ -87,6 +124,7 @@ abstract class Table {
   add(row: CsvRow): void {
     const { path, split, width } = this.columns;
     const { fields } = row;
+    checkEncoding(this.spec, row);
     if (fields.length !== width) {
       throw this.fail(row, `${fields.length} fields, but the header has ${width}`);
     }
@@ -108,6 +146,12 @@ abstract class Table {
   }
 }
 
+/** Bytes that are no UTF-8 are read as U+FFFD: classes and file names would be wrong. */
+function checkEncoding({ path }: DataSpec, { line, fields }: CsvRow): void {
+  if (!fields.some((field) => field.includes('\ufffd'))) return;
+  throw badFile(path, `line ${line} is not UTF-8; save the file as "CSV UTF-8"`);
+}
+
 /** Class names in a column; the classes are all names in the file, from all splits, sorted. */
 class LabelTable extends Table {
   private readonly names: string[] = [];
@@ -122,22 +166,28 @@ class LabelTable extends Table {
   }
 
   finish(): Dataset {
-    const classes = [...this.known].sort();
-    const byName = new Map(classes.map((name, i) => [name, i]));
+    const found = sortClasses([...this.known]);
+    const byName = new Map(found.map((name, i) => [name, i]));
     const labels = this.names.map((name) => byName.get(name)!);
-    return fileDataset({ name: this.spec.text, classes, files: this.files, labels });
+    const classes = nameClasses(found, this.spec);
+    const notes = noteOnNumbers(classes);
+    return fileDataset({ name: this.spec.text, classes, files: this.files, labels, notes });
   }
 
   override add(row: CsvRow): void {
-    const name = row.fields[this.column]?.trim() ?? '';
+    const name = nameIn(row, this.column);
     if (name === '') throw this.fail(row, 'the label is empty');
     this.known.add(name);
     super.add(row);
   }
 
   protected addTarget(row: CsvRow): void {
-    this.names.push(row.fields[this.column]!.trim());
+    this.names.push(nameIn(row, this.column));
   }
+}
+
+function nameIn({ fields }: CsvRow, column: number): string {
+  return fields[column]?.trim().normalize('NFC') ?? '';
 }
 
 /** Probabilities or votes; each row is scaled to sum to 1. */
@@ -156,7 +206,10 @@ class SoftTable extends Table {
   finish(): Dataset {
     return fileDataset({
       name: this.spec.text,
-      classes: this.classColumns.map(({ name }) => name),
+      classes: nameClasses(
+        this.classColumns.map(({ name }) => name),
+        this.spec,
+      ),
       files: this.files,
       labels: this.labels,
       targets: new Float32Array(this.targets),
@@ -167,7 +220,8 @@ class SoftTable extends Table {
   protected addTarget(row: CsvRow): void {
     const values = this.classColumns.map(({ column }) => {
       const text = row.fields[column]!.trim();
-      const value = text === '' ? NaN : Number(text);
+      // A file of a country with decimal commas has other separators.
+      const value = text === '' ? NaN : Number(text.replace(',', '.'));
       if (!(value >= 0 && Number.isFinite(value))) throw this.badTarget(row, describeValue(text));
       return value;
     });

@@ -1,11 +1,19 @@
 import { createReadStream } from 'node:fs';
-import { readError, throwIfAborted } from '../../errors.js';
-import { checkIsFile } from '../../files.js';
+import { join } from 'node:path';
+import { CountenanceError, readError, throwIfAborted } from '../../errors.js';
+import { checkIsFile, kindOf } from '../../files.js';
 import { badFile } from './format.js';
 
 /** Images of FER2013 are gray and all of this size. */
 export const fer2013Side = 48;
 const pixelCount = fer2013Side * fer2013Side;
+
+/** The splits by the names of the column Usage. */
+export const fer2013Usages = {
+  train: 'Training',
+  valid: 'PublicTest',
+  test: 'PrivateTest',
+} as const;
 
 /** Longest line accepted; a real one has less than 10 KiB. */
 const lineLimit = 1 << 16;
@@ -22,9 +30,28 @@ export interface Fer2013Row {
   /** 1 for the first line of the file. */
   readonly line: number;
   readonly emotion: string;
+  /** Empty if there is no such column. */
   readonly usage: string;
   /** The column of pixels as text. */
   readonly pixels: Uint8Array;
+}
+
+/** Names of the file: of the data set, and of the two archives of the Kaggle contest. */
+const fileNames = ['fer2013.csv', 'icml_face_data.csv', 'train.csv'] as const;
+
+/**
+ * The file of FER2013 in a directory, or in its folder `fer2013`.
+ *
+ * @throws CountenanceError ERR_FILE_NOT_FOUND
+ */
+export async function findFer2013File(directory: string): Promise<string> {
+  for (const name of fileNames) {
+    for (const file of [join(directory, name), join(directory, 'fer2013', name)]) {
+      if ((await kindOf(file)) === 'file') return file;
+    }
+  }
+  const names = fileNames.join(', ');
+  throw new CountenanceError('ERR_FILE_NOT_FOUND', `'${directory}' contains none of ${names}`);
 }
 
 /**
@@ -94,7 +121,13 @@ class RowReader {
     }
     const text = (column: number): string => fields[column]?.toString('latin1').trim() ?? '';
     const row = this.row++;
-    return { row, line, emotion: text(emotion), usage: text(usage), pixels: fields[pixels]! };
+    return {
+      row,
+      line,
+      emotion: text(emotion),
+      usage: text(usage),
+      pixels: fields[pixels]!,
+    };
   }
 
   private readHeader(fields: readonly Buffer[]): Columns {
@@ -106,7 +139,8 @@ class RowReader {
       usage: names.indexOf('usage'),
       count: names.length,
     };
-    if (columns.emotion >= 0 && columns.pixels >= 0 && columns.usage >= 0) return columns;
+    // The train.csv of the Kaggle contest has no column of usages.
+    if (columns.emotion >= 0 && columns.pixels >= 0) return columns;
     const found = names.join(',').slice(0, 60);
     throw badFile(this.file, `its header is '${found}'; expected emotion,pixels,Usage`);
   }

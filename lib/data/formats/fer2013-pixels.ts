@@ -14,11 +14,13 @@ export interface Fer2013Pixels {
  * Reads selected images of FER2013's `fer2013.csv`.
  *
  * @param rows rows to keep (0 is the first line after the header), ascending
+ * @param usage of these rows: a file with another order would give the images other labels
  * @throws CountenanceError ERR_DATASET_FORMAT naming file and line
  */
 export async function readFer2013Pixels(
   file: string,
   rows: readonly number[],
+  usage: string,
   signal?: AbortSignal,
 ): Promise<Fer2013Pixels> {
   const gray = new Uint8Array(rows.length * pixelCount);
@@ -26,6 +28,10 @@ export async function readFer2013Pixels(
   for await (const part of readFer2013Rows(file, signal)) {
     for (const row of part) {
       if (row.row !== rows[kept]) continue;
+      if (row.usage !== '' && row.usage !== usage) {
+        const labels = `is ${usage} in fer2013new.csv: its images are in another order`;
+        throw badFile(file, `line ${row.line} is ${row.usage} but ${labels}`);
+      }
       parseFer2013Pixels(file, row, imageAt(gray, kept));
       kept += 1;
     }

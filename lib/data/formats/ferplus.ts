@@ -7,12 +7,12 @@ import { readCsv, type CsvRow } from '../csv-reader.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 import { subset } from '../subset.js';
+import { fer2013Usages } from './fer2013-file.js';
 import { readFer2013Pixels, type Fer2013Pixels } from './fer2013-pixels.js';
 import { ferplusModes, targetFromVotes, targetKindOf, type FerplusMode } from './ferplus-votes.js';
 import { badFile, namesIn, requireSplit, type DataFormat, type OpenOptions } from './format.js';
 
 const folders = { train: 'FER2013Train', valid: 'FER2013Valid', test: 'FER2013Test' } as const;
-const usages = { train: 'Training', valid: 'PublicTest', test: 'PrivateTest' } as const;
 type Split = keyof typeof folders;
 const splits = ['train', 'valid', 'test'] as const;
 
@@ -42,7 +42,6 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
   const hasFolder = (await kindOf(folder)) === 'directory';
   const ownLabels = join(folder, 'label.csv');
   const sharedLabels = join(spec.path, 'fer2013new.csv');
-  const pixels = join(spec.path, 'fer2013.csv');
 
   const collector = new VoteCollector(mode);
   if (hasFolder && (await kindOf(ownLabels)) === 'file') {
@@ -50,14 +49,15 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
     return imagesDataset(spec, folder, ownLabels, collector, options);
   }
   if ((await kindOf(sharedLabels)) === 'file') {
-    const havePixels = (await kindOf(pixels)) === 'file';
     if (hasFolder) {
       await readSharedLabels(sharedLabels, split, collector, options);
       return imagesDataset(spec, folder, sharedLabels, collector, options);
     }
-    if (havePixels) {
+    const pixels = await findPixels(spec.path);
+    if (pixels !== undefined) {
       await readSharedLabels(sharedLabels, split, collector, options);
-      const images = await readFer2013Pixels(pixels, collector.rows, options.signal);
+      const usage = fer2013Usages[split];
+      const images = await readFer2013Pixels(pixels, collector.rows, usage, options.signal);
       return pixelsDataset(spec, pixels, images, collector);
     }
   }
@@ -66,6 +66,15 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
     `'${spec.path}' contains neither ${folders[split]} with label.csv, nor fer2013new.csv with ` +
       `${folders[split]} or fer2013.csv`,
   );
+}
+
+/** The pixels of all splits; the contest's train.csv has those of one only. */
+async function findPixels(directory: string): Promise<string | undefined> {
+  for (const name of ['fer2013.csv', 'icml_face_data.csv']) {
+    const file = join(directory, name);
+    if ((await kindOf(file)) === 'file') return file;
+  }
+  return undefined;
 }
 
 /** Collects the images that have a target and counts the others. */
@@ -157,7 +166,7 @@ async function readSharedLabels(
       if (fields.length !== 12) {
         throw badFile(file, `line ${line} has ${fields.length} fields; expected 12`);
       }
-      if (fields[0] !== usages[split]) continue;
+      if (fields[0] !== fer2013Usages[split]) continue;
       const name = fields[1]!.trim();
       if (name === '') continue;
       collector.add(name, line, index, parseVotes(file, line, fields.slice(2)));

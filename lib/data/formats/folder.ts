@@ -1,10 +1,12 @@
 import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { CountenanceError, readError, throwIfAborted } from '../../errors.js';
 import { checkDirectory, kindOf } from '../../files.js';
+import { nameClasses, noteOnNumbers, sortClasses } from '../class-names.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
+import { droppingOf, LeftOut } from './droppings.js';
 import { canonicalSplit, isImageName, type DataFormat, type OpenOptions } from './format.js';
 
 /** Folder names that a split may have. */
@@ -19,7 +21,7 @@ export const folderFormat: DataFormat = {
   name: 'folder',
   summary: 'one folder per class (optionally inside train, valid and test folders)',
   example: 'folder:faces#train',
-  options: [],
+  options: ['names'],
   splits: async (spec) => {
     await checkDirectory(spec.path, 'Data set directory');
     const names = await subfolders(spec.path);
@@ -31,27 +33,38 @@ export const folderFormat: DataFormat = {
 async function openFolder(spec: DataSpec, options: OpenOptions): Promise<Dataset> {
   await checkDirectory(spec.path, 'Data set directory');
   const root = await splitRoot(spec);
-  const classes = await subfolders(root);
-  if (classes.length === 0) {
+  const junk = new LeftOut();
+  const others = new LeftOut();
+  const folders = await foldersByClass(root, junk, others);
+  const found = sortClasses([...folders.keys()]);
+  if (found.length === 0) {
     throw new CountenanceError(
       'ERR_DATASET_EMPTY',
       `Data set '${spec.text}': '${root}' contains no class folders`,
     );
   }
-  if (spec.split === undefined && classes.every(isSplitFolder)) {
-    const choices = classes.map((name) => `${spec.format}:${spec.path}#${name}`).join(', ');
+  if (spec.split === undefined && found.every(isSplitFolder)) {
+    const choices = found.map((name) => `${spec.format}:${spec.path}#${name}`).join(', ');
     throw badSpec(spec.text, `it contains splits; choose ${choices}`);
   }
   const files: string[] = [];
   const labels: number[] = [];
-  for (const [label, name] of classes.entries()) {
-    throwIfAborted(options.signal, `Opening '${spec.text}'`);
-    for (const file of await imagesBelow(join(root, name))) {
-      files.push(file);
-      labels.push(label);
+  for (const [label, name] of found.entries()) {
+    for (const folder of folders.get(name)!) {
+      throwIfAborted(options.signal, `Opening '${spec.text}'`);
+      for (const file of await imagesBelow(join(root, folder), junk, others)) {
+        files.push(file);
+        labels.push(label);
+      }
     }
   }
-  return fileDataset({ name: spec.text, classes, files, labels });
+  const classes = nameClasses(found, spec);
+  const notes = [
+    ...noteOnNumbers(classes),
+    ...junk.notes('put there by a system or a browser'),
+    ...others.notes('no images in a class folder'),
+  ];
+  return fileDataset({ name: spec.text, classes, files, labels, notes });
 }
 
 async function splitRoot(spec: DataSpec): Promise<string> {
@@ -72,24 +85,47 @@ function isSplitFolder(name: string): boolean {
 
 /** Names of the folders in `path`, sorted by code point: the same order on every machine. */
 async function subfolders(path: string): Promise<string[]> {
-  const names: string[] = [];
+  return [...(await foldersByClass(path, new LeftOut(), new LeftOut())).values()].flat().sort();
+}
+
+/** The folders in `path` by the name of their class: two spellings of an accent are one class. */
+async function foldersByClass(
+  path: string,
+  junk: LeftOut,
+  others: LeftOut,
+): Promise<Map<string, string[]>> {
+  const folders = new Map<string, string[]>();
   for (const entry of await list(path)) {
-    if (entry.name.startsWith('.')) continue;
+    const { name } = entry;
+    const dropping = droppingOf(name);
+    if (dropping !== undefined) junk.add(dropping);
+    if (dropping !== undefined || name.startsWith('.')) continue;
     const isFolder =
       entry.isDirectory() ||
-      (entry.isSymbolicLink() && (await kindOf(join(path, entry.name))) === 'directory');
-    if (isFolder) names.push(entry.name);
+      (entry.isSymbolicLink() && (await kindOf(join(path, name))) === 'directory');
+    if (!isFolder) {
+      if (isImageName(name)) others.add('images beside the class folders');
+      continue;
+    }
+    const label = name.normalize('NFC');
+    const same = folders.get(label);
+    if (same) same.push(name);
+    else folders.set(label, [name]);
   }
-  return names.sort();
+  return folders;
 }
 
 /** Image files in a folder and the folders below it, sorted. */
-async function imagesBelow(path: string): Promise<string[]> {
+async function imagesBelow(path: string, junk: LeftOut, others: LeftOut): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await list(path)) {
-    const inner = join(path, entry.name);
-    if (entry.isDirectory()) files.push(...(await imagesBelow(inner)));
-    else if (isImageName(entry.name)) files.push(inner);
+    const { name } = entry;
+    const inner = join(path, name);
+    const dropping = droppingOf(name);
+    if (dropping !== undefined) junk.add(dropping);
+    else if (entry.isDirectory()) files.push(...(await imagesBelow(inner, junk, others)));
+    else if (isImageName(name)) files.push(inner);
+    else if (!name.startsWith('.')) others.add(`*${extname(name)}`);
   }
   return files.sort();
 }

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { CountenanceError, readError } from '../../errors.js';
 import type { Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
+import { droppingOf } from './droppings.js';
 
 /** Options for opening a data set, besides its specification. */
 export interface OpenOptions {
@@ -90,17 +91,17 @@ export function rejectImage({ onProblem }: OpenOptions, problem: CountenanceErro
   onProblem(problem);
 }
 
-/** The names in a directory, in no particular order. */
+/** The names in a directory, in no particular order, without what systems and browsers leave there. */
 export async function namesIn(path: string): Promise<string[]> {
   try {
-    return await readdir(path);
+    return (await readdir(path)).filter((name) => droppingOf(name) === undefined);
   } catch (error) {
     throw readError('Data set directory', path, error);
   }
 }
 
 /** File extensions that count as images when a folder is listed. */
-const imageExtensions = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
+const imageExtensions = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
 
 /** True for names that look like images and are not hidden. */
 export function isImageName(name: string): boolean {

@@ -14,19 +14,20 @@ export async function readNpyInteger(file: string): Promise<number> {
   if (count !== 1) throw badNpy(file, `it contains ${count} values; expected one label`);
   const [, order, kind, digits] = /^([<>|=])([UiufS])(\d{1,3})$/.exec(descr) ?? [];
   const size = Number(digits) * (kind === 'U' ? 4 : 1); // U counts UCS-4 characters
-  if (order === undefined || kind === undefined || order === '>') {
-    throw badNpy(file, `its element type ${descr} is not a little-endian number or text`);
+  if (order === undefined || kind === undefined) {
+    const advice = 'save it again: np.save(f, int(np.load(f, allow_pickle=True)))';
+    throw badNpy(file, `its element type ${descr} is not a number or text; ${advice}`);
   }
   const data = bytes.subarray(dataStart);
   if (data.length !== size) {
     throw badNpy(file, `${descr} needs ${size} bytes, but ${data.length} follow`);
   }
-  const value = decode(kind, data);
+  const value = decode(kind, data, order !== '>');
   if (!Number.isSafeInteger(value)) throw badNpy(file, 'it does not hold an integer');
   return value!;
 }
 
-function decode(kind: string, data: Buffer): number | undefined {
+function decode(kind: string, data: Buffer, little: boolean): number | undefined {
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   switch (`${kind}${data.length}`) {
     case 'i1':
@@ -34,21 +35,21 @@ function decode(kind: string, data: Buffer): number | undefined {
     case 'u1':
       return view.getUint8(0);
     case 'i2':
-      return view.getInt16(0, true);
+      return view.getInt16(0, little);
     case 'u2':
-      return view.getUint16(0, true);
+      return view.getUint16(0, little);
     case 'i4':
-      return view.getInt32(0, true);
+      return view.getInt32(0, little);
     case 'u4':
-      return view.getUint32(0, true);
+      return view.getUint32(0, little);
     case 'i8':
-      return Number(view.getBigInt64(0, true));
+      return Number(view.getBigInt64(0, little));
     case 'u8':
-      return Number(view.getBigUint64(0, true));
+      return Number(view.getBigUint64(0, little));
     case 'f4':
-      return view.getFloat32(0, true);
+      return view.getFloat32(0, little);
     case 'f8':
-      return view.getFloat64(0, true);
+      return view.getFloat64(0, little);
   }
   if (kind !== 'U' && kind !== 'S') return undefined;
   const text = data.toString('latin1').replaceAll('\0', '').trim();

@@ -74,6 +74,11 @@ async function findLayout(spec: DataSpec): Promise<{ root: string; labels: strin
       if ((await kindOf(labels)) === 'file') return { root, labels };
     }
   }
+  // As some archives have it: a folder for each label, without the list.
+  if ((await kindOf(join(spec.path, 'train', '1'))) === 'directory') {
+    const other = `folder:${spec.path}#${spec.split ?? 'train'},names=rafdb`;
+    throw badSpec(spec.text, `it has a folder for each label instead of a list: use '${other}'`);
+  }
   throw badSpec(
     spec.text,
     `'${spec.path}' has no Image/aligned folder next to ${labelFile} (or EmoLabel/${labelFile})`,
