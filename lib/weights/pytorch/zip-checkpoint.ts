@@ -34,7 +34,7 @@ export async function readZip(reader: FileReader, fail: Fail): Promise<PyTorchCo
   }
   const readStorage: ReadStorage = ({ key }, begin, end, signal) =>
     zip.read(entryOf(key), begin, end, signal);
-  return { root: value, readStorage };
+  return { root: value, foreignNames: table.foreignNames, readStorage };
 }
 
 /** The only top-level folder that contains a data.pkl. */
