@@ -86,7 +86,7 @@ async function modelType(file: string): Promise<unknown> {
  * @throws CountenanceError the errors of {@link openWeights}
  */
 export async function readLogitScale({ id, local }: EncoderLocation): Promise<number | undefined> {
-  const file = local ? await findWeights(id) : undefined;
+  const [file] = local ? await findWeights(id) : [];
   if (file === undefined) return undefined;
   await using weights = await openWeights(file);
   const [found] = [...weights.tensors].filter(([name]) => /(^|\.)logit_scale$/.test(name));

@@ -8,12 +8,15 @@ import { openSafetensors } from './safetensors.js';
 import { openShards } from './shards.js';
 import type { WeightsFile } from './weights-file.js';
 
-/** File names that a directory is searched for, in this order: ours, and Hugging Face's. */
+/**
+ * File names that a directory is searched for, in this order: ours, and Hugging Face's. An index comes before
+ * the single file, which is often a left-over or one of several parts.
+ */
 const directoryFiles = [
-  'model.safetensors',
   'model.safetensors.index.json',
-  'pytorch_model.bin',
+  'model.safetensors',
   'pytorch_model.bin.index.json',
+  'pytorch_model.bin',
 ] as const;
 
 /**
@@ -31,7 +34,24 @@ const directoryFiles = [
  * const values = await weights.tensors.get('state_dict.conv1.weight')!.read(); // Float32Array
  */
 export async function openWeights(path: string): Promise<WeightsFile> {
-  const file = (await kindOf(path)) === 'directory' ? await findInDirectory(path) : path;
+  if ((await kindOf(path)) !== 'directory') return openFile(path);
+  const [file, ...beside] = await findInDirectory(path);
+  try {
+    return { ...(await openFile(file)), beside };
+  } catch (error) {
+    if (beside.length === 0 || !isMissingFile(error)) throw error;
+    const { code, message } = error;
+    const hint = `give '${beside[0]}' to read that instead`;
+    throw new CountenanceError(code, `${message}; ${hint}`, { cause: error });
+  }
+}
+
+/** True if a file does not exist, such as a shard that an index names. */
+function isMissingFile(error: unknown): error is CountenanceError {
+  return error instanceof CountenanceError && error.code === 'ERR_FILE_NOT_FOUND';
+}
+
+async function openFile(file: string): Promise<WeightsFile> {
   switch (await detectForm(file)) {
     case 'json':
       return openShards(file, openPart);
@@ -47,19 +67,20 @@ async function openPart(file: string): Promise<WeightsFile> {
   return (await detectForm(file)) === 'pytorch' ? openPyTorch(file) : openSafetensors(file);
 }
 
-/** The weights file in a directory, under its usual name, or undefined. */
-export async function findWeights(directory: string): Promise<string | undefined> {
+/** The weights files in a directory under their usual names; the first is the one to read. */
+export async function findWeights(directory: string): Promise<string[]> {
+  const found: string[] = [];
   for (const name of directoryFiles) {
     const file = join(directory, name);
-    if ((await kindOf(file)) === 'file') return file;
+    if ((await kindOf(file)) === 'file') found.push(file);
   }
-  return undefined;
+  return found;
 }
 
-async function findInDirectory(directory: string): Promise<string> {
+async function findInDirectory(directory: string): Promise<[string, ...string[]]> {
   await recoverDirectory(directory);
-  const file = await findWeights(directory);
-  if (file !== undefined) return file;
+  const [first, ...others] = await findWeights(directory);
+  if (first !== undefined) return [first, ...others];
   throw new CountenanceError(
     'ERR_FILE_NOT_FOUND',
     `Directory '${directory}' contains none of ${directoryFiles.join(', ')}`,

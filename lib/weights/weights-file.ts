@@ -46,6 +46,8 @@ export interface WeightsFile {
   readonly metadata: Readonly<Record<string, string>>;
   /** Python objects of a PyTorch file that were left alone. */
   readonly notRebuilt: readonly PythonObject[];
+  /** Other weights files in the directory that was opened; they were not read. */
+  readonly beside: readonly string[];
   /** Tensors that an index of shards names, and no shard has. */
   readonly absent: readonly string[];
   close(): Promise<void>;
@@ -53,7 +55,7 @@ export interface WeightsFile {
 }
 
 type Content = Pick<WeightsFile, 'path' | 'format' | 'tensors' | 'metadata'> &
-  Partial<Pick<WeightsFile, 'notRebuilt' | 'absent'>>;
+  Partial<Pick<WeightsFile, 'notRebuilt' | 'beside' | 'absent'>>;
 
 /** A weights file over handles that are closed with it. */
 export function weightsFile(
@@ -63,5 +65,6 @@ export function weightsFile(
   const close = async (): Promise<void> => {
     await Promise.all(handles.map((handle) => handle.close()));
   };
-  return { notRebuilt: [], absent: [], ...content, close, [Symbol.asyncDispose]: close };
+  const none = { notRebuilt: [], beside: [], absent: [] };
+  return { ...none, ...content, close, [Symbol.asyncDispose]: close };
 }

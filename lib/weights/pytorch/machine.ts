@@ -107,7 +107,10 @@ export class PickleMachine {
 
   append(items: readonly unknown[]): void {
     const list = this.top();
-    if (list instanceof ForeignObject) { this.give(list, items); return; }
+    if (list instanceof ForeignObject) {
+      this.give(list, items);
+      return;
+    }
     if (!Array.isArray(list))
       throw new PickleProblem('its pickle appends to something that is not a list');
     for (const item of items) list.push(item);
