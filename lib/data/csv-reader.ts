@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { CountenanceError, readError } from '../errors.js';
+import { standIn, startLength } from '../file-kinds.js';
 import { checkIsFile } from '../files.js';
 
 /** Longest field accepted, in characters: a file with one endless line is not CSV. */
@@ -59,6 +60,8 @@ class CsvParser {
     let start = 0;
     if (!this.started && text.length > 0) {
       this.started = true;
+      const kind = standIn(Buffer.from(text.slice(0, startLength)));
+      if (kind !== undefined) throw this.fail(kind);
       if (text.charCodeAt(0) === 0xfeff) start = 1;
     }
     // Runs of plain characters are copied as slices; `start` is where the current run began.

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import sharp, { type OutputInfo, type Sharp } from 'sharp';
 import { describeValue, invalidArgument } from '../check.js';
 import { CountenanceError, messageOf, throwIfAborted } from '../errors.js';
+import { standIn } from '../file-kinds.js';
 import { readRegularFile } from '../files.js';
 import type { RawImage } from '../types.js';
 import { isBlob, isPixelData, isSharp, isStream, isTensorLike, type ImageInput } from './input.js';
@@ -77,6 +78,11 @@ function urlPath(url: URL): string {
 
 async function decodeBytes(bytes: Uint8Array, name: string): Promise<RawImage> {
   if (bytes.length === 0) throw new CountenanceError('ERR_IMAGE_DECODE', `${name} is empty`);
+  const kind = standIn(bytes);
+  // An SVG image is an XML text.
+  if (kind !== undefined && !kind.includes('XML')) {
+    throw new CountenanceError('ERR_IMAGE_DECODE', `${name} could not be decoded: ${kind}`);
+  }
   // 'error' also rejects truncated data; a mere warning (stray bytes in a JPEG) is ignored, as by Pillow.
   return runPipeline(
     sharp(bytes, {

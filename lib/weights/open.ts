@@ -1,10 +1,11 @@
 import { basename, extname, join } from 'node:path';
 import { CountenanceError } from '../errors.js';
+import { foreignKind, startLength } from '../file-kinds.js';
 import { kindOf } from '../files.js';
 import { recoverDirectory } from './directory.js';
 import { FileReader } from './file-reader.js';
-import { openPyTorch } from './pytorch/open.js';
-import { openSafetensors } from './safetensors.js';
+import { badPyTorch, openPyTorch } from './pytorch/open.js';
+import { badSafetensors, openSafetensors } from './safetensors.js';
 import { openShards } from './shards.js';
 import type { WeightsFile } from './weights-file.js';
 
@@ -90,20 +91,28 @@ async function findInDirectory(directory: string): Promise<[string, ...string[]]
 /** Usual extensions of PyTorch files, which decide if the content does not. */
 const pytorchExtensions = ['.pth', '.pt', '.bin', '.ckpt', '.pkl', '.tar'];
 
-/** By the first bytes: a ZIP file or a pickle, a JSON text, safetensors. */
+/**
+ * By the first bytes: a ZIP file or a pickle, a JSON text, safetensors.
+ *
+ * @throws CountenanceError ERR_PYTORCH or ERR_SAFETENSORS, by the file's extension, for what is none of them
+ */
 async function detectForm(file: string): Promise<'json' | 'pytorch' | 'safetensors'> {
   const reader = await FileReader.open(file, 'Weights file');
   let start: Uint8Array;
   try {
-    start = await reader.read(0, Math.min(9, reader.size));
+    start = await reader.read(0, Math.min(startLength, reader.size));
   } finally {
     await reader.close();
   }
+  const isTorchName = pytorchExtensions.includes(extname(file).toLowerCase());
+  const reason = foreignKind(start);
+  if (reason !== undefined)
+    throw isTorchName ? badPyTorch(file, reason) : badSafetensors(file, reason);
   const brace = 0x7b;
   if (start[8] === brace) return 'safetensors'; // after the 8 bytes of its header's length
   const isZip = start[0] === 0x50 && start[1] === 0x4b;
   const isPickle = start[0] === 0x80 && start[1]! <= 5;
   if (isZip || isPickle) return 'pytorch';
   if (start[0] === brace || basename(file).endsWith('.index.json')) return 'json';
-  return pytorchExtensions.includes(extname(file).toLowerCase()) ? 'pytorch' : 'safetensors';
+  return isTorchName ? 'pytorch' : 'safetensors';
 }

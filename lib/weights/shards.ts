@@ -74,9 +74,13 @@ function parseIndex(text: string, fail: Fail): Map<string, string> {
   } catch (error) {
     throw fail(`it is not JSON text (${messageOf(error)})`);
   }
-  const map: unknown = (json as { weight_map?: unknown } | null)?.weight_map;
+  const { weight_map: map, error } = (json ?? {}) as { weight_map?: unknown; error?: unknown };
   if (!isObject(map)) {
-    throw fail('it has no weight_map');
+    // What a server answers in place of a file: {"error": "Repository not found"}.
+    const isAnswer = typeof error === 'string';
+    throw fail(
+      isAnswer ? `it is an error message (${error.slice(0, 100)})` : 'it has no weight_map',
+    );
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) throw fail(`it has the key '${duplicate}' twice`);

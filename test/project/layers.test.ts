@@ -30,7 +30,7 @@ const backendLayers: Record<string, string[][]> = {
 const libLayers = [
   ['errors', 'version'],
   ['types', 'check', 'philox', 'protobuf', 'turns', 'description'],
-  ['files', 'binding'],
+  ['files', 'file-kinds', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],
   ['weights', 'metrics'],

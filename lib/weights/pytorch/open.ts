@@ -1,4 +1,5 @@
 import { CountenanceError } from '../../errors.js';
+import { plainText, startLength } from '../../file-kinds.js';
 import { FileReader } from '../file-reader.js';
 import { weightsFile, type Fail, type WeightsFile } from '../weights-file.js';
 import { collect } from './collect.js';
@@ -19,8 +20,8 @@ import { readZip } from './zip-checkpoint.js';
  */
 export async function openPyTorch(file: string): Promise<WeightsFile> {
   const reader = await FileReader.open(file, 'Weights file');
-  const fail: Fail = (reason) =>
-    new CountenanceError('ERR_PYTORCH', `'${file}' is not a usable PyTorch file: ${reason}`);
+  const fail: Fail = (reason) => badPyTorch(file, reason);
+  let isOpen = false;
   try {
     const isZip = await startsWithZip(reader);
     const content = await (isZip ? readZip(reader, fail) : readLegacy(reader, fail));
@@ -30,14 +31,24 @@ export async function openPyTorch(file: string): Promise<WeightsFile> {
       ([name, tensor]) => [name, lazyTensor(name, tensor, content.readStorage, fail)] as const,
     );
     const format = isZip ? 'pytorch' : 'pytorch legacy';
+    isOpen = true;
     return weightsFile({ path: file, format, tensors: new Map(lazy), metadata, notRebuilt }, [
       reader,
     ]);
   } catch (error) {
-    await reader.close();
     if (!(error instanceof PickleProblem)) throw error;
-    throw error.kind === 'unsafe' ? unsafePickle(file, error.message) : fail(error.message);
+    if (error.kind === 'unsafe') throw unsafePickle(file, error.message);
+    // A pickle may be a text (protocol 0): what a text is, is only said once it is none.
+    const start = await reader.read(0, Math.min(startLength, reader.size));
+    throw fail(plainText(start) ?? error.message);
+  } finally {
+    if (!isOpen) await reader.close();
   }
+}
+
+/** An ERR_PYTORCH that names the file. */
+export function badPyTorch(file: string, reason: string): CountenanceError {
+  return new CountenanceError('ERR_PYTORCH', `'${file}' is not a usable PyTorch file: ${reason}`);
 }
 
 async function startsWithZip(reader: FileReader): Promise<boolean> {
