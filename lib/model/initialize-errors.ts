@@ -48,14 +48,14 @@ export function incomplete(
   lacking: readonly string[],
   needed: number,
   odd: readonly string[],
-  absent: readonly string[],
+  why: string | undefined,
 ): CountenanceError {
-  const inNoShard = absent.length > 0 ? ' (the index names tensors that no shard has)' : '';
-  const unexpected = odd.length > 0 ? `; not understood: ${firstOf(odd)}` : '';
+  const because = why === undefined ? '' : ` (${why})`;
+  const unexpected = odd.length > 0 ? `; not understood: ${firstOf(odd, 2)}` : '';
   return new CountenanceError(
     'ERR_SHAPE_MISMATCH',
     `Only ${needed - lacking.length} of the encoder's ${needed} tensors are in ${what}; missing: ` +
-      `${firstOf(lacking)}${inNoShard}${unexpected}; ${takePartly}`,
+      `${firstOf(lacking, 2)}${because}${unexpected}; ${takePartly}`,
   );
 }
 

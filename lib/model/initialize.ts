@@ -206,7 +206,17 @@ function checkWhole(
   const lacking = needed.filter((name) => missing.has(name));
   if (lacking.length === 0) return;
   const odd = best.unexpected.map((name) => originals.get(name)!);
-  throw incomplete(what, lacking, needed.length, odd, absent);
+  throw incomplete(what, lacking, needed.length, odd, whereTheRestIs(absent, notRebuilt));
+}
+
+/** Where tensors are that cannot be read. */
+function whereTheRestIs(
+  absent: readonly string[],
+  notRebuilt: readonly PythonObject[],
+): string | undefined {
+  if (absent.length > 0) return 'the index names tensors that no shard has';
+  const object = notRebuilt.find(({ tensors }) => tensors.length > 0);
+  return object && `tensors are inside ${object.type}, which is not run`;
 }
 
 /** The values of a tensor of the model: its pieces one after another, reshaped where that is needed. */

@@ -27,7 +27,7 @@ const directoryFiles = [
  * @param path safetensors; the `model.safetensors.index.json` of shards; a file of `torch.save` (.pth, .pt,
  *   .pth.tar, .bin, new or legacy format); or a directory that contains one of them under its usual name
  * @throws CountenanceError ERR_FILE_NOT_FOUND, ERR_NOT_A_FILE, ERR_READ, ERR_UNSUPPORTED,
- *   ERR_SAFETENSORS, ERR_PYTORCH, or ERR_UNSAFE_PICKLE for a pickle that asks for more than data
+ *   ERR_SAFETENSORS, ERR_PYTORCH, or ERR_UNSAFE_PICKLE for a pickle whose tensors all depend on code
  * @example
  * await using weights = await openWeights('resnet18_msceleb.pth');
  * for (const [name, { shape, dtype }] of weights.tensors) console.log(name, shape, dtype);

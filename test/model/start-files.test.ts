@@ -155,6 +155,23 @@ describe('files of start weights', function () {
       hasEncoder(encoder, await start.model.initialize(file));
     });
 
+    it('a part that is inside an object is told where the rest is missing', async () => {
+      const file = directory.path('inside.pth');
+      const inside = [pickle.text('model'), pickle.global('net', 'ResNet'), ')\x81}'];
+      const tensor = pickle.tensor('0', 64, [64], [1]);
+      const data = pickle.of(
+        ...['}(', ...inside, pickle.text('layers'), tensor, 'sb'],
+        ...[pickle.text('bn1.weight'), pickle.tensor('1', 64, [64], [1]), 'u'],
+      );
+      await writeFile(file, makePyTorch(data, { 0: new Uint8Array(256), 1: new Uint8Array(256) }));
+      await rejectsWith(
+        start.model.initialize(file),
+        'ERR_SHAPE_MISMATCH',
+        "Only 1 of the encoder's 100 tensors",
+        '(tensors are inside net.ResNet, which is not run)',
+      );
+    });
+
     it('whole modules beside an optimizer ask for their class', async () => {
       const file = directory.path('whole.pth');
       const module = [pickle.global('net', 'ResNet'), ')\x81}', pickle.text('weight')];

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Random } from '../../lib/philox.js';
 import { openWeights } from '../../lib/weights/open.js';
 import type { WeightsFile } from '../../lib/weights/weights-file.js';
 import { rejectsWith, temporaryDirectory } from '../data/data-support.js';
 import { makeLegacy, makePyTorch, pickle } from './pickle-builder.js';
-import { readAll } from './support.js';
+import { readAll, survives } from './support.js';
 
 interface StoredPickle {
   readonly name: string;
@@ -144,6 +145,27 @@ describe('Python objects beside weights', () => {
       });
     }
   }
+
+  it('survives flipped bits', async () => {
+    const random = new Random(5, 0);
+    for (let i = 0; i < 600; i++) {
+      const { name, protocol } = pickles[random.below(pickles.length)]!;
+      const broken = stored(name, protocol, i % 2 === 0 ? 'zip' : 'legacy');
+      for (let flips = 0; flips < 3; flips++) {
+        broken[random.below(broken.length)]! ^= 1 << random.below(8);
+      }
+      const read = async (): Promise<void> => {
+        await using file = await open(broken);
+        await readAll(file);
+      };
+      await survives(read, [
+        'ERR_PYTORCH',
+        'ERR_UNSAFE_PICKLE',
+        'ERR_UNSUPPORTED',
+        'ERR_SAFETENSORS',
+      ]);
+    }
+  });
 
   describe('opcode by opcode', () => {
     const { text, global } = pickle;
