@@ -39,8 +39,8 @@ export const errorCodes = {
   ERR_NPY: 'an .npy file breaks the format or contains an unsupported type',
   /** A PyTorch file (.pth, .pt, .bin) is truncated, inconsistent or contains an unsupported type. */
   ERR_PYTORCH: 'a PyTorch file breaks its format or contains an unsupported type',
-  /** A pickle asks for something outside the allow-list; nothing in it was run. */
-  ERR_UNSAFE_PICKLE: 'a pickle asks for something that could run code',
+  /** The weights in a pickle depend on a name outside the allow-list; nothing in it was run. */
+  ERR_UNSAFE_PICKLE: 'the weights in a pickle depend on something that could run code',
   /** Tensor names or shapes differ from what the model needs. */
   ERR_SHAPE_MISMATCH: 'tensor names or shapes differ from what is needed',
   /** Text embeddings are unusable: unknown file type, wrong classes, no neutral row. */

@@ -44,6 +44,8 @@ export {
 export type { CardDetails } from './model/card.js';
 export type { ImageBatch, PlanarImages } from './model/images.js';
 export type { InitializeOptions, InitializeReport, ReshapedTensor } from './model/initialize.js';
+export type { OtherCopy } from './weights/names/match.js';
+export type { PythonObject } from './weights/weights-file.js';
 export type { StateDifference } from './model/state.js';
 export type { SaveWeightsOptions } from './model/export.js';
 

@@ -194,7 +194,7 @@ const modelOptions = {
   },
   initPartial: {
     flag: '--init-partial',
-    help: 'skip tensors of another shape instead of rejecting the weights',
+    help: 'start with what fits, even if a part of the encoder is missing or of another shape',
     to: 'run',
     needs: 'init',
     ...onceOnly,

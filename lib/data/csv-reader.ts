@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { TextDecoder } from 'node:util';
 import { CountenanceError, readError } from '../errors.js';
+import { standIn } from '../file-kinds.js';
 import { checkIsFile } from '../files.js';
 
 /** Longest field accepted, in characters: a file with one endless line is not CSV. */
@@ -36,7 +37,11 @@ export async function* readCsv(
   let decoder: TextDecoder | undefined;
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      decoder ??= decoderOf(chunk);
+      if (!decoder) {
+        const kind = standIn(chunk);
+        if (kind !== undefined) throw parser.fail(kind);
+        decoder = decoderOf(chunk);
+      }
       yield parser.push(decoder.decode(chunk, { stream: true }));
     }
     if (decoder) yield parser.push(decoder.decode());
@@ -180,7 +185,7 @@ class CsvParser {
     return rows;
   }
 
-  private fail(reason: string): CountenanceError {
+  fail(reason: string): CountenanceError {
     return new CountenanceError(
       'ERR_DATASET_FORMAT',
       `'${this.file}', line ${this.rowLine}: ${reason}`,

@@ -1,4 +1,5 @@
 import { CountenanceError } from '../errors.js';
+import { otherKind } from '../file-kinds.js';
 import type { ImageFormat } from './formats.js';
 
 /** What some bytes are. */
@@ -37,13 +38,6 @@ const signatures: readonly (readonly [start: string, Sniffed])[] = [
   ['%!PS', { what: 'PostScript', advice: convert('ghostscript') }],
   ['#?RADIANCE', { what: 'Radiance HDR', advice: convert('ImageMagick') }],
   ['v/1\x01', { what: 'OpenEXR', advice: convert('ImageMagick') }],
-  ['PK\x03\x04', { what: 'a zip archive, not an image', advice: 'unpack it first' }],
-  ['\x1f\x8b', { what: 'compressed with gzip, not an image', advice: 'unpack it first' }],
-  ['\x93NUMPY', { what: 'an array of NumPy, not an encoded image' }],
-  [
-    'version https://git-lfs',
-    { what: 'a pointer of Git LFS, not the image itself', advice: 'run `git lfs pull` first' },
-  ],
 ];
 
 const heic: Sniffed = {
@@ -83,7 +77,8 @@ export function sniff(bytes: Uint8Array): Sniffed {
   if (/^RIFF.{4}AVI /s.test(start)) return video;
   if (/^.{4}ftyp/s.test(start)) return ofBrands(head);
   if (/^P[1-7]\s/.test(start)) return { what: 'a PNM image', advice: convert('ImageMagick') };
-  return ofText(head) ?? { what: 'in no known image format' };
+  if (isSvg(head)) return { format: 'svg', what: 'SVG' };
+  return { what: otherKind(head)?.replace(/^it is /, '') ?? 'in no known image format' };
 }
 
 const video: Sniffed = { what: 'a video, not an image', advice: 'extract its frames with ffmpeg' };
@@ -98,28 +93,8 @@ function ofBrands(head: Buffer): Sniffed {
   return video;
 }
 
-/** Text, or undefined for bytes that are none. */
-function ofText(head: Buffer): Sniffed | undefined {
-  const text = textOf(head);
-  if (text === undefined) return undefined;
-  if (/<svg[\s>]/i.test(text)) return { format: 'svg', what: 'SVG' };
-  if (/^(<!doctype html|<html|<head|<body)/i.test(text)) {
-    return {
-      what: 'an HTML page, not an image',
-      advice: 'the address it was downloaded from gave a page, perhaps one to log in',
-    };
-  }
-  const line = text.split(/\s*[\r\n]/, 1)[0]!;
-  return { what: `text, not an image; it begins with '${line.slice(0, 40)}'` };
-}
-
-/** UTF-8 or UTF-16 text without the mark and blanks at its start; undefined for bytes that are no text. */
-function textOf(head: Buffer): string | undefined {
-  const isUtf16 = head.length > 1 && head[0] === 0xff && head[1] === 0xfe;
-  const text = head
-    .toString(isUtf16 ? 'utf16le' : 'utf8')
-    .replace(/^\ufeff?\s*/, '')
-    .replace(/\ufffd$/, head.length < window ? '$&' : ''); // half a character
-  // eslint-disable-next-line no-control-regex -- control characters are what it looks for
-  return text === '' || /[\x00-\x08\x0e-\x1f\ufffd]/.test(text) ? undefined : text;
+/** Whether the first element of an XML text is that of an image. */
+function isSvg(head: Buffer): boolean {
+  const text = head.toString('utf8').replace(/^\ufeff/, '');
+  return /^\s*(<(\?|!)[^>]*>\s*)*<svg[\s>]/i.test(text);
 }

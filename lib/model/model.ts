@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { checkInteger } from '../check.js';
+import { encoderNamed } from '../core-options.js';
 import { CountenanceError, throwIfAborted } from '../errors.js';
 import type { TensorLike } from '../images/input.js';
 import { awaitNative, callNative, nativeAddon } from '../load-native.js';
@@ -258,12 +259,13 @@ export class Model {
   /**
    * Loads pretrained weights: every tensor with a name of a known family (torchvision, timm, Microsoft,
    * Hugging Face, SwinFace, the authors', our own; see docs/weights.md) is loaded, the others keep their
-   * values, and the report says which. If anything is wrong, nothing is changed.
+   * values, and the report says which. If anything is wrong, nothing is changed. Weights that lack a part of
+   * the encoder are rejected, unless `strict` is false.
    *
    * @param weights a file or directory as for `openWeights` (safetensors, shards, PyTorch),
    *   or tensors by name
-   * @throws CountenanceError ERR_SHAPE_MISMATCH if nothing fits, or listing the tensors of another shape;
-   *   ERR_FILE_NOT_FOUND, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE, ERR_NOT_FINITE,
+   * @throws CountenanceError ERR_SHAPE_MISMATCH if nothing fits, or naming what is missing or of another
+   *   shape; ERR_FILE_NOT_FOUND, ERR_SAFETENSORS, ERR_PYTORCH, ERR_UNSAFE_PICKLE, ERR_NOT_FINITE,
    *   ERR_UNSUPPORTED, ERR_ABORTED, ERR_CLOSED
    * @example
    * const report = await model.initialize('resnet18_msceleb.pth');
@@ -276,7 +278,9 @@ export class Model {
     options: InitializeOptions = {},
   ): Promise<InitializeReport> {
     this.#requireOpen();
-    const picked = await pickWeights(weights, options, this.#native.tensors());
+    const { head } = encoderNamed(this.config.backbone);
+    const target = { tensors: this.#native.tensors(), head };
+    const picked = await pickWeights(weights, options, target);
     await this.#gate.alone(async () => {
       this.#requireOpen();
       await inTurns(state.writeState(this.#native, picked.tensors, picked.report.matched));

@@ -86,9 +86,8 @@ async function modelType(file: string): Promise<unknown> {
  * @throws CountenanceError the errors of {@link openWeights}
  */
 export async function readLogitScale({ id, local }: EncoderLocation): Promise<number | undefined> {
-  const file = local ? await findWeights(id) : undefined;
-  if (file === undefined) return undefined;
-  await using weights = await openWeights(file);
+  if (!local || (await findWeights(id)).length === 0) return undefined;
+  await using weights = await openWeights(id);
   const [found] = [...weights.tensors].filter(([name]) => /(^|\.)logit_scale$/.test(name));
   const value = (await found?.[1].read())?.[0];
   if (value === undefined) return undefined;
@@ -96,6 +95,6 @@ export async function readLogitScale({ id, local }: EncoderLocation): Promise<nu
   if (Number.isFinite(scale) && scale > 0) return scale;
   throw new CountenanceError(
     'ERR_NOT_FINITE',
-    `The logit scale in '${file}' is exp(${value}), which cannot be used; give another one`,
+    `The logit scale in '${weights.path}' is exp(${value}), which cannot be used; give another one`,
   );
 }

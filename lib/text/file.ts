@@ -1,5 +1,6 @@
 import { extname } from 'node:path';
 import { CountenanceError, messageOf } from '../errors.js';
+import { foreignKind, startLength } from '../file-kinds.js';
 import { readTextFile } from '../files.js';
 import { readNpy } from '../weights/npy.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
@@ -173,7 +174,7 @@ function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw badJson(file, messageOf(error));
+    throw badJson(file, foreignKind(Buffer.from(text.slice(0, startLength))) ?? messageOf(error));
   }
 }
 

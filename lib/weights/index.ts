@@ -6,7 +6,7 @@
 export { openWeights } from './open.js';
 export { writeWeights, weightFormats, type WeightFileFormat } from './write.js';
 export type { ShapeMismatch } from './names/match.js';
-export type { WeightsFile, WeightsFormat, WeightTensor } from './weights-file.js';
+export type { PythonObject, WeightsFile, WeightsFormat, WeightTensor } from './weights-file.js';
 export {
   readSafetensors,
   writeSafetensors,

@@ -1,4 +1,5 @@
 import { CountenanceError } from '../errors.js';
+import { otherKind } from '../file-kinds.js';
 import { readRegularFile } from '../files.js';
 import { elementCount, type TensorData } from '../types.js';
 import { toFloat32, type StoredType } from './dtype.js';
@@ -45,7 +46,7 @@ export interface NpyHeader {
 export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   const fail = (reason: string): CountenanceError => badNpy(name, reason);
   if (bytes.length < 10 || magic.some((byte, i) => bytes[i] !== byte)) {
-    throw fail('it does not start with the NumPy signature');
+    throw fail(otherKind(bytes) ?? 'it does not start with the NumPy signature');
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const version = bytes[6]!;

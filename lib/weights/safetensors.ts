@@ -1,4 +1,5 @@
 import { CountenanceError, throwIfAborted } from '../errors.js';
+import { otherKind, startLength } from '../file-kinds.js';
 import { checkElements, type TensorData } from '../types.js';
 import { writeFileAtomic } from './atomic.js';
 import { littleEndianBytes, storedType, toFloat32, type StoredType } from './dtype.js';
@@ -72,8 +73,15 @@ export async function readSafetensors(
 }
 
 function failure(file: string): Fail {
-  return (reason) =>
-    new CountenanceError('ERR_SAFETENSORS', `'${file}' is not a valid safetensors file: ${reason}`);
+  return (reason) => badSafetensors(file, reason);
+}
+
+/** An ERR_SAFETENSORS that names the file. */
+export function badSafetensors(file: string, reason: string): CountenanceError {
+  return new CountenanceError(
+    'ERR_SAFETENSORS',
+    `'${file}' is not a valid safetensors file: ${reason}`,
+  );
 }
 
 async function readHeader(
@@ -81,6 +89,9 @@ async function readHeader(
   fail: Fail,
 ): Promise<{ entries: HeaderEntry[]; metadata: Record<string, string>; dataStart: number }> {
   const { size } = reader;
+  const start = await reader.read(0, Math.min(startLength, size));
+  const kind = start[8] === 0x7b ? undefined : otherKind(start);
+  if (kind !== undefined) throw fail(kind);
   if (size < 8) throw fail(`it has ${size} bytes, too few for the length of a header`);
   const lengthBytes = await reader.read(0, 8);
   const view = new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 8);

@@ -13,7 +13,8 @@ const shardLimit = 256;
 
 /**
  * Opens weights that are split into several files next to an index: `{ "weight_map": { NAME: FILE } }`, as
- * Hugging Face writes `model.safetensors.index.json` and `pytorch_model.bin.index.json`.
+ * Hugging Face writes `model.safetensors.index.json` and `pytorch_model.bin.index.json`. A tensor that is in
+ * no file is `absent`: whoever needs it will miss it.
  *
  * @param openShard opens one of the files
  * @throws CountenanceError ERR_SAFETENSORS which names the index and the reason, and the errors of the
@@ -35,13 +36,20 @@ export async function openShards(
       shards.set(file, await openShard(join(dirname(index), file)));
     }
     const tensors = new Map<string, WeightTensor>();
+    const absent: string[] = [];
     for (const [name, file] of fileOf) {
-      const tensor = shards.get(file)!.tensors.get(name);
-      if (!tensor) throw fail(`tensor '${name}' is not in '${file}'`);
-      tensors.set(name, tensor);
+      const named = shards.get(file)!;
+      const shard = [named, ...shards.values()].find((each) => each.tensors.has(name));
+      if (shard) tensors.set(name, shard.tensors.get(name)!);
+      else absent.push(name);
     }
+    const [first] = absent;
+    if (first !== undefined && tensors.size === 0) {
+      throw fail(`tensor '${first}' is not in '${fileOf.get(first)}', and neither is any other`);
+    }
+    const notRebuilt = [...shards.values()].flatMap((shard) => shard.notRebuilt);
     const content = { path: index, format: 'safetensors shards', tensors, metadata: {} } as const;
-    return weightsFile(content, [...shards.values()]);
+    return weightsFile({ ...content, notRebuilt, absent }, [...shards.values()]);
   } catch (error) {
     await Promise.all([...shards.values()].map((shard) => shard.close()));
     throw error;
@@ -66,9 +74,13 @@ function parseIndex(text: string, fail: Fail): Map<string, string> {
   } catch (error) {
     throw fail(`it is not JSON text (${messageOf(error)})`);
   }
-  const map: unknown = (json as { weight_map?: unknown } | null)?.weight_map;
+  const { weight_map: map, error } = (json ?? {}) as { weight_map?: unknown; error?: unknown };
   if (!isObject(map)) {
-    throw fail('it has no weight_map');
+    // What a server answers in place of a file: {"error": "Repository not found"}.
+    const isAnswer = typeof error === 'string';
+    throw fail(
+      isAnswer ? `it is an error message (${error.slice(0, 100)})` : 'it has no weight_map',
+    );
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) throw fail(`it has the key '${duplicate}' twice`);

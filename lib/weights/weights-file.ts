@@ -20,6 +20,19 @@ export interface WeightTensor {
 /** The formats of weights files that are read. */
 export type WeightsFormat = 'safetensors' | 'safetensors shards' | 'pytorch' | 'pytorch legacy';
 
+/**
+ * A Python object of a PyTorch file that only code could rebuild: a recorder, a configuration, a member of
+ * an enum. Nothing in a file is ever run, so the object is left alone.
+ */
+export interface PythonObject {
+  /** Where it is in the file, such as `recorder`; empty if it is the whole file, or is used nowhere. */
+  readonly name: string;
+  /** The name that would have to be called: `__main__.RecorderMeter`. */
+  readonly type: string;
+  /** Names of the tensors that are only inside it, and cannot be read. */
+  readonly tensors: readonly string[];
+}
+
 /** An open weights file. It holds a file handle: `close()` it, or declare it with `await using`. */
 export interface WeightsFile {
   readonly path: string;
@@ -31,17 +44,27 @@ export interface WeightsFile {
   readonly tensors: ReadonlyMap<string, WeightTensor>;
   /** Free text fields of safetensors; the strings and numbers besides the tensors of a PyTorch file. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Python objects of a PyTorch file that were left alone. */
+  readonly notRebuilt: readonly PythonObject[];
+  /** Other weights files in the directory that was opened; they were not read. */
+  readonly beside: readonly string[];
+  /** Tensors that an index of shards names, and no shard has. */
+  readonly absent: readonly string[];
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+type Content = Pick<WeightsFile, 'path' | 'format' | 'tensors' | 'metadata'> &
+  Partial<Pick<WeightsFile, 'notRebuilt' | 'beside' | 'absent'>>;
+
 /** A weights file over handles that are closed with it. */
 export function weightsFile(
-  content: Omit<WeightsFile, 'close' | typeof Symbol.asyncDispose>,
+  content: Content,
   handles: readonly { close(): Promise<void> }[],
 ): WeightsFile {
   const close = async (): Promise<void> => {
     await Promise.all(handles.map((handle) => handle.close()));
   };
-  return { ...content, close, [Symbol.asyncDispose]: close };
+  const none = { notRebuilt: [], beside: [], absent: [] };
+  return { ...none, ...content, close, [Symbol.asyncDispose]: close };
 }

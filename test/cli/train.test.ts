@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
+import { readSafetensors, writeSafetensors } from '../../lib/weights/index.js';
 import { command, jsonLines, startChild, type CommandEnd } from './support.js';
 import { temporaryDirectory } from '../data/data-support.js';
 
@@ -115,12 +117,35 @@ describe('command line: training', function () {
     assert.equal(status, 0, stderr);
     assert.match(
       stderr,
-      /whole: countenance, or the whole model of the authors\n {2}matched +104 /,
+      /whole\/model\.safetensors: countenance, or the whole model of the authors\n {2}matched +104 /,
     );
     const [init] = jsonLines(stdout);
     assert.equal(init!['event'], 'init');
     assert.equal((init!['matched'] as string[]).length, 104);
     assert.deepEqual(init!['missing'], []);
+    assert.equal(init!['file'], temporary.path('whole', 'model.safetensors'));
+  });
+
+  it('starts from a part of an encoder only if that is asked for', async () => {
+    const { tensors } = await readSafetensors(temporary.path('whole', 'model.safetensors'));
+    const odd = new Map(
+      [...tensors].map(([name, tensor]) => [name.replace('encoder.layer4.', 'l4.'), tensor]),
+    );
+    const file = temporary.path('part.safetensors');
+    await writeSafetensors(file, odd);
+    const run = ['train', ...settings, '--epochs', '1', '--limit', '14', '--init', file];
+    const whole = await command(...run, '--out', temporary.path('part'));
+    assert.equal(whole.status, 1);
+    assert.match(
+      whole.stderr,
+      /Only 75 of the encoder's 100 tensors are in .*not understood: l4\.0/,
+    );
+    assert.match(whole.stderr, /--init-partial/);
+    assert.equal(existsSync(temporary.path('part', 'config.json')), false);
+    const part = await command(...run, '--init-partial', '--out', temporary.path('part'));
+    assert.equal(part.status, 0, part.stderr);
+    assert.match(part.stderr, /\n {2}matched +79 /);
+    assert.match(part.stderr, /\n {2}unexpected +25 {2}l4\.0\.conv1\.weight, /);
   });
 
   it('uses the settings of the preset, and what is said over it', async () => {

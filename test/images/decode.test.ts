@@ -208,7 +208,7 @@ describe('decodeImage', () => {
       decodeImage(temporary.path('text.png')),
       'ERR_IMAGE_DECODE',
       'text.png',
-      'is text',
+      'is a text',
       'this is no picture',
     );
     await rejectsWith(decodeImage(temporary.path('text.png', 'x')), 'ERR_FILE_NOT_FOUND');

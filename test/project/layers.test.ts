@@ -31,7 +31,7 @@ const libLayers = [
   ['disposal'],
   ['errors', 'version'],
   ['types', 'check', 'philox', 'protobuf', 'turns', 'realm', 'description'],
-  ['files', 'binding'],
+  ['files', 'file-kinds', 'binding'],
   ['native', 'peers', 'cuda-plugin'],
   ['load-native', 'core-options'],
   ['weights', 'metrics'],

@@ -41,7 +41,8 @@ describe('npy', () => {
     const data = new Float32Array(6);
     const refuses = (bytes: Uint8Array, reason: string): Promise<unknown> =>
       rejectsWith(parseNpy(bytes, 'text.npy'), 'ERR_NPY', 'text.npy', reason);
-    await refuses(Buffer.from('hello, this is text'), 'signature');
+    await refuses(Buffer.from('hello, this is text'), "a text that starts with 'hello,");
+    await refuses(Buffer.from([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]), 'signature');
     await refuses(npy(header('<f4', '(2, 3)'), data).subarray(0, 140), 'needs 24 bytes');
     await refuses(npy(header('<f4', '(2, 3)'), data).subarray(0, 30), 'truncated');
     await refuses(npy(header('<f4', '(2, 3)', 'True'), data), 'Fortran');

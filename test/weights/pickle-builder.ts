@@ -108,3 +108,24 @@ export function makePyTorch(
     ...Object.entries(storages).map(([key, content]) => ({ name: `x/data/${key}`, content })),
   ]);
 }
+
+/** The same in the form before PyTorch 1.6: a stream of pickles, then the storages of float32 elements. */
+export function makeLegacy(
+  data: Buffer,
+  storages: Readonly<Record<string, Uint8Array>> = {},
+): Buffer {
+  const magic = Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex');
+  const keys = Object.keys(storages).map((key) => Buffer.concat([pickle.text(key), append]));
+  const pieces = [
+    ...[pickle.of(magic), pickle.of('M\xe9\x03'), pickle.of('}')],
+    ...[data, pickle.of(']', ...keys)],
+  ];
+  for (const content of Object.values(storages)) {
+    const count = Buffer.alloc(8);
+    count.writeBigInt64LE(BigInt(content.length / 4));
+    pieces.push(count, Buffer.from(content));
+  }
+  return Buffer.concat(pieces);
+}
+
+const append = Buffer.from('a');

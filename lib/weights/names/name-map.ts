@@ -1,3 +1,5 @@
+import { prefixBefore } from './wrappers.js';
+
 /**
  * How one family of files names the tensors of an encoder. To add a source, write a file with such a table
  * and add a line to `sources.ts`.
@@ -80,9 +82,8 @@ export function prefixesOf(map: NameMap, names: Iterable<string>, most: number):
   if (map.anchor === '') return [''];
   const prefixes: string[] = [];
   for (const name of names) {
-    if (!name.endsWith(map.anchor)) continue;
-    const prefix = name.slice(0, -map.anchor.length);
-    if (prefix === '' || prefix.endsWith('.')) prefixes.push(prefix);
+    const prefix = prefixBefore(map.anchor, name);
+    if (prefix !== undefined) prefixes.push(prefix);
     if (prefixes.length === most) break;
   }
   return prefixes;

@@ -1,9 +1,10 @@
 /**
- * The allow-list: every Python name that a file may mention, with what is built in its place. Names that
- * are not listed are rejected as soon as they are read, before anything is done with them.
+ * The allow-list: every Python name that means something here, with what is built in its place. Any other
+ * name stays a text, and what a file would build with it stays the list of its parts (`foreign.ts`).
  *
  * To add one, add a line; what it builds must be plain data.
  */
+import { ForeignName, ForeignObject, isForeign, nameOf } from './foreign.js';
 import { NumpyArray, numpyScalar, NumpyType } from './numpy.js';
 import { storageTypes, torchTypes, untyped, viewOf, type TorchType } from './tensors.js';
 import {
@@ -19,6 +20,24 @@ import {
 /** Bytes charged for an entry of a new dictionary. */
 const bytesOfEntry = 64;
 
+/** No listed module or name is longer. */
+const longestName = 64;
+
+/** Names whose value does not depend on what it is made of: containers, and attributes. */
+const containers: ReadonlySet<string> = new Set([
+  ...['collections.OrderedDict', 'collections.Counter', 'collections.defaultdict'],
+  ...['collections.deque', 'builtins.dict', 'builtins.list', 'builtins.tuple', 'builtins.set'],
+  ...['builtins.frozenset', 'argparse.Namespace', 'types.SimpleNamespace'],
+]);
+
+/** A constructor whose result is foreign where an argument is: a tensor of a foreign class, for example. */
+function ofPlainData(build: Build): Build {
+  return (args, charge) => {
+    const foreign = args.find(isForeign);
+    return foreign ? new ForeignObject(foreign.type, [args]) : build(args, charge);
+  };
+}
+
 /** The types that markers of the allow-list stand for. */
 const typeOfMarker = new WeakMap<Global, TorchType>();
 
@@ -30,29 +49,36 @@ export function markedType(value: unknown): TorchType | undefined {
 /** Built from a dictionary, which it shares, or from pairs, as Python 2 wrote an OrderedDict. */
 const dictionary: Build = ([items = []], charge) => {
   if (items instanceof Map) return items;
+  if (isForeign(items)) return new ForeignObject(items.type, [items]);
   const pairs = toList(items);
   charge(pairs.length * bytesOfEntry);
   return new Map(pairs.map((pair) => toList(pair) as [unknown, unknown]));
 };
 
 /** A list or set that shares the items it is built from: a pickle cannot make it copy them repeatedly. */
-const collection: Build = ([items = []]) => toList(items);
+const collection: Build = ([items = []]) =>
+  isForeign(items) ? new ForeignObject(items.type, [items]) : toList(items);
 
 const table: Readonly<Record<string, Readonly<Record<string, Build | undefined>>>> = {
   collections: {
     OrderedDict: dictionary,
     Counter: dictionary,
     defaultdict: ([, ...items], charge) => dictionary(items, charge),
+    deque: collection,
   },
   builtins: {
     dict: dictionary,
     list: collection,
-    tuple: ([items = []]) => new Tuple(toList(items)),
+    tuple: ([items = []]) =>
+      isForeign(items) ? new ForeignObject(items.type, [items]) : new Tuple(toList(items)),
     set: collection,
     frozenset: collection,
     bytearray: encodeText,
     bytes: encodeText,
     complex: (parts) => new Tuple(parts),
+    slice: (parts) => new Tuple(parts),
+    range: (parts) => new Tuple(parts),
+    xrange: (parts) => new Tuple(parts),
     int: undefined,
     float: undefined,
     bool: undefined,
@@ -60,6 +86,7 @@ const table: Readonly<Record<string, Readonly<Record<string, Build | undefined>>
   },
   _codecs: { encode: encodeText },
   argparse: { Namespace: () => new Attributes() },
+  types: { SimpleNamespace: () => new Attributes() },
   pathlib: { PosixPath: pathParts, PurePosixPath: pathParts, WindowsPath: pathParts },
   torch: {
     Size: ([sizes = []]) => new Tuple(toSizes(sizes, 'size')),
@@ -105,10 +132,18 @@ const aliases: Readonly<Record<string, string>> = {
 
 const globals = makeGlobals();
 
-/** The global from the allow-list; every other name is rejected. */
-export function findGlobal(module: string, name: string): Global {
-  const found = globals.get(`${aliasOf(module)} ${name}`);
-  if (!found) throw new PickleProblem(`${module}.${name}`, 'unsafe');
+/** The global from the allow-list; every other name stays a text. */
+export function findGlobal(module: string, name: string): Global | ForeignName {
+  // The longest name of the list has 30 characters: longer texts are not even put together.
+  const isShort = module.length <= longestName && name.length <= longestName;
+  const found = isShort ? globals.get(`${aliasOf(module)} ${name}`) : undefined;
+  return found ?? new ForeignName(nameOf(module, name));
+}
+
+/** The global from the allow-list; every other name is an error. */
+export function findListedGlobal(module: string, name: string): Global {
+  const found = findGlobal(module, name);
+  if (isForeign(found)) throw new PickleProblem(found.type, 'unsafe');
   return found;
 }
 
@@ -119,7 +154,8 @@ function aliasOf(module: string): string {
 function makeGlobals(): ReadonlyMap<string, Global> {
   const all = new Map<string, Global>();
   const add = (module: string, name: string, build?: Build): Global => {
-    const global = new Global(`${module}.${name}`, build);
+    const full = `${module}.${name}`;
+    const global = new Global(full, build && !containers.has(full) ? ofPlainData(build) : build);
     all.set(`${module} ${name}`, global);
     return global;
   };

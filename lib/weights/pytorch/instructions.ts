@@ -1,4 +1,5 @@
 import { toInteger, type ByteCursor } from './byte-cursor.js';
+import { ForeignObject, isForeign } from './foreign.js';
 import type { PickleMachine } from './machine.js';
 import { opcodes as op } from './opcodes.js';
 import { Attributes, PickleProblem, quote, Tuple } from './values.js';
@@ -70,6 +71,8 @@ export const instructions: ReadonlyMap<number, Instruction> = new Map<number, In
   [op.REDUCE, (machine) => machine.construct(...twoOf(machine.popMany(2)))],
   [op.NEWOBJ, (machine) => machine.construct(...twoOf(machine.popMany(2)))],
   [op.NEWOBJ_EX, constructByKeywords],
+  [op.OBJ, constructMarked],
+  [op.INST, constructNamed],
   [op.BUILD, build],
   [op.BINPERSID, (machine) => machine.make(machine.host.loadPersistent(machine.pop()))],
 ]);
@@ -92,15 +95,34 @@ function pushGlobal(machine: PickleMachine, module: unknown, name: unknown): voi
   if (typeof module !== 'string' || typeof name !== 'string') {
     throw new PickleProblem('its pickle names a global by something other than text');
   }
-  machine.push(machine.host.findGlobal(module, name));
+  machine.pushGlobal(module, name);
 }
 
 function constructByKeywords(machine: PickleMachine): void {
   const [callee, args, keywords] = machine.popMany(3);
+  if (isForeign(callee)) {
+    machine.construct(callee, args);
+    machine.give(machine.top() as ForeignObject, keywords);
+    return;
+  }
   if (!(keywords instanceof Map) || keywords.size > 0) {
     throw new PickleProblem('its pickle constructs an object with keyword arguments');
   }
   machine.construct(callee, args);
+}
+
+/** An object of Python 2's old-style classes: the class and its arguments since the last mark. */
+function constructMarked(machine: PickleMachine): void {
+  const [callee, ...args] = machine.popMark();
+  machine.construct(callee, new Tuple(args));
+}
+
+/** The same, with the class named by two lines. */
+function constructNamed(machine: PickleMachine, cursor: ByteCursor): void {
+  const [module, name] = [cursor.line(), cursor.line()];
+  const args = machine.popMark();
+  pushGlobal(machine, module, name);
+  machine.construct(machine.pop(), new Tuple(args));
 }
 
 /** A value that accepts a state in BUILD. */
@@ -112,7 +134,9 @@ interface Stateful {
 function build(machine: PickleMachine): void {
   const state = machine.pop();
   const value = machine.top();
-  if (value instanceof Attributes) {
+  if (value instanceof ForeignObject) {
+    machine.give(value, state);
+  } else if (value instanceof Attributes) {
     if (!(state instanceof Map)) throw new PickleProblem('an object has attributes without names');
     for (const [name, attribute] of state) value.set(name, attribute);
   } else if (typeof value === 'object' && value !== null && 'setState' in value) {

@@ -2,9 +2,11 @@ import { CountenanceError } from '../../errors.js';
 import type { FileReader } from '../file-reader.js';
 import type { Fail } from '../weights-file.js';
 import { Truncated } from './byte-cursor.js';
+import { findListedGlobal } from './globals.js';
+import type { PickleHost } from './machine.js';
 import { StorageTable, type PyTorchContent, type ReadStorage } from './storages.js';
 import { pickleLimit, unpickle } from './unpickler.js';
-import { quote } from './values.js';
+import { PickleProblem, quote } from './values.js';
 
 /** The content of the first pickle of a legacy file, and the version in the second. */
 const magic = 0x1950a86a20f9469cfc6cn;
@@ -23,8 +25,16 @@ export async function readLegacy(reader: FileReader, fail: Fail): Promise<PyTorc
   const offsets = await locateStorages(reader, keys, table, end, fail);
   const readStorage: ReadStorage = ({ key }, begin, until, signal) =>
     reader.read(offsets.get(key)! + begin, until - begin, signal);
-  return { root, readStorage };
+  return { root, foreignNames: table.foreignNames, readStorage };
 }
+
+/** The pickles around the object are PyTorch's own: they need no other name, and no storage. */
+const frame: PickleHost = {
+  findGlobal: findListedGlobal,
+  loadPersistent: () => {
+    throw new PickleProblem('a storage before the object');
+  },
+};
 
 interface Pickles {
   readonly root: unknown;
@@ -47,7 +57,7 @@ async function readPickles(reader: FileReader, fail: Fail): Promise<Pickles> {
 }
 
 async function parsePickles(bytes: Uint8Array, path: string, fail: Fail): Promise<Pickles> {
-  const run = (start: number, table = new StorageTable()) => unpickle(bytes, start, table);
+  const run = (start: number, host: PickleHost = frame) => unpickle(bytes, start, host);
   const first = await run(0);
   if (first.value !== magic) throw fail('it is a pickle, but not one from torch.save');
   const version = await run(first.end);

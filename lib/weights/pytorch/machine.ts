@@ -1,3 +1,4 @@
+import { foreignCall, ForeignObject, isForeign, type ForeignName } from './foreign.js';
 import { Global, PickleProblem, Tuple } from './values.js';
 
 /** Limits of one pickle, about a thousand times what a state dict needs. */
@@ -14,8 +15,8 @@ const limits = {
 
 /** What a pickle can get from outside. */
 export interface PickleHost {
-  /** The global of an allow-list; throws an unsafe {@link PickleProblem} for every other name. */
-  readonly findGlobal: (module: string, name: string) => Global;
+  /** The global of an allow-list; any other name stays a text, or throws an unsafe {@link PickleProblem}. */
+  readonly findGlobal: (module: string, name: string) => Global | ForeignName;
   /** The value behind a persistent id. */
   readonly loadPersistent: (id: unknown) => unknown;
 }
@@ -36,9 +37,13 @@ export class PickleMachine {
 
   /** Pushes a newly allocated value. */
   make(value: unknown): void {
+    this.count();
+    this.stack.push(value);
+  }
+
+  private count(): void {
     this.objects += 1;
     if (this.objects > limits.objects) exceeded('objects', limits.objects);
-    this.stack.push(value);
   }
 
   top(): unknown {
@@ -93,27 +98,50 @@ export class PickleMachine {
     this.push(this.memo.get(index));
   }
 
+  /** Pushes a name of Python: of the allow-list, or only its text. */
+  pushGlobal(module: string, name: string): void {
+    const found = this.host.findGlobal(module, name);
+    if (isForeign(found)) this.make(found);
+    else this.push(found);
+  }
+
   append(items: readonly unknown[]): void {
     const list = this.top();
+    if (list instanceof ForeignObject) {
+      this.give(list, items);
+      return;
+    }
     if (!Array.isArray(list))
       throw new PickleProblem('its pickle appends to something that is not a list');
     for (const item of items) list.push(item);
   }
 
   setItems(items: readonly unknown[]): void {
-    const map = this.top();
-    if (!(map instanceof Map) || items.length % 2 !== 0) {
+    const top = this.top();
+    const isObject = top instanceof ForeignObject;
+    if (!(isObject || top instanceof Map) || items.length % 2 !== 0) {
       throw new PickleProblem('its pickle sets items of something that is not a dictionary');
     }
+    const map = isObject ? new Map<unknown, unknown>() : top;
+    if (isObject) this.give(top, map);
     for (let i = 0; i < items.length; i += 2) map.set(items[i], items[i + 1]);
   }
 
+  /** Hands an inert object what its class would be given. */
+  give(object: ForeignObject, value: unknown): void {
+    this.count();
+    object.given.push(value);
+  }
+
+  /** What a call builds: plain data for a constructor of the allow-list, an inert object for any other. */
   construct(callee: unknown, args: unknown): void {
-    if (!(callee instanceof Global) || !(args instanceof Tuple)) {
+    const isCallable = callee instanceof Global || isForeign(callee);
+    if (!isCallable || !(args instanceof Tuple)) {
       throw new PickleProblem('its pickle calls something that is not a constructor', 'unsafe');
     }
-    if (!callee.build) throw new PickleProblem(`a call of ${callee.name}`, 'unsafe');
-    this.make(callee.build(args.items, this.charge));
+    if (isForeign(callee)) this.make(foreignCall(callee, args.items));
+    else if (callee.build) this.make(callee.build(args.items, this.charge));
+    else this.make(new ForeignObject(callee.name, [args.items]));
   }
 
   private readonly charge = (bytes: number): void => {

@@ -1,6 +1,7 @@
 import { elementCount } from '../../types.js';
 import { storedBytes, type StoredType } from '../dtype.js';
 import { decodeSmallFloat } from '../small-floats.js';
+import { isForeign } from './foreign.js';
 import { PickleProblem, quote, toSizes, Tuple } from './values.js';
 
 /** A numeric type: its name here, and how a scalar of it is read. */
@@ -50,6 +51,7 @@ export class NumpyArray {
   /** State (version, shape, dtype, is Fortran, bytes). */
   setState(state: unknown): void {
     const [, shape, type, fortran, content] = state instanceof Tuple ? state.items : [];
+    if (isForeign(type)) return; // its elements have no meaning here
     if (!(type instanceof NumpyType)) throw new PickleProblem('a NumPy array has no dtype');
     this.fill(toSizes(shape, 'shape'), type, content, fortran === true);
   }

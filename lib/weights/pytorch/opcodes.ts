@@ -1,6 +1,6 @@
 /**
  * The supported pickle opcodes, under Python's names (Lib/pickletools.py, protocols 1 to 5). Left out on
- * purpose: INST, OBJ and EXT (other ways to name a class), PERSID, STRING and UNICODE (protocol 0, in which
+ * purpose: EXT (names by their numbers in a registry that is not in the file), PERSID, STRING and UNICODE (protocol 0, in which
  * no tensor can be written), NEXT_BUFFER and READONLY_BUFFER (memory outside the stream).
  */
 export const opcodes = {
@@ -11,11 +11,13 @@ export const opcodes = {
   DUP: 0x32, // 2
   FLOAT: 0x46, // F
   INT: 0x49, // I
+  INST: 0x69, // i
   BININT: 0x4a, // J
   BININT1: 0x4b, // K
   LONG: 0x4c, // L
   BININT2: 0x4d, // M
   NONE: 0x4e, // N
+  OBJ: 0x6f, // o
   BINPERSID: 0x51, // Q
   REDUCE: 0x52, // R
   BINSTRING: 0x54, // T

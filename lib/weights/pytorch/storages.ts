@@ -1,11 +1,12 @@
 import { storedType, toFloat32 } from '../dtype.js';
 import type { Fail, WeightTensor } from '../weights-file.js';
 import { toRowMajor } from '../strided.js';
+import { ForeignName } from './foreign.js';
 import { findGlobal, markedType } from './globals.js';
 import type { PickleHost } from './machine.js';
 import { NumpyArray } from './numpy.js';
 import type { Storage, StoredView } from './tensors.js';
-import { PickleProblem, quote, toCount, Tuple } from './values.js';
+import { PickleProblem, quote, toCount, Tuple, type Global } from './values.js';
 
 /** Reads bytes [begin, end) of a storage into a new buffer. */
 export type ReadStorage = (
@@ -18,8 +19,13 @@ export type ReadStorage = (
 /** The content of a PyTorch file: the pickled object, and how its storages are read. */
 export interface PyTorchContent {
   readonly root: unknown;
+  /** Names outside the allow-list that the pickle mentions. */
+  readonly foreignNames: ReadonlySet<string>;
   readonly readStorage: ReadStorage;
 }
+
+/** Maximum number of foreign names that are remembered for the report. */
+const mostNames = 1000;
 
 /** The storages that a pickle names. */
 export class StorageTable implements PickleHost {
@@ -28,11 +34,24 @@ export class StorageTable implements PickleHost {
   /** Element size in bytes by key. */
   readonly elementBytes = new Map<string, number>();
 
-  readonly findGlobal = findGlobal;
+  /** Names outside the allow-list, in the order of the pickle; at most {@link mostNames}. */
+  readonly foreignNames = new Set<string>();
 
-  /** ('storage', type, key, location, elements[, view]): how PyTorch writes a storage. */
-  readonly loadPersistent = (id: unknown): Storage => {
+  readonly findGlobal = (module: string, name: string): Global | ForeignName => {
+    const found = findGlobal(module, name);
+    if (found instanceof ForeignName && this.foreignNames.size < mostNames) {
+      this.foreignNames.add(found.type);
+    }
+    return found;
+  };
+
+  /**
+   * ('storage', type, key, location, elements[, view]): how PyTorch writes a storage. Legacy files write a
+   * module's class as ('module', class, source file, source).
+   */
+  readonly loadPersistent = (id: unknown): Storage | ForeignName => {
     const [kind, typeMarker, key, , count, view] = id instanceof Tuple ? id.items : [];
+    if (kind === 'module' && typeMarker instanceof ForeignName) return typeMarker;
     const type = markedType(typeMarker);
     if (kind !== 'storage' || !type || (typeof key !== 'string' && typeof key !== 'number')) {
       throw new PickleProblem('it refers to something that is not a storage', 'unsafe');

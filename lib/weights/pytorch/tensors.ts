@@ -43,6 +43,9 @@ export const torchTypes: Readonly<Record<string, TorchType>> = {
   complex32: type('C32', 4),
   complex64: type('C64', 8),
   complex128: type('C128', 16),
+  qint8: type('QI8', 1),
+  quint8: type('QU8', 1),
+  qint32: type('QI32', 4),
 };
 
 /** Storage classes of the module `torch` by the type they hold. */
@@ -59,6 +62,9 @@ export const storageTypes: Readonly<Record<string, TorchType>> = {
   BoolStorage: torchTypes['bool']!,
   ComplexFloatStorage: torchTypes['complex64']!,
   ComplexDoubleStorage: torchTypes['complex128']!,
+  QInt8Storage: torchTypes['qint8']!,
+  QUInt8Storage: torchTypes['quint8']!,
+  QInt32Storage: torchTypes['qint32']!,
 };
 
 /** A storage without a type; its elements are bytes. */
@@ -127,6 +133,7 @@ export function viewOf(
   );
 }
 
-function isStorage(value: unknown): value is Storage {
+/** True for memory that tensors are views of. */
+export function isStorage(value: unknown): value is Storage {
   return typeof value === 'object' && value !== null && 'byteLength' in value && 'key' in value;
 }

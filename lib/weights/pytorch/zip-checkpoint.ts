@@ -34,13 +34,13 @@ export async function readZip(reader: FileReader, fail: Fail): Promise<PyTorchCo
   }
   const readStorage: ReadStorage = ({ key }, begin, end, signal) =>
     zip.read(entryOf(key), begin, end, signal);
-  return { root: value, readStorage };
+  return { root: value, foreignNames: table.foreignNames, readStorage };
 }
 
 /** The only top-level folder that contains a data.pkl. */
 function rootFolder(zip: ZipArchive, path: string, fail: Fail): string {
   const roots = [...zip.entries.keys()].flatMap((name) => /^([^/]+)\/data\.pkl$/.exec(name) ?? []);
-  if (roots.length !== 2) throw fail('it is a ZIP file without exactly one data.pkl');
+  if (roots.length !== 2) throw fail(whatItHolds([...zip.entries.keys()]));
   const root = roots[1]!;
   if (zip.entries.has(`${root}/constants.pkl`)) {
     throw new CountenanceError(
@@ -50,6 +50,16 @@ function rootFolder(zip: ZipArchive, path: string, fail: Fail): string {
     );
   }
   return root;
+}
+
+/** Names that weights have in an archive that someone has packed. */
+const weightNames = /\.(pth|pt|bin|ckpt|pkl|tar|safetensors|h5|onnx|npy)$/i;
+
+/** What a ZIP file is that is not one of torch.save. */
+function whatItHolds(names: readonly string[]): string {
+  const inside = names.find((name) => weightNames.test(name) && !name.endsWith('/data.pkl'));
+  if (inside === undefined) return 'it is a ZIP file without exactly one data.pkl';
+  return `it is a ZIP archive around ${quote(inside)}: unpack it and give that file`;
 }
 
 async function checkByteOrder(zip: ZipArchive, root: string, path: string): Promise<void> {
