@@ -100,7 +100,7 @@ describe('values of another realm', function () {
     const list = foreign<ImageInput[]>('[encoded, encoded]', { encoded });
     const [one, two] = await new Predictor(model).predict(list);
     assert.deepEqual(one, two);
-    assert.deepEqual(one, await new Predictor(model).predict(png));
+    assert.deepEqual([one, two], await new Predictor(model).predict([png, png]));
     assert.deepEqual(checkFormats(foreign(`['png']`)).length, 1);
   });
 

@@ -66,8 +66,10 @@ describe('encoders', function () {
       });
 
       it('learns: a short step against the gradient g lowers the loss by the step times |g|^2', async () => {
-        await using network = await makeModel({ ...smallest(backbone), dropPath: 0 });
-        const { inputSize } = network.config;
+        // Over the four last pixels of the smallest images, batch norm is too ill-conditioned.
+        const { leastInput, patchSizes } = encoderNamed(backbone);
+        const inputSize = patchSizes.length > 0 ? leastInput : 2 * leastInput;
+        await using network = await makeModel({ backbone, inputSize, dropPath: 0 });
         const images = Uint8Array.from({ length: 4 * inputSize ** 2 * 3 }, (_, i) => (i * i) % 251);
         await using trainer = new Trainer(network, {
           optimizer: 'sgd',
@@ -78,11 +80,11 @@ describe('encoders', function () {
         const step = (learningRate: number): Promise<StepResult> =>
           trainer.step({ images, labels: [0, 6, 3, 2], learningRate });
         const { loss, gradientNorm } = await step(tiny);
-        const expected = 0.002 * loss;
+        const expected = 0.005 * loss;
         await step(expected / gradientNorm ** 2);
         const decrease = loss - (await step(tiny)).loss;
         // The curvature over this step decides the rest.
-        assert.ok(Math.abs(decrease / expected - 1) < 0.2, `${decrease / expected}`);
+        assert.ok(Math.abs(decrease / expected - 1) < 0.1, `${decrease / expected}`);
       });
 
       it('goes to a file and comes back', async () => {

@@ -137,7 +137,7 @@ describe('examples', function () {
     const lines = stdout.trim().split('\n');
     assert.equal(lines.length, 4);
     for (const [i, file] of list.entries()) assert.ok(lines[i]!.startsWith(`${file}: `), lines[i]);
-    assert.match(lines[1]!, /is text, not an image/);
+    assert.match(lines[1]!, /is a text that starts with/);
     const { label } = await predictor.predict(files[2]!);
     assert.ok(lines[3]!.includes(`: ${label} `));
     assert.equal(failed.status, 1);
