@@ -5,7 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Runner } from '../../bench/contestant.js';
-import { ourContestant, torchContestants } from '../../bench/contestants.js';
+import { buildCommit, isSlower, regressionLine } from '../../bench/commit.js';
+import {
+  onnxRuntimeContestants,
+  ourContestant,
+  torchContestants,
+} from '../../bench/contestants.js';
 import { findPythons, twin, type TorchPython } from '../../bench/find-python.js';
 import { compare, type Result } from '../../bench/measure.js';
 import type { Report } from '../../bench/report.js';
@@ -109,9 +114,41 @@ describe('bench', () => {
         'PyTorch 2.13.0 graphed, bf16',
         'PyTorch 2.13.0 compiled, bf16',
       ]);
+      const onnxRuntime = { file: 'index.js', version: '1.2.3' };
+      const names = scenarios.cpu.flatMap((scenario) =>
+        onnxRuntimeContestants(onnxRuntime, scenario).map(({ name }) => `${scenario.task} ${name}`),
+      );
+      assert.deepEqual([...new Set(names)], ['infer ONNX Runtime 1.2.3']);
+      assert.deepEqual(onnxRuntimeContestants(onnxRuntime, scenarios.cuda[1]!), []);
       const ours = ourContestant(scenarios.cuda[0]!, 'fp32');
       assert.equal(ours.name, 'countenance fp32');
       assert.ok(ours.informational);
+    });
+  });
+
+  describe('a former commit', () => {
+    const against = (ours: number[], theirs: number[]) => ({
+      scenario: scenarios.cpu[0]!,
+      results: [],
+      comparison: compare([result('ours', ours), result('then', theirs)]),
+    });
+    const commit = { name: '0123456789', folder: 'nowhere' };
+
+    it('was faster if most rounds say so by more than noise', () => {
+      const slower = against([1, 1, 1, 1], [0.9, 0.92, 0.91, 0.93]);
+      const noisy = against([1, 1, 1, 1], [0.9, 0.95, 1.05, 1.1]);
+      const equal = against([1, 1, 1, 1], [0.99, 0.99, 0.99, 0.99]);
+      const verdicts = [slower, noisy, equal].map(({ comparison }) => isSlower(comparison!));
+      assert.deepEqual(verdicts, [true, false, false]);
+      assert.equal(
+        regressionLine(commit, [noisy, slower]),
+        'slower than 0123456789: train resnet18@112 b64 (0.92)',
+      );
+      assert.equal(regressionLine(commit, [noisy, equal]), 'nowhere slower than 0123456789');
+    });
+
+    it('that is none is refused', () => {
+      assert.throws(() => buildCommit('no-such-revision', () => undefined), /git rev-parse/);
     });
   });
 

@@ -44,7 +44,6 @@ TEST(golden_resnet50_48_diagonal_bf16) { check_run("resnet50-48-diagonal", Preci
 TEST(golden_resnet50_49_pairwise_bf16) { check_run("resnet50-49-pairwise", Precision::BF16); }
 TEST(golden_swint_112_pairwise_bf16) { check_run("swint-112-pairwise", Precision::BF16); }
 TEST(golden_swint_112_diagonal_bf16) { check_run("swint-112-diagonal", Precision::BF16); }
-TEST(golden_swins_112_pairwise_bf16) { check_run("swins-112-pairwise", Precision::BF16); }
 
 }  // namespace
 }  // namespace countenance::test
