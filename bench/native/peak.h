@@ -1,8 +1,7 @@
 #pragma once
 
-#include <time.h>
-
 #include <algorithm>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -55,12 +54,6 @@ inline Probe probe_of([[maybe_unused]] Isa isa) {
   return {nullptr, 0};
 }
 
-inline double seconds() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 // FLOP/s of `threads` threads together, the best of a few tries; 0 where it is not known how.
 inline double flops_per_second(Isa isa, int threads) {
   const Probe probe = probe_of(isa);
@@ -69,14 +62,15 @@ inline double flops_per_second(Isa isa, int threads) {
   for (int attempt = 0; attempt < 5; ++attempt) {
     std::vector<std::thread> others;
     std::vector<float> results(static_cast<size_t>(threads));
-    const double start = seconds();
+    const auto start = std::chrono::steady_clock::now();
     for (int t = 1; t < threads; ++t) {
       others.emplace_back([&, t] { results[static_cast<size_t>(t)] = probe.run(); });
     }
     results[0] = probe.run();
     for (std::thread& other : others) other.join();
     const double flops = 2.0 * kChains * probe.width * static_cast<double>(kRounds) * threads;
-    best = std::max(best, flops / (seconds() - start));
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    best = std::max(best, flops / taken.count());
   }
   return best;
 }

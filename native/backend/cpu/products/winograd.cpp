@@ -1,4 +1,4 @@
-#include "backend/cpu/products/winograd_transforms.h"
+#include "backend/cpu/products/winograd.h"
 
 namespace countenance::COUNTENANCE_CPU {
 
@@ -48,16 +48,6 @@ std::optional<WinogradConv> WinogradConv::of(const Shape& x, const Shape& weight
                     c.columns <= kMaxDepth;
   if (!fits || winograd_cost(c) * 1.1 > direct_cost(c)) return {};
   return c;
-}
-
-void transform_input(float* v, int64_t stride, const InputPixels& pixels, int64_t begin,
-                     int64_t end) {
-  for (int64_t c = begin; c < end; c += Vec::kWidth) {
-    float* out = v + (c - begin);
-    winograd::transform<winograd::InputMap>(
-        [&](int i, int j) { return Vec::load(pixels.at[i * kTileSide + j] + c); },
-        [&](int i, int j, Vec value) { value.store(out + (i * kTileSide + j) * stride); });
-  }
 }
 
 }  // namespace countenance::COUNTENANCE_CPU

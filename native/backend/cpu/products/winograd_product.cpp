@@ -103,32 +103,8 @@ struct Sums {
 template <int R, int P>
 void multiply_tile(float* sums, int64_t width, const float* v, int64_t depth, const float* u,
                    int64_t panel_stride) {
-  constexpr int kVecs = static_cast<int>(kPanel) / Vec::kWidth;
-  Vec total[R][P * kVecs];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int i = 0; i < P * kVecs; ++i) total[r][i] = Vec::zero();
-  }
-#pragma GCC unroll 1
-  for (int64_t k = 0; k < depth; ++k, u += kPanel) {
-    Vec columns[P * kVecs];
-#pragma GCC unroll 16
-    for (int i = 0; i < P * kVecs; ++i) {
-      columns[i] = Vec::load(u + i / kVecs * panel_stride + i % kVecs * Vec::kWidth);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec x = Vec::all(v[r * depth + k]);
-#pragma GCC unroll 16
-      for (int i = 0; i < P * kVecs; ++i) total[r][i] = fma(x, columns[i], total[r][i]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int i = 0; i < P * kVecs; ++i) total[r][i].store(sums + r * width + i * Vec::kWidth);
-  }
+  RegisterTile<R, P>::sum(v, depth, 1, u, panel_stride, kPanel, depth)
+      .store(sums, width, kPanel, [](float* to, Vec sum) { sum.store(to); });
 }
 
 // The same for any number of rows.
@@ -220,7 +196,8 @@ void product_by_tiles(const Workers& workers, const WinogradConv& conv, const Pr
       const int64_t first = block * block_rows;
       const int64_t rows = std::min(block_rows, conv.tiles() - first);
       for (int64_t r = 0; r < rows; ++r) {
-        transform_input(v + r * depth, stride, input_pixels(conv, x, first + r), 0, depth);
+        transform_pixels<winograd::InputMap>(v + r * depth, stride,
+                                             input_pixels(conv, x, first + r), 0, depth);
       }
       for (int64_t group = 0; group < groups.count; ++group) {
         const Sums sums(workers.scratch_of(worker), rows, groups.size(group) * kPanel);
@@ -259,7 +236,8 @@ void product_by_columns(const Workers& workers, const WinogradConv& conv, const 
     const int64_t stride = padded(rows * depth);
     workers.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r) {
-        transform_input(v + r * depth, stride, input_pixels(conv, x, first + r), 0, depth);
+        transform_pixels<winograd::InputMap>(v + r * depth, stride,
+                                             input_pixels(conv, x, first + r), 0, depth);
       }
     });
     workers.pool.parallel_for(groups.count, 1, [&](int64_t begin, int64_t end, int worker) {

@@ -153,8 +153,70 @@ inline InputPixels input_pixels(const WinogradConv& conv, const float* x, int64_
           tile.x - conv.padding};
 }
 
-// v[position * stride + c - begin] = B^T d B for the channels begin .. end - 1.
-void transform_input(float* v, int64_t stride, const InputPixels& pixels, int64_t begin,
-                     int64_t end);
+// out[position * stride + c - begin] = L x L^T for the channels begin .. end - 1 of a tile's pixels
+// x: B^T d B by InputMap, A dY A^T by OutputGradientMap.
+template <class Map>
+void transform_pixels(float* out, int64_t stride, const TilePixels<Map::kIn>& pixels, int64_t begin,
+                      int64_t end) {
+  static_assert(Map::kOut == kTileSide);
+  for (int64_t c = begin; c < end; c += Vec::kWidth) {
+    winograd::transform<Map>(
+        [&](int i, int j) { return Vec::load(pixels.at[i * Map::kIn + j] + c); },
+        [&](int i, int j, Vec value) {
+          value.store(out + (i * kTileSide + j) * stride + (c - begin));
+        });
+  }
+}
+
+// The registers of a matrix product: R rows by P panels of 16 columns.
+template <int R, int P>
+struct RegisterTile {
+  static constexpr int kPanelVecs = static_cast<int>(kPanel) / Vec::kWidth;
+  static constexpr int kVecs = P * kPanelVecs;
+
+  // The sum over i < count of a[r a_row + i a_step] b[panel b_panel + i b_step + column].
+  static inline __attribute__((always_inline)) RegisterTile sum(const float* a, int64_t a_row,
+                                                                int64_t a_step, const float* b,
+                                                                int64_t b_panel, int64_t b_step,
+                                                                int64_t count) {
+    RegisterTile tile;
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kVecs; ++i) tile.at[r][i] = Vec::zero();
+    }
+#pragma GCC unroll 1
+    for (int64_t k = 0; k < count; ++k, a += a_step, b += b_step) {
+      Vec columns[kVecs];
+#pragma GCC unroll 16
+      for (int i = 0; i < kVecs; ++i)
+        columns[i] = Vec::load(b + i / kPanelVecs * b_panel + column(i));
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const Vec x = Vec::all(a[r * a_row]);
+#pragma GCC unroll 16
+        for (int i = 0; i < kVecs; ++i) tile.at[r][i] = fma(x, columns[i], tile.at[r][i]);
+      }
+    }
+    return tile;
+  }
+
+  // store(the address of a vector, its value), row r of a panel at c + r c_row + panel c_panel.
+  template <class Store>
+  inline __attribute__((always_inline)) void store(float* c, int64_t c_row, int64_t c_panel,
+                                                   const Store& store) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kVecs; ++i) {
+        store(c + r * c_row + i / kPanelVecs * c_panel + column(i), at[r][i]);
+      }
+    }
+  }
+
+  static constexpr int64_t column(int i) { return i % kPanelVecs * Vec::kWidth; }
+
+  Vec at[R][kVecs];
+};
 
 }  // namespace countenance::COUNTENANCE_CPU

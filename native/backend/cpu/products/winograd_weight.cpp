@@ -57,16 +57,6 @@ struct Layout {
   int64_t dm_stride;  // floats per position of dM: [group of panels][tile][16 panels of the group]
 };
 
-void transform_output_gradient(float* dm, int64_t stride, const OutputPixels& pixels, int64_t begin,
-                               int64_t end) {
-  for (int64_t c = begin; c < end; c += Vec::kWidth) {
-    float* out = dm + (c - begin);
-    winograd::transform<winograd::OutputGradientMap>(
-        [&](int i, int j) { return Vec::load(pixels.at[i * kTileOutputs + j] + c); },
-        [&](int i, int j, Vec value) { value.store(out + (i * kTileSide + j) * stride); });
-  }
-}
-
 // Calls f(first panel, panels) for the groups that one kernel call computes.
 template <class F>
 void for_each_group(int64_t first_panel, int64_t panels, F&& f) {
@@ -80,48 +70,26 @@ void transform_tile(const Layout& l, float* v, float* dm, const float* x, const 
   const WinogradConv& conv = l.conv;
   const InputPixels in = input_pixels(conv, x, number);
   for (int64_t depth = 0; depth < conv.depth; depth += kUnitDepth) {
-    transform_input(v + (depth / kUnitDepth * rows + row) * kRowStride, l.v_stride, in, depth,
-                    std::min(conv.depth, depth + kUnitDepth));
+    transform_pixels<winograd::InputMap>(v + (depth / kUnitDepth * rows + row) * kRowStride,
+                                         l.v_stride, in, depth,
+                                         std::min(conv.depth, depth + kUnitDepth));
   }
   const WinogradTile tile(conv, number);
   const OutputPixels out(dy + tile.image * conv.out_height * conv.out_width * conv.columns,
                          conv.out_height, conv.out_width, conv.columns, tile.y, tile.x);
   for_each_group(0, l.panels, [&](int64_t panel, int64_t panels) {
-    transform_output_gradient(dm + (panel * rows + row * panels) * kPanel, l.dm_stride, out,
-                              panel * kPanel, (panel + panels) * kPanel);
+    transform_pixels<winograd::OutputGradientMap>(dm + (panel * rows + row * panels) * kPanel,
+                                                  l.dm_stride, out, panel * kPanel,
+                                                  (panel + panels) * kPanel);
   });
 }
 
 // du [P][64][16], rows k .. k + R - 1 = (du if add) + V^T dM, for `count` tiles.
 template <int R, int P>
 void add_products(float* du, const float* v, const float* dm, int64_t count, bool add) {
-  constexpr int kVecs = static_cast<int>(kPanel) / Vec::kWidth;
-  Vec sums[R][P * kVecs];
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int i = 0; i < P * kVecs; ++i) sums[r][i] = Vec::zero();
-  }
-#pragma GCC unroll 1
-  for (int64_t t = 0; t < count; ++t, v += kRowStride, dm += P * kPanel) {
-    Vec columns[P * kVecs];
-#pragma GCC unroll 16
-    for (int i = 0; i < P * kVecs; ++i) columns[i] = Vec::load(dm + i * Vec::kWidth);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec x = Vec::all(v[r]);
-#pragma GCC unroll 16
-      for (int i = 0; i < P * kVecs; ++i) sums[r][i] = fma(x, columns[i], sums[r][i]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-    for (int i = 0; i < P * kVecs; ++i) {
-      float* out = du + i / kVecs * kUnitDepth * kPanel + r * kPanel + i % kVecs * Vec::kWidth;
-      (add ? sums[r][i] + Vec::load(out) : sums[r][i]).store(out);
-    }
-  }
+  RegisterTile<R, P>::sum(v, 1, kRowStride, dm, kPanel, P * kPanel, count)
+      .store(du, kPanel, kUnitDepth * kPanel,
+             [&](float* to, Vec sum) { (add ? sum + Vec::load(to) : sum).store(to); });
 }
 
 // The same for all of a unit's rows, an even number, as many at a time as fit into the registers.
