@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Contestant } from './contestant.js';
+import { nodeContestant } from './contestants.js';
 import type { Comparison, Measurement } from './measure.js';
 import { root } from './paths.js';
 import type { Scenario } from './scenarios.js';
@@ -62,28 +63,23 @@ export function buildCommit(revision: string, progress: (text: string) => void):
 
 /** A commit's side of the benchmark, in its own process. */
 export function commitContestant(commit: BuiltCommit, scenario: Scenario): Contestant {
-  return {
-    name: `countenance at ${commit.name}`,
-    command: process.execPath,
-    args: ['-r', 'tsx/cjs', join(commit.folder, 'bench/ours.ts')],
-    env: {},
-    variant: 'eager',
-    precision: scenario.precision,
-    informational: false,
-  };
+  const args = ['-r', 'tsx/cjs', join(commit.folder, 'bench/ours.ts')];
+  return nodeContestant(`countenance at ${commit.name}`, args, scenario);
 }
 
 /** The loss of speed that is taken for the machine's noise. */
 const tolerated = 0.02;
 
 /** Whether a comparison shows that we became slower: by more than noise in the middle half of the rounds. */
-export function isSlower({ ratio }: Comparison): boolean {
-  return ratio.median < 1 - tolerated && ratio.q3 < 1;
+export function isSlower(comparison: Comparison | null): boolean {
+  if (!comparison) return false;
+  const { median, q3 } = comparison.ratio;
+  return median < 1 - tolerated && q3 < 1;
 }
 
 /** One line that says where we became slower than a commit, if anywhere. */
 export function regressionLine(commit: BuiltCommit, measurements: readonly Measurement[]): string {
-  const slower = measurements.filter(({ comparison }) => comparison && isSlower(comparison));
+  const slower = measurements.filter(({ comparison }) => isSlower(comparison));
   if (slower.length === 0) return `nowhere slower than ${commit.name}`;
   const places = slower.map(
     ({ scenario, comparison }) => `${scenario.id} (${comparison!.ratio.median.toFixed(2)})`,

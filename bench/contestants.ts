@@ -5,37 +5,32 @@ import { twin, type TorchPython } from './find-python.js';
 import { moduleArguments, root } from './paths.js';
 import type { Precision, Scenario } from './scenarios.js';
 
+/** A program of Node's that does the scenario's task plainly. */
+export function nodeContestant(
+  name: string,
+  args: readonly string[],
+  scenario: Scenario,
+  precision = scenario.precision,
+): Contestant {
+  const informational = precision !== scenario.precision;
+  const command = process.execPath;
+  return { name, command, args, env: {}, variant: 'eager', precision, informational };
+}
+
 /** countenance through its public API, in its own process. */
 export function ourContestant(scenario: Scenario, precision = scenario.precision): Contestant {
-  const informational = precision !== scenario.precision;
-  return {
-    name: informational ? `countenance ${precision}` : 'countenance',
-    command: process.execPath,
-    args: moduleArguments('ours'),
-    env: {},
-    variant: 'eager',
-    precision,
-    informational,
-  };
+  const name = precision === scenario.precision ? 'countenance' : `countenance ${precision}`;
+  return nodeContestant(name, moduleArguments('ours'), scenario, precision);
 }
 
 /** ONNX Runtime with our export of the network: forward passes in float32 on the CPU. */
 export function onnxRuntimeContestants(
-  found: OnnxRuntimePackage,
-  { task, device, precision }: Scenario,
+  { version }: OnnxRuntimePackage,
+  scenario: Scenario,
 ): Contestant[] {
+  const { task, device, precision } = scenario;
   if (task !== 'infer' || device !== 'cpu' || precision !== 'fp32') return [];
-  return [
-    {
-      name: `ONNX Runtime ${found.version}`,
-      command: process.execPath,
-      args: moduleArguments('onnxruntime'),
-      env: {},
-      variant: 'eager',
-      precision,
-      informational: false,
-    },
-  ];
+  return [nodeContestant(`ONNX Runtime ${version}`, moduleArguments('onnxruntime'), scenario)];
 }
 
 /** A short name that distinguishes two installations. */

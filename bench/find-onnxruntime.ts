@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
-import { root } from './paths.js';
+import { join, resolve } from 'node:path';
+import { findPackage, root } from './paths.js';
+
+const name = 'onnxruntime-node';
 
 /** An installed onnxruntime-node. */
 export interface OnnxRuntimePackage {
@@ -19,25 +20,11 @@ export function findOnnxRuntime(): OnnxRuntimePackage | undefined {
   const folders = [...(override ? [resolve(override)] : []), join(root, '.cache/peers'), root];
   for (const folder of folders) {
     try {
-      const file = createRequire(join(folder, 'package.json')).resolve('onnxruntime-node');
-      return { file, version: versionOf(file) };
+      const file = createRequire(join(folder, 'package.json')).resolve(name);
+      return { file, version: findPackage(name, file).version };
     } catch {
       // Not there.
     }
   }
   return undefined;
-}
-
-/** The version in the package.json above a package's main file. */
-function versionOf(file: string): string {
-  for (let folder = dirname(file); ; folder = dirname(folder)) {
-    try {
-      const text = readFileSync(join(folder, 'package.json'), 'utf8');
-      const { name, version } = JSON.parse(text) as { name?: string; version?: string };
-      if (name === 'onnxruntime-node' && version) return version;
-    } catch {
-      // Further up.
-    }
-    if (dirname(folder) === folder) throw new Error(`no package.json above ${file}`);
-  }
 }

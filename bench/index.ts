@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../lib/errors.js';
 import { info } from '../lib/index.js';
 import { without } from '../lib/model/config.js';
-import { buildCommit, commitContestant, regressionLine } from './commit.js';
+import { buildCommit, commitContestant, isSlower, regressionLine } from './commit.js';
 import type { Contestant } from './contestant.js';
 import {
   nameOfTorch,
@@ -150,9 +150,8 @@ async function main(): Promise<void> {
     options.against === undefined;
   if (whole) console.log(`kept in ${keep(report)}`);
   if (commit) {
-    const line = regressionLine(commit, measurements);
-    console.log(line);
-    if (line.startsWith('slower')) process.exitCode = 1;
+    console.log(regressionLine(commit, measurements));
+    if (measurements.some(({ comparison }) => isSlower(comparison))) process.exitCode = 1;
   }
   if (measurements.some(({ results }) => results[0]?.error !== undefined)) process.exitCode = 1;
 }

@@ -107,3 +107,11 @@ export async function kindOf(path: string): Promise<'file' | 'directory' | undef
   if (status?.isDirectory()) return 'directory';
   return status?.isFile() ? 'file' : undefined;
 }
+
+/** The first of some paths that is a file. */
+export async function firstFile(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) {
+    if ((await kindOf(path)) === 'file') return path;
+  }
+  return undefined;
+}

@@ -59,11 +59,14 @@ function decoderOf(start: Buffer): TextDecoder {
   return new TextDecoder(isLittle ? 'utf-16le' : isBig ? 'utf-16be' : 'utf-8');
 }
 
+/** Separators that are recognised. */
+const separators = [',', ';', '\t'];
+
 /** The separator that a header has most of, outside quotes; the comma if it has none. */
 function separatorOf(header: string): string {
   const plain = header.replaceAll(/"[^"]*"/g, '');
-  const counts = [',', ';', '\t'].map((separator) => plain.split(separator).length);
-  return [',', ';', '\t'][counts.indexOf(Math.max(...counts))]!;
+  const counts = separators.map((separator) => plain.split(separator).length);
+  return separators[counts.indexOf(Math.max(...counts))]!;
 }
 
 /** All rows of a CSV file, for files whose content is kept in memory anyway. */

@@ -107,7 +107,9 @@ async function decodeBytes(
 ): Promise<RawImage> {
   const format = checkFormat(bytes, name, formats);
   const isCmyk =
-    format === 'tiff' ? checkTiff(bytes, name).isCmyk : format === 'jpeg' && isCmykJpeg(bytes);
+    format === 'tiff'
+      ? checkTiff(bytes, name).isCmyk
+      : format === 'jpeg' && jpegComponents(bytes) === 4;
   // 'error' also rejects truncated data; a mere warning (stray bytes in a JPEG) is ignored, as by Pillow.
   // sharp knows Buffers of any realm, but Uint8Arrays of its own only.
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -122,10 +124,6 @@ async function decodeBytes(
   const { data, info } = await pixelsOf(cmyk, name);
   const { width, height, channels } = info;
   return { data: await cmykToRgb(data, channels), width, height };
-}
-
-function isCmykJpeg(bytes: Uint8Array): boolean {
-  return jpegComponents(bytes) === 4;
 }
 
 async function ofPipeline(pipeline: Sharp, name: string): Promise<RawImage> {

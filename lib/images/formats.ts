@@ -1,13 +1,13 @@
 import { invalidArgument } from '../check.js';
 
+/** {@link defaultFormats} */
+const photographs = ['jpeg', 'png', 'webp', 'avif', 'gif', 'tiff'] as const;
+
 /**
  * Formats that a program may allow. sharp as it is installed decodes all but the last four, for which libvips
  * has to be built with their libraries.
  */
-export const imageFormats = [
-  ...(['jpeg', 'png', 'webp', 'avif', 'gif', 'tiff', 'svg'] as const),
-  ...(['pdf', 'heic', 'jxl', 'jp2'] as const),
-] as const;
+export const imageFormats = [...photographs, 'svg', 'pdf', 'heic', 'jxl', 'jp2'] as const;
 /** A format of encoded images. */
 export type ImageFormat = (typeof imageFormats)[number];
 
@@ -15,9 +15,7 @@ export type ImageFormat = (typeof imageFormats)[number];
  * The formats decoded by default: photographs come in these. SVG is a program for a renderer, which a file of
  * 2 kB can keep busy for seconds, and is therefore only decoded where it is asked for.
  */
-export const defaultFormats: readonly ImageFormat[] = [
-  ...(['jpeg', 'png', 'webp', 'avif', 'gif', 'tiff'] as const),
-];
+export const defaultFormats: readonly ImageFormat[] = photographs;
 
 /**
  * Checks an option that lists formats, and returns it.

@@ -93,9 +93,7 @@ async function readHeader(
   const kind = start[8] === 0x7b ? undefined : otherKind(start);
   if (kind !== undefined) throw fail(kind);
   if (size < 8) throw fail(`it has ${size} bytes, too few for the length of a header`);
-  const lengthBytes = await reader.read(0, 8);
-  const view = new DataView(lengthBytes.buffer, lengthBytes.byteOffset, 8);
-  const length = view.getBigUint64(0, true);
+  const length = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(headerLimit)) {
     throw fail(`its header claims ${length} bytes, more than the limit of ${headerLimit}`);
   }

@@ -138,7 +138,7 @@ describe('bench', () => {
       const slower = against([1, 1, 1, 1], [0.9, 0.92, 0.91, 0.93]);
       const noisy = against([1, 1, 1, 1], [0.9, 0.95, 1.05, 1.1]);
       const equal = against([1, 1, 1, 1], [0.99, 0.99, 0.99, 0.99]);
-      const verdicts = [slower, noisy, equal].map(({ comparison }) => isSlower(comparison!));
+      const verdicts = [slower, noisy, equal].map(({ comparison }) => isSlower(comparison));
       assert.deepEqual(verdicts, [true, false, false]);
       assert.equal(
         regressionLine(commit, [noisy, slower]),

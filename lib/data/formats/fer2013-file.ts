@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { CountenanceError, readError, throwIfAborted } from '../../errors.js';
-import { checkIsFile, kindOf } from '../../files.js';
+import { checkIsFile, firstFile } from '../../files.js';
 import { badFile } from './format.js';
 
 /** Images of FER2013 are gray and all of this size. */
@@ -36,8 +36,10 @@ export interface Fer2013Row {
   readonly pixels: Uint8Array;
 }
 
-/** Names of the file: of the data set, and of the two archives of the Kaggle contest. */
-const fileNames = ['fer2013.csv', 'icml_face_data.csv', 'train.csv'] as const;
+/** Names of the file with all splits: of the data set, and of an archive of the Kaggle contest. */
+export const wholeFileNames = ['fer2013.csv', 'icml_face_data.csv'] as const;
+/** The contest's other archive has the training split alone. */
+const fileNames = [...wholeFileNames, 'train.csv'] as const;
 
 /**
  * The file of FER2013 in a directory, or in its folder `fer2013`.
@@ -45,11 +47,9 @@ const fileNames = ['fer2013.csv', 'icml_face_data.csv', 'train.csv'] as const;
  * @throws CountenanceError ERR_FILE_NOT_FOUND
  */
 export async function findFer2013File(directory: string): Promise<string> {
-  for (const name of fileNames) {
-    for (const file of [join(directory, name), join(directory, 'fer2013', name)]) {
-      if ((await kindOf(file)) === 'file') return file;
-    }
-  }
+  const places = fileNames.flatMap((name) => [name, join('fer2013', name)]);
+  const file = await firstFile(places.map((place) => join(directory, place)));
+  if (file !== undefined) return file;
   const names = fileNames.join(', ');
   throw new CountenanceError('ERR_FILE_NOT_FOUND', `'${directory}' contains none of ${names}`);
 }
@@ -121,13 +121,7 @@ class RowReader {
     }
     const text = (column: number): string => fields[column]?.toString('latin1').trim() ?? '';
     const row = this.row++;
-    return {
-      row,
-      line,
-      emotion: text(emotion),
-      usage: text(usage),
-      pixels: fields[pixels]!,
-    };
+    return { row, line, emotion: text(emotion), usage: text(usage), pixels: fields[pixels]! };
   }
 
   private readHeader(fields: readonly Buffer[]): Columns {

@@ -1,13 +1,13 @@
 import { join, sep } from 'node:path';
 import { describeValue } from '../../check.js';
 import { CountenanceError, throwIfAborted } from '../../errors.js';
-import { checkDirectory, kindOf } from '../../files.js';
+import { checkDirectory, firstFile, kindOf } from '../../files.js';
 import { ferplusClasses } from '../classes.js';
 import { readCsv, type CsvRow } from '../csv-reader.js';
 import { fileDataset, type Dataset } from '../dataset.js';
 import { badSpec, type DataSpec } from '../spec.js';
 import { subset } from '../subset.js';
-import { fer2013Usages } from './fer2013-file.js';
+import { fer2013Usages, wholeFileNames } from './fer2013-file.js';
 import { readFer2013Pixels, type Fer2013Pixels } from './fer2013-pixels.js';
 import { ferplusModes, targetFromVotes, targetKindOf, type FerplusMode } from './ferplus-votes.js';
 import { badFile, namesIn, requireSplit, type DataFormat, type OpenOptions } from './format.js';
@@ -53,7 +53,7 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
       await readSharedLabels(sharedLabels, split, collector, options);
       return imagesDataset(spec, folder, sharedLabels, collector, options);
     }
-    const pixels = await findPixels(spec.path);
+    const pixels = await firstFile(wholeFileNames.map((name) => join(spec.path, name)));
     if (pixels !== undefined) {
       await readSharedLabels(sharedLabels, split, collector, options);
       const usage = fer2013Usages[split];
@@ -66,15 +66,6 @@ async function openFerplus(spec: DataSpec, options: OpenOptions): Promise<Datase
     `'${spec.path}' contains neither ${folders[split]} with label.csv, nor fer2013new.csv with ` +
       `${folders[split]} or fer2013.csv`,
   );
-}
-
-/** The pixels of all splits; the contest's train.csv has those of one only. */
-async function findPixels(directory: string): Promise<string | undefined> {
-  for (const name of ['fer2013.csv', 'icml_face_data.csv']) {
-    const file = join(directory, name);
-    if ((await kindOf(file)) === 'file') return file;
-  }
-  return undefined;
 }
 
 /** Collects the images that have a target and counts the others. */

@@ -46,18 +46,23 @@ export function markedType(value: unknown): TorchType | undefined {
   return value instanceof Global ? typeOfMarker.get(value) : undefined;
 }
 
+/** What a container of something foreign is: foreign as well. */
+function foreignFrom(items: unknown): ForeignObject | undefined {
+  return isForeign(items) ? new ForeignObject(items.type, [items]) : undefined;
+}
+
 /** Built from a dictionary, which it shares, or from pairs, as Python 2 wrote an OrderedDict. */
 const dictionary: Build = ([items = []], charge) => {
   if (items instanceof Map) return items;
-  if (isForeign(items)) return new ForeignObject(items.type, [items]);
+  const foreign = foreignFrom(items);
+  if (foreign) return foreign;
   const pairs = toList(items);
   charge(pairs.length * bytesOfEntry);
   return new Map(pairs.map((pair) => toList(pair) as [unknown, unknown]));
 };
 
 /** A list or set that shares the items it is built from: a pickle cannot make it copy them repeatedly. */
-const collection: Build = ([items = []]) =>
-  isForeign(items) ? new ForeignObject(items.type, [items]) : toList(items);
+const collection: Build = ([items = []]) => foreignFrom(items) ?? toList(items);
 
 const table: Readonly<Record<string, Readonly<Record<string, Build | undefined>>>> = {
   collections: {
@@ -69,8 +74,7 @@ const table: Readonly<Record<string, Readonly<Record<string, Build | undefined>>
   builtins: {
     dict: dictionary,
     list: collection,
-    tuple: ([items = []]) =>
-      isForeign(items) ? new ForeignObject(items.type, [items]) : new Tuple(toList(items)),
+    tuple: ([items = []]) => foreignFrom(items) ?? new Tuple(toList(items)),
     set: collection,
     frozenset: collection,
     bytearray: encodeText,
